@@ -1,0 +1,39 @@
+PYTHON ?= python3
+VENV ?= .venv
+BIN = $(VENV)/bin
+PIP = $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
+DEMO = difficulty digits
+
+.PHONY: demo test test-all lint docs benchmarks clean
+
+demo: $(VENV)/installed  ## environment, install, the main job on scikit-learn's digits
+	$(BIN)/infoscope $(DEMO)
+
+test: $(VENV)/installed-test lint  ## environment, install, every check
+	$(BIN)/python -m pytest -n 2 -m "not long"
+
+test-all: $(VENV)/installed-test lint  ## and what takes minutes
+	$(BIN)/python -m pytest -n 2
+
+lint: $(VENV)/installed-test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright --pythonpath $(BIN)/python
+	$(BIN)/lint-imports
+
+clean:
+	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis
+
+# torch comes first and alone, so that no later requirement brings another build of it.
+$(VENV)/torch: constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) numpy torch
+	touch $@
+
+$(VENV)/installed: $(VENV)/torch pyproject.toml
+	$(PIP) -e '.[data]'
+	touch $@
+
+$(VENV)/installed-test: $(VENV)/torch pyproject.toml
+	$(PIP) -e '.[test]'
+	touch $@

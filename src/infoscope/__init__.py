@@ -1,0 +1,56 @@
+"""infoscope: how much information a neural network holds, where it holds it, and about what.
+
+The questions (`difficulty`, `codelength`, `model_information` …) and the nouns (`Task`, `Learner`, `Measurement` …)
+are imported when they are first used, so that `import infoscope` costs nothing.
+"""
+
+import importlib
+from typing import Any
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "Adam": "learn.learner",
+    "Bound": "measurement",
+    "Blocks": "prequential.blocks",
+    "Kernel": "prequential.kernel",
+    "Learner": "learn.learner",
+    "LossCurve": "prequential.loss_curve",
+    "Massart": "learn.corruption",
+    "Measurement": "measurement",
+    "MissingObjects": "learn.corruption",
+    "MissingPixels": "learn.corruption",
+    "NTK": "prequential.entk",
+    "Receipt": "measurement",
+    "Recipe": "learn.learner",
+    "Record": "record",
+    "Replay": "prequential.replay",
+    "SGD": "learn.learner",
+    "ShuffledLabels": "learn.corruption",
+    "Status": "measurement",
+    "Store": "run",
+    "Task": "learn.task",
+    "UnreliableMeasurement": "measurement",
+    "codelength": "prequential.questions",
+    "difficulty": "prequential.questions",
+    "explain": "quantities",
+    "fit": "learn.fit",
+    "load": "record",
+    "loss_curves": "prequential.questions",
+    "model_information": "prequential.questions",
+    "union": "learn.task",
+    "read_labels": "prequential.label_file",
+    "write_labels": "prequential.label_file",
+}
+
+__all__ = ["__version__", *_HOME]  # noqa: PLE0604 - the names are strings of the table above
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"infoscope has no {name!r}; it has: {', '.join(sorted(_HOME))}")
+    return getattr(importlib.import_module(f"infoscope.{_HOME[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

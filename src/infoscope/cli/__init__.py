@@ -1,0 +1,50 @@
+"""The command line: it parses, calls and shows. Nothing heavy is imported before a command runs."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+OK, FAILURE, USAGE, INTERRUPTED = 0, 1, 2, 130
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Run one command and leave with its exit code: 0 done, 1 failed, 2 wrong usage, 130 interrupted and resumable."""
+    sys.exit(run(sys.argv[1:] if argv is None else argv))
+
+
+def run(argv: list[str]) -> int:
+    """Run one command; its exit code. Every error is one clear line on standard error."""
+    from cyclopts import CycloptsError
+
+    from infoscope.cli.app import app, configured
+
+    try:
+        app(configured(argv), exit_on_error=False, print_error=False, result_action="return_value")
+    except CycloptsError as error:
+        return _told(_one_line(error), USAGE)
+    except KeyboardInterrupt:
+        return _told("interrupted; the same command goes on where it stopped", INTERRUPTED)
+    except BrokenPipeError:  # the reader of our output has gone, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return OK
+    except (ValueError, TypeError, OSError, ImportError, RuntimeError) as error:
+        if os.environ.get("INFOSCOPE_TRACEBACK"):
+            raise
+        return _told(str(error) or type(error).__name__, FAILURE)
+    return OK
+
+
+def _told(message: str, code: int) -> int:
+    print(f"infoscope: {' '.join(message.split())}", file=sys.stderr)
+    return code
+
+
+def _one_line(error: object) -> str:
+    from io import StringIO
+
+    from rich.console import Console
+
+    console = Console(file=StringIO(), width=10_000)
+    console.print(error, markup=False, highlight=False)
+    return f"{error}" if str(error) else str(console.file)

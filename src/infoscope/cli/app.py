@@ -1,0 +1,279 @@
+"""The commands and their options. Functions here only take arguments apart; `commands` does the work."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import App, Parameter
+from cyclopts.config import Env, Toml
+
+app = App(
+    name="infoscope",
+    help="How many bits of information a data set's labels hold, and how much of it a network has learned.\n\n"
+    "DATA is `digits` (or iris, wine, breast_cancer), a Hugging Face Hub name, a local folder in Hub layout, or an "
+    "`.npz` with `x` and `y`; `DATA:split` is one of its splits.",
+    help_epilogue="Options are also read from --config FILE (TOML, a table for each command) and from variables "
+    "such as INFOSCOPE_CODELENGTH_ORDERS; the command line wins, then the environment, then the file.",
+    version_flags=["--version"],
+    help_format="markdown",
+)
+
+
+def _version() -> str:
+    from infoscope import __version__
+
+    return __version__
+
+
+app.version = _version
+
+
+def configured(argv: list[str]) -> list[str]:
+    """The arguments without `--config FILE`, which is put behind the environment as a source of options."""
+    rest, files = [], []
+    words = iter(argv)
+    for word in words:
+        if word == "--config":
+            files.append(next(words, ""))
+        elif word.startswith("--config="):
+            files.append(word.removeprefix("--config="))
+        else:
+            rest.append(word)
+    for file in files:
+        if not Path(file).is_file():
+            raise ValueError(f"--config {file}: no such file")
+    app.config = (Env("INFOSCOPE_", show=False), *(Toml(file) for file in files))
+    return rest
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class Run:
+    """How a command runs and what it writes.
+
+    Attributes
+    ----------
+    orders
+        Replicates: coding orders and seeds. The standard error is over them; one gives none.
+    seed
+        The first of the seeds.
+    examples
+        Send only the first so many labels, in coding order.
+    device
+        Where networks run: cpu, cuda, mps.
+    jobs
+        Processes side by side; as many as there are cores unless said otherwise.
+    out
+        Run directory. The same command finds its finished work there again.
+    json
+        Print one JSON object and nothing else on standard output.
+    quiet
+        No progress bar, no table.
+    dry_run
+        Say how many trainings and codes this would take, and about how long.
+    print_config
+        Print the options as TOML and stop.
+    """
+
+    orders: int = 3
+    seed: int = 0
+    examples: int | None = None
+    device: str = "cpu"
+    jobs: int | None = None
+    out: Path | None = None
+    json: Annotated[bool, Parameter(negative=())] = False
+    quiet: Annotated[bool, Parameter(negative=())] = False
+    dry_run: Annotated[bool, Parameter(negative=())] = False
+    print_config: Annotated[bool, Parameter(negative=())] = False
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class Data:
+    """How the data are read.
+
+    Attributes
+    ----------
+    classes
+        Declare the number of classes, where the data name none and some may be missing.
+    size
+        Scale images to squares of this many pixels.
+    corrupt
+        Add noise: missing-pixels=0.1, missing-objects=0.1, massart=0.1 or shuffled-labels. Repeat it to compare.
+    """
+
+    classes: int | None = None
+    size: int | None = None
+    corrupt: tuple[str, ...] = ()
+
+
+RUN, DATA = Run(), Data()
+
+
+@app.command
+def difficulty(
+    *data: str,
+    model: str | None = None,
+    coder: str = "replay",
+    k: int | None = None,
+    train: int | None = None,
+    reading: Data = DATA,
+    run: Run = RUN,
+) -> None:
+    """How hard is a task, and how much of it does a network learn?
+
+    Codelength of the labels against uniform and H(Y); information, accuracy and confidence of a network that is
+    trained on one part and measured on another. Several DATA are compared at the smallest k.
+
+    Parameters
+    ----------
+    data
+        One or more data sets.
+    model
+        Network: a name from `infoscope list models`, or module:factory. Default: cnn for images from 16 pixels, else mlp.
+    coder
+        The network's code: replay, entk or blocks, with options as in "replay(replays=16)".
+    k
+        Examples to code, which are not trained on. Default: the test split or a third, at most 10,000.
+    train
+        Examples to train on. Default: what is left.
+    """
+    from infoscope.cli import difficulty as command
+
+    command.difficulty(data, model, coder, k, train, reading, run)
+
+
+@app.command
+def codelength(
+    data: str,
+    *,
+    coder: str = "kernel",
+    model: str | None = None,
+    write: Path | None = None,
+    per_example: Path | None = None,
+    reading: Data = DATA,
+    run: Run = RUN,
+) -> None:
+    """In how few bits can the labels be sent to somebody who has the inputs?
+
+    Parameters
+    ----------
+    data
+        The data set; its train split where it has one.
+    coder
+        kernel (model-free), or a network's own: replay, entk, blocks, blocks-warm.
+    model
+        The network of such a coder, from its initial weights.
+    write
+        Write the labels of order 0 to this file, from which `infoscope decode` gives them back.
+    per_example
+        Write every example's code length, in coding order, to this .npz.
+    """
+    from infoscope.cli import codelength as command
+
+    command.codelength(data, coder, model, write, per_example, reading, run)
+
+
+@app.command
+def decode(
+    file: Path,
+    data: str,
+    *,
+    out: Path | None = None,
+    size: int | None = None,
+    json: Annotated[bool, Parameter(negative=())] = False,
+    quiet: Annotated[bool, Parameter(negative=())] = False,
+) -> None:
+    """Give the labels in FILE back from the inputs alone. No label of DATA is read; an .npz needs no `y`.
+
+    Parameters
+    ----------
+    file
+        What `infoscope codelength --write` wrote.
+    data
+        The data set whose labels they are.
+    out
+        Where to write them: an .npz with `y` and `index`, the rows of DATA they belong to. Default: beside FILE.
+    size
+        Scale images to squares of this many pixels, as they were when the file was written.
+    json
+        Print one JSON object and nothing else on standard output.
+    quiet
+        No progress bar.
+    """
+    from infoscope.cli import codelength as command
+
+    command.decode(file, data, out, size, json, quiet)
+
+
+@app.command
+def information(
+    data: str,
+    *,
+    model: str | None = None,
+    coder: str = "replay",
+    k: int | None = None,
+    train: int | None = None,
+    weights: Path | None = None,
+    trained_on: str | None = None,
+    init: str | None = None,
+    per_example: Path | None = None,
+    reading: Data = DATA,
+    run: Run = RUN,
+) -> None:
+    """How much does a network know about the data? Trains one and measures it, or measures yours.
+
+    Parameters
+    ----------
+    data
+        The data set. With --weights, what is coded: its test split where it has one, else all.
+    model
+        Network: a name from `infoscope list models`, or module:factory. Default: cnn for images from 16 pixels, else mlp.
+    coder
+        The network's code: replay (default), entk or blocks. Numbers of different coders are not compared.
+    k
+        Examples to code, which are not trained on.
+    train
+        Examples to train on.
+    weights
+        Your network's weights (.safetensors, or .pt with tensors only); nothing is trained.
+    trained_on
+        The data they were trained on, as DATA[:SPLIT], so that the split can be checked.
+    init
+        The weights that training started from: a file, or the seed that drew them.
+    per_example
+        Write every example's code length under both terms to this .npz.
+    """
+    from infoscope.cli import information as command
+
+    command.information(data, model, coder, k, train, weights, trained_on, init, per_example, reading, run)
+
+
+@app.command(name="list")
+def list_(what: str | None = None) -> None:
+    """What there is: data, models, coders, corruptions, terms.
+
+    Parameters
+    ----------
+    what
+        One of these, to see it alone.
+    """
+    from infoscope.cli import listing
+
+    listing.show(what)
+
+
+@app.command
+def explain(term: str) -> None:
+    """What a term, quantity or warning means.
+
+    Parameters
+    ----------
+    term
+        Such as codelength, "L(M,D)" or SATURATED.
+    """
+    from infoscope.quantities import explain as entry
+
+    print(entry(term))

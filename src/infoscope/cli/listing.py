@@ -1,0 +1,42 @@
+"""`infoscope list`: what there is."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from infoscope.learn.corruption import CORRUPTIONS
+from infoscope.learn.datasets import EMBEDDED
+from infoscope.models import MODELS
+from infoscope.prequential.coders import CODERS
+from infoscope.quantities import terms
+
+
+def show(what: str | None) -> None:
+    """Print one of the lists, or all."""
+    tables = _tables()
+    if what is not None and what not in tables:
+        raise ValueError(f"no list of {what!r}; there are {', '.join(tables)}")
+    for title, rows in tables.items():
+        if what in (None, title):
+            width = max(map(len, rows))
+            print(f"{title}:", *(f"  {name:<{width}}  {text}" for name, text in rows.items()), sep="\n")
+
+
+def _tables() -> dict[str, dict[str, str]]:
+    sources = {
+        "NAME": "a Hugging Face Hub name",
+        "FOLDER": "a local folder in Hub layout (parquet, csv, images)",
+        "FILE.npz": "arrays x and y, and classes if some of them may be missing",
+    }
+    return {
+        "data": EMBEDDED | sources,
+        "models": {name: repr(value) for name, value in MODELS.items()}
+        | {"MODULE:FACTORY": "your own (shape, classes)"},
+        "coders": {name: _first_line(value) for name, value in CODERS.items()},
+        "corruptions": {name: _first_line(value) for name, value in CORRUPTIONS.items()},
+        "terms": terms(),
+    }
+
+
+def _first_line(value: Any) -> str:
+    return (value.__doc__ or "").strip().splitlines()[0]

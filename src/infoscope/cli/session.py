@@ -1,0 +1,173 @@
+"""One run of a command: its directory, its table, its progress bar, and what it leaves behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import sys
+import threading
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from infoscope import __version__
+from infoscope.cli.app import Run
+from infoscope.measurement import Measurement
+from infoscope.prequential.information import Running
+from infoscope.quantities import QUANTITIES
+from infoscope.record import Record
+from infoscope.report import Figure, json_text, show, write_html
+from infoscope.run import Store, Work, key
+from infoscope.run.progress import fractions
+
+
+class Session:
+    """Where a command keeps its finished looks, and how it tells what it does."""
+
+    def __init__(self, command: str, run: Run, options: Mapping[str, Any]):
+        self.run, self.command, self.options = run, command, dict(options)
+        self.root = run.out or default_out(command, run, options)
+        self.store = Store(self.root)
+        path = self.root / "record.jsonl"
+        path.unlink(missing_ok=True)  # made again from the looks, which are what is kept
+        self.record = Record(path)
+        self.done = 0
+        self.jobs = run.jobs or cores()
+        self.store.write_json("run", {"command": command_line(), "version": __version__, "options": _plain(options)})
+
+    def running(self) -> Running:
+        """How the looks of this command are taken."""
+        return Running(self.store, self.jobs, self.run.device, self._count)
+
+    def _count(self, work: Work) -> None:
+        self.done += 1
+
+    @contextmanager
+    def progress(self, total: int, title: str) -> Iterator[None]:
+        """A bar with the time left on standard error, unless it is to be quiet or nobody watches."""
+        if self.run.quiet or not sys.stderr.isatty():
+            yield
+            return
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+        columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"),
+                   TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn())  # fmt: skip
+        with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+            task = bar.add_task(title, total=total)
+            over = threading.Event()
+
+            def watch() -> None:
+                while not over.wait(0.3):
+                    bar.update(task, completed=min(total, self.done + sum(fractions(self.root).values())))
+
+            watcher = threading.Thread(target=watch, daemon=True)
+            watcher.start()
+            try:
+                yield
+            finally:
+                over.set()
+                watcher.join()
+
+    def append(self, rows: Iterable[Measurement], **coordinates: str) -> None:
+        """Add measurements to the table of this run."""
+        for row in rows:
+            self.record.append(row, **coordinates)
+
+    def finish(self, title: str, figures: Sequence[Figure], facts: Mapping[str, str]) -> None:
+        """Write the report, then print the table, or the JSON."""
+        lead = sentences(self.record)
+        report = write_html(
+            self.root / "report.html",
+            self.record,
+            title=title,
+            lead=lead,
+            figures=figures,
+            facts={"command": command_line(), **facts},
+            glossary=glossary(self.record),
+        )
+        if self.run.json:
+            print(json_text(self.record))
+        elif not self.run.quiet:
+            show(self.record)
+            print(f"{lead}\nSaved run and report: {report}")
+
+
+def default_out(command: str, run: Run, options: Mapping[str, Any]) -> Path:
+    """A folder under `infoscope-runs` whose name tells the command and the data, and whose hash tells the options."""
+    what = {**options, "orders": run.orders, "seed": run.seed, "examples": run.examples, "device": run.device}
+    data = options["data"]
+    names = [data] if isinstance(data, str) else data
+    title = "-".join(re.sub(r"[^A-Za-z0-9_.=]+", "_", Path(name).name) for name in names)[:60]
+    return Path("infoscope-runs") / f"{command}-{title}-{key((command, _plain(what)))[:8]}"
+
+
+def glossary(record: Record) -> dict[str, str]:
+    """The meaning of every quantity in the table."""
+    meanings = {q.symbol: f"{q.name}. {q.meaning}" for q in QUANTITIES}
+    symbols = dict.fromkeys(row.measurement.quantity for row in record)
+    return {symbol: meanings[symbol] for symbol in symbols if symbol in meanings}
+
+
+def command_line() -> str:
+    """The command as it was typed, to be typed again."""
+    return shlex.join(["infoscope", *sys.argv[1:]])
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def duration(seconds: float) -> str:
+    """About how long, in words.
+
+    >>> duration(5), duration(400), duration(9000)
+    ('under 10 seconds', '7 minutes', '2.5 hours')
+    """
+    if seconds < 10:
+        return "under 10 seconds"
+    if seconds < 90:
+        return f"{round(seconds)} seconds"
+    return f"{round(seconds / 60)} minutes" if seconds < 5400 else f"{seconds / 3600:.1f} hours"
+
+
+def sentences(record: Record) -> str:
+    """The result in one plain sentence a task."""
+    by_task: dict[str, dict[str, Measurement]] = {}
+    for row in record:
+        by_task.setdefault(str(row.coordinates["task"]), {})[row.measurement.quantity] = row.measurement
+    return " ".join(_sentence(task, rows) for task, rows in by_task.items())
+
+
+def _sentence(task: str, rows: dict[str, Measurement]) -> str:
+    parts = []
+    if "L(y|x)" in rows:
+        length, uniform, n = rows["L(y|x)"].bits, rows["n log C"].bits, rows["L(y|x)"].receipt.n
+        parts.append(
+            f"the {n:,} labels of {task} can be sent in {length:,.0f} bits instead of {uniform:,.0f}, "
+            f"{length / n:.2f} instead of {uniform / n:.2f} a label"
+        )
+    if "L(M,D)" in rows:
+        known = rows["L(M,D)"]
+        parts.append(
+            f"training put {known.bits:,.0f} bits about {task} into the network, measured on {known.receipt.n:,} "
+            f"examples it had not seen (accuracy {rows['accuracy'].value:.1%})"
+        )
+    text = "; ".join(parts)
+    return text[:1].upper() + text[1:] + "."
+
+
+def print_config(command: str, options: Mapping[str, Any], run: Run) -> None:
+    """The options as a table of the file that `--config` reads."""
+    print(f"[{command}]")
+    for name, value in _plain({**options, **vars(run)}).items():
+        if value is not None and name not in ("print_config", "dry_run"):
+            print(f"{name.replace('_', '-')} = {json.dumps(value)}")
+
+
+def _plain(options: Mapping[str, Any]) -> dict[str, Any]:
+    return {k: str(v) if isinstance(v, Path) else list(v) if isinstance(v, tuple) else v for k, v in options.items()}

@@ -1,0 +1,1 @@
+"""Looks: tasks, learners, training. The only costly and stateful step."""

@@ -1,0 +1,179 @@
+"""The only loop that trains a single network."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from infoscope.learn.isolation import isolated
+from infoscope.learn.learner import Learner, Weights, check_logits, copy_weights
+from infoscope.learn.look import pack, unpack
+from infoscope.learn.task import Task
+
+
+@dataclass(frozen=True)
+class Moment:
+    """What an observer sees after each step: the live network (do not change it) and where training stands."""
+
+    network: nn.Module
+    step: int
+    epoch: int
+    loss: Tensor
+    end_of_epoch: bool
+
+
+class Observer(Protocol):
+    """Watches training; called after every step."""
+
+    def observe(self, moment: Moment) -> None:
+        """See one moment."""
+        ...
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A trained network as a value: initial and final weights, and the losses of every epoch in nats an example.
+
+    `converged` says that early stopping ended the training, or that the loss had settled when the epochs ran out.
+    """
+
+    initial: Weights
+    weights: Weights
+    losses: tuple[float, ...]
+    validation_losses: tuple[float, ...]
+    converged: bool
+
+    @property
+    def epochs(self) -> int:
+        """Number of epochs that were run."""
+        return len(self.losses)
+
+    def to_bytes(self) -> bytes:
+        """As one safetensors file."""
+        tensors = {f"{when}/{k}": v for when in ("initial", "weights") for k, v in getattr(self, when).items()}
+        facts = {"losses": self.losses, "validation_losses": self.validation_losses, "converged": self.converged}
+        return pack(tensors, **facts)
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Trained:
+        """The value that `to_bytes` wrote."""
+        tensors, facts = unpack(data)
+        initial, weights = (
+            {k.removeprefix(when): v for k, v in tensors.items() if k.startswith(when)}
+            for when in ("initial/", "weights/")
+        )
+        losses, held_out = tuple(facts["losses"]), tuple(facts["validation_losses"])
+        return cls(initial, weights, losses, held_out, facts["converged"])
+
+
+def fit(
+    learner: Learner,
+    task: Task,
+    validation: Task | None = None,
+    *,
+    seed: int = 0,
+    device: str | torch.device = "cpu",
+    observers: Iterable[Observer] = (),
+) -> Trained:
+    """Train the learner's network on `task`.
+
+    With `validation` and `recipe.patience`, training stops when the validation loss has not improved for `patience`
+    epochs, and the best weights are given back. Random state and threads outside are untouched.
+
+    >>> from infoscope.models import MLP
+    >>> digits = Task.from_dataset("digits")
+    >>> trained = fit(Learner(MLP((32,))), digits[:500], digits[500:600])
+    >>> trained.losses[-1] < trained.losses[0]
+    True
+    """
+    network = learner.network(task.shape, task.classes, seed).to(device)
+    initial = copy_weights(network)
+    with isolated(seed):
+        losses, held_out, converged, best = _train(learner, network, task, validation, seed, tuple(observers))
+    return Trained(initial, best or copy_weights(network), tuple(losses), tuple(held_out), converged)
+
+
+def _train(
+    learner: Learner,
+    network: nn.Module,
+    task: Task,
+    validation: Task | None,
+    seed: int,
+    observers: Sequence[Observer],
+) -> tuple[list[float], list[float], bool, Weights | None]:
+    recipe = learner.recipe
+    device = next((p.device for p in network.parameters()), torch.device("cpu"))
+    x, y = task.x.to(device), task.y.to(device)
+    check_logits(_eval_logits(network, x[:2]), len(x[:2]), task.classes, network)
+    optimizer = recipe.optimizer(network.parameters())
+    rates = [group["lr"] for group in optimizer.param_groups]
+    draws = torch.Generator().manual_seed(seed)
+    losses: list[float] = []
+    held_out: list[float] = []
+    best: Weights | None = None
+    steps = math.ceil(len(x) / recipe.batch)
+    step = 0
+    for epoch in range(recipe.epochs):
+        network.train()
+        total = torch.zeros((), device=device)
+        for last, rows in _batches(len(x), recipe.batch, draws):
+            factor = recipe.decay(step / (steps * recipe.epochs))
+            for group, rate in zip(optimizer.param_groups, rates, strict=True):
+                group["lr"] = rate * factor
+            inputs = x[rows] if recipe.augment is None else recipe.augment(x[rows], draws)
+            loss = F.cross_entropy(network(inputs), y[rows])
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            total += loss.detach() * len(rows)
+            step += 1
+            for observer in observers:
+                observer.observe(Moment(network, step, epoch, loss.detach(), last))
+        losses.append(float(total) / len(x))
+        if not math.isfinite(losses[-1]):
+            raise ValueError(
+                f"training diverged in epoch {epoch + 1}: the loss is {losses[-1]}; lower the learning rate"
+            )
+        if validation is None or recipe.patience is None:
+            continue
+        held_out.append(cross_entropy(network, validation))
+        if held_out[-1] <= min(held_out):
+            best = copy_weights(network)
+        if len(held_out) - 1 - held_out.index(min(held_out)) >= recipe.patience:
+            return losses, held_out, True, best
+    return losses, held_out, _settled(losses), best
+
+
+def _batches(n: int, batch: int, draws: torch.Generator) -> Iterable[tuple[bool, Tensor]]:
+    parts = torch.randperm(n, generator=draws).split(batch)
+    # A last batch of one example is joined to its neighbour: BatchNorm cannot train on a single example.
+    if len(parts) > 1 and len(parts[-1]) == 1:
+        parts = (*parts[:-2], torch.cat(parts[-2:]))
+    return ((i == len(parts) - 1, rows) for i, rows in enumerate(parts))
+
+
+@torch.no_grad()
+def cross_entropy(network: nn.Module, task: Task, batch: int = 1024) -> float:
+    """Mean loss on a task in nats an example, in eval mode; the network is left in eval mode."""
+    device = next((p.device for p in network.parameters()), torch.device("cpu"))
+    network.eval()
+    parts = zip(task.x.split(batch), task.y.split(batch), strict=True)
+    total = sum(float(F.cross_entropy(network(x.to(device)), y.to(device), reduction="sum")) for x, y in parts)
+    return total / len(task)
+
+
+@torch.no_grad()
+def _eval_logits(network: nn.Module, x: Tensor) -> Tensor:
+    return network.eval()(x)
+
+
+def _settled(losses: Sequence[float]) -> bool:
+    """Whether the last tenth of training took off less than 5 % of the loss, or the loss is below 0.01 nat."""
+    before = losses[-1 - max(1, len(losses) // 10)] if len(losses) > 1 else math.inf
+    return losses[-1] < 0.01 or losses[-1] > 0.95 * before

@@ -1,0 +1,70 @@
+"""The papers' networks as factory values: call one with an example's shape and the number of classes."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import os
+import sys
+from collections.abc import Callable
+from functools import reduce
+
+from torch import nn
+
+from infoscope.models.cifar_resnet import CifarResNet
+from infoscope.models.cnn import SmallCNN
+from infoscope.models.lenet import LeNet5
+from infoscope.models.mlp import MLP
+from infoscope.models.preact_resnet import PreActResNet
+
+__all__ = ["MLP", "MODELS", "CifarResNet", "Factory", "LeNet5", "PreActResNet", "SmallCNN", "model"]
+
+Factory = Callable[[tuple[int, ...], int], nn.Module]
+
+MODELS: dict[str, Factory] = {
+    "mlp": MLP(),
+    "lenet5": LeNet5(),
+    "cnn": SmallCNN(),
+    "preact-resnet11": PreActResNet(11),
+    "preact-resnet20": PreActResNet(20),
+    "preact-resnet56": PreActResNet(56),
+    "preact-resnet101": PreActResNet(101),
+    "resnet20": CifarResNet(20),
+    "resnet56": CifarResNet(56),
+}
+
+
+def model(name: str) -> Factory:
+    """The factory of this name, or your own as `module:factory`, looked for in the current folder too.
+
+    A factory takes one example's shape and the number of classes, and gives a module from float batches to logits.
+
+    >>> model("preact-resnet20")
+    PreActResNet(depth=20, widths=(16, 32, 64))
+    """
+    if ":" in name:
+        return _imported(name)
+    if name in MODELS:
+        return MODELS[name]
+    near = difflib.get_close_matches(name.lower(), MODELS, n=3, cutoff=0.5)
+    choice = f"did you mean {' or '.join(near)}?" if near else f"there are {', '.join(MODELS)}."
+    raise ValueError(f"no model is called {name!r}; {choice} Your own goes as module:factory")
+
+
+def _imported(name: str) -> Factory:
+    module_name, _, path = name.partition(":")
+    if not module_name or not path:
+        raise ValueError(f"the model {name!r} lacks a part; write module:factory")
+    if not {os.getcwd(), ""} & set(sys.path):
+        sys.path.append(os.getcwd())
+    try:
+        found = reduce(getattr, path.split("."), importlib.import_module(module_name))
+    except ModuleNotFoundError as error:
+        raise ValueError(
+            f"the model {name!r} needs the module {error.name!r}, which is not found; install it, or run where it lies"
+        ) from error
+    except AttributeError as error:
+        raise ValueError(f"the model {name!r} is not there: {error}; check the name after the colon") from error
+    if not callable(found):
+        raise TypeError(f"the model {name!r} is a {type(found).__name__}; it must be callable with (shape, classes)")
+    return found

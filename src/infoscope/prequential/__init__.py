@@ -1,0 +1,1 @@
+"""Information measured by sending labels, one by one, as one learns."""

@@ -1,0 +1,131 @@
+"""Features of the inputs alone, which sender and receiver both own, and so cost nothing to code with.
+
+Images: whitened patches against a dictionary learned by spherical k-means, rectified and pooled (Coates & Ng 2012,
+"Learning feature representations with K-means"). Vectors: standardised columns.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor
+
+SMALLEST_IMAGE = 5  # an image with a shorter side has no patches worth learning and is read as a vector
+CHUNK = 2**20  # entries of a map that are made at once, so that they stay in cache
+LARGEST_IMAGE = 40  # an image with a longer side is first averaged down to this size
+
+
+@dataclass(frozen=True)
+class Patches:
+    """Patch features of images: a convolution with a learned dictionary, both signs, pooled under overlapping tents.
+
+    Args:
+        filters: atoms of the dictionary; each gives two maps, one for either sign.
+        threshold: an atom answers only beyond this many standard units.
+        whitening: added to the patches' eigenvalues, whose mean is one, before they are divided out.
+        contrast: added to a patch's variance, in units of the data's, before it is divided out.
+        overlap: how far a pooling tent reaches into its neighbours, in cells.
+        sample: patches that the dictionary is learned from.
+        rounds: rounds of k-means.
+    """
+
+    filters: int = 96
+    threshold: float = 1.0
+    whitening: float = 0.3
+    contrast: float = 0.1
+    overlap: float = 0.75
+    sample: int = 100_000
+    rounds: int = 10
+
+    def __call__(self, x: Float[Tensor, "n c h w"], seed: int = 0) -> Float[Tensor, "n features"]:
+        """The features of every image, float32, at least zero."""
+        x = standardised(x)
+        size = round(math.sqrt(min(x.shape[2:]))) + (min(x.shape[2:]) > 12)
+        cells = 3 if min(x.shape[2:]) <= 12 else 4
+        filters, offsets = self._dictionary(x, size, torch.Generator().manual_seed(seed))
+        rows, columns = (tents(side - size + 1, cells, self.overlap) for side in x.shape[2:])
+        pooling = torch.kron(rows, columns)
+        step = max(1, CHUNK // (pooling.shape[1] * len(offsets)))
+        return torch.cat(
+            [self._pooled(x[i : i + step], size, filters, offsets, pooling) for i in range(0, len(x), step)]
+        )
+
+    def _pooled(self, x: Tensor, size: int, filters: Tensor, offsets: Tensor, pooling: Tensor) -> Tensor:
+        answer = F.softshrink(normalised_patches(x, size, self.contrast) @ filters - offsets, self.threshold)
+        signed = pooling @ answer
+        either = pooling @ answer.abs_()
+        return torch.cat([either + signed, either - signed], dim=2).flatten(1).div_(2).clamp_min_(0).sqrt_()
+
+    def _dictionary(self, x: Tensor, size: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Filters and offsets that whiten a patch and compare it with every atom, in one product."""
+        places = (x.shape[2] - size + 1) * (x.shape[3] - size + 1)
+        some = torch.randperm(len(x), generator=generator)[: max(1, self.sample // places)]
+        patches = normalised_patches(x[some], size, self.contrast).flatten(0, 1)
+        patches = patches[patches.square().mean(1) > 0.1]
+        if not len(patches):
+            patches = torch.ones(1, x.shape[1] * size * size)
+        centre = patches.mean(0)
+        centred = (patches - centre).double()
+        values, vectors = torch.linalg.eigh(centred.T @ centred / len(patches))
+        whitener = ((vectors / (values.clamp_min(0) + self.whitening).sqrt()) @ vectors.T).float()
+        atoms = spherical_kmeans((patches - centre) @ whitener, self.filters, self.rounds, generator)
+        filters = whitener @ atoms.T
+        return filters, centre @ filters
+
+
+def standardised(x: Tensor) -> Tensor:
+    """All entries shifted and scaled together to mean 0, variance 1; a constant becomes zero.
+
+    >>> standardised(torch.tensor([1.0, 3.0]))
+    tensor([-1.,  1.])
+    """
+    centred = x - x.mean()
+    spread = centred.square().mean().sqrt()
+    return centred / spread if spread > 0 else centred
+
+
+def normalised_patches(x: Float[Tensor, "n c h w"], size: int, contrast: float) -> Float[Tensor, "n places pixels"]:
+    """Every patch of every image, each with mean 0 and, in units of √(variance + contrast), scale 1."""
+    patches = F.unfold(x, size).transpose(1, 2)
+    variance, mean = torch.var_mean(patches, dim=2, correction=0, keepdim=True)
+    return (patches - mean) / (variance + contrast).sqrt()
+
+
+def spherical_kmeans(z: Float[Tensor, "n d"], k: int, rounds: int, generator: torch.Generator) -> Float[Tensor, "k d"]:
+    """Unit vectors that stand for the directions of z; an atom that stands for none is drawn anew."""
+    z = F.normalize(z)
+    atoms = z[torch.randint(len(z), (k,), generator=generator)]
+    for _ in range(rounds):
+        sums = torch.zeros_like(atoms).index_add_(0, (z @ atoms.T).argmax(1), z)
+        fresh = z[torch.randint(len(z), (k,), generator=generator)]
+        atoms = F.normalize(torch.where(sums.norm(dim=1, keepdim=True) > 0, sums, fresh))
+    return atoms
+
+
+def tents(places: int, cells: int, overlap: float) -> Float[Tensor, "cells places"]:
+    """Pooling weights: each cell averages the places under its tent, which reaches `overlap` beyond the cell's edge.
+
+    >>> tents(2, 1, 0.5)
+    tensor([[0.5000, 0.5000]])
+    """
+    width = places / cells
+    place, centre = torch.arange(places) + 0.5, (torch.arange(cells)[:, None] + 0.5) * width
+    weight = (1 - (place - centre).abs() / (width * (0.5 + overlap))).clamp_min(0)
+    return weight / weight.sum(1, keepdim=True)
+
+
+def features(x: Tensor, patches: Patches | None = None, seed: int = 0) -> Float[Tensor, "n features"]:
+    """What the kernel compares: patch features of images (n, c, h, w), standardised columns of vectors (n, d)."""
+    x = x.detach().float()
+    if x.ndim == 4 and min(x.shape[2:]) >= SMALLEST_IMAGE:
+        if max(x.shape[2:]) > LARGEST_IMAGE:
+            x = F.adaptive_avg_pool2d(x, (min(x.shape[2], LARGEST_IMAGE), min(x.shape[3], LARGEST_IMAGE)))
+        return (patches or Patches())(x, seed)
+    x = x.flatten(1)
+    centred = x - x.mean(0)
+    spread = centred.square().mean(0).sqrt()
+    return centred / torch.where(spread > 0, spread, 1)

@@ -1,0 +1,76 @@
+"""Gaussian-process regression as a sequence of predictions, each from the targets before it.
+
+For K + λ1 = L Lᵀ in coding order and targets Y, the prediction for i is m_i = Σ_{j<i} L_ij E_j with variance
+v_i = L_ii², where E_i = (Y_i − m_i) / L_ii (Rasmussen & Williams 2006, ch. 2 and A.4). The closed form
+m_i = Y_i − L_ii E_i is the same number, but its last bit depends on Y_i; so a code that must be decoded substitutes
+forward, row by row. The rows come in blocks: what the past says about a block is one matrix product.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+Block = tuple[Float[np.ndarray, "b b"], Float[np.ndarray, "b classes"]]
+Blocks = Generator[Block, Float[np.ndarray, "b classes"], None]
+"""Yields, for the next block, the Cholesky factor of its covariance (noise included) and its mean, both given the past;
+is then sent the block's targets."""
+
+
+def exact(k: Float[Tensor, "n n"], noise: float, width: int, size: int) -> Blocks:
+    """The whole kernel, factored once, in blocks of `size`; n³/3 operations. The kernel is overwritten."""
+    k.diagonal().add_(noise)
+    factor = torch.linalg.cholesky(k, out=k)
+    errors = torch.zeros(len(k), width, dtype=k.dtype)
+    for start in range(0, len(k), size):
+        rows = factor[start : start + size]
+        own = rows[:, start : start + len(rows)]
+        mean = rows[:, :start] @ errors[:start]
+        targets = yield own.double().numpy(), mean.double().numpy()
+        rest = torch.from_numpy(targets).to(k.dtype) - mean
+        errors[start : start + len(rows)] = torch.linalg.solve_triangular(own, rest, upper=False)
+
+
+def projected(phi: Float[Tensor, "n m"], noise: float, width: int, size: int) -> Blocks:
+    """The kernel ΦΦᵀ by its features: with A = ΦᵀΦ + λ1 over the past, the next block has mean Φ A⁻¹ ΦᵀY and
+    covariance λ Φ A⁻¹ Φᵀ + λ1; n m² operations.
+    """
+    a = torch.eye(phi.shape[1], dtype=phi.dtype) * noise
+    b = torch.zeros(phi.shape[1], width, dtype=phi.dtype)
+    for rows in phi.split(size):
+        factor = torch.linalg.cholesky(a)
+        reach = torch.linalg.solve_triangular(factor, rows.T, upper=False)
+        mean = reach.T @ torch.linalg.solve_triangular(factor, b, upper=False)
+        covariance = noise * (reach.T @ reach)
+        covariance.diagonal().add_(noise)
+        targets = yield torch.linalg.cholesky(covariance).double().numpy(), mean.double().numpy()
+        a.addmm_(rows.T, rows)
+        b.addmm_(rows.T, torch.from_numpy(targets).to(phi.dtype))
+
+
+def nystrom(cross: Float[Tensor, "n m"], among: Float[Tensor, "m m"], jitter: float = 1e-4) -> Float[Tensor, "n m"]:
+    """Features whose inner products are the kernel's projection on m landmarks (Williams & Seeger 2001).
+
+    Φ = K_nm L⁻ᵀ with L Lᵀ = K_mm + jitter. `cross`, K_nm, is overwritten.
+    """
+    among = among.double()
+    among.diagonal().add_(jitter)
+    factor = torch.linalg.cholesky(among).to(cross.dtype)
+    for rows in cross.split(4096):
+        rows.copy_(torch.linalg.solve_triangular(factor, rows.T, upper=False).T)
+    return cross
+
+
+def substitute(
+    factors: Float[np.ndarray, "k b b"], means: Float[np.ndarray, "k b classes"]
+) -> Generator[Float[np.ndarray, "k classes"], Float[np.ndarray, " classes"], None]:
+    """Within a block, for k kernels at once: yields the mean of the next example, and is sent its target."""
+    errors = np.zeros_like(means)
+    for i in range(means.shape[1]):
+        mean = means[:, i] + (factors[:, i : i + 1, :i] @ errors[:, :i])[:, 0]
+        target = yield mean
+        errors[:, i] = (target - mean) / factors[:, i, i, None]

@@ -1,0 +1,178 @@
+"""How much a network knows about a task: model information, by training or from a user's own weights."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from infoscope import __version__
+from infoscope.learn.fit import Trained, fit
+from infoscope.learn.learner import Learner, Weights
+from infoscope.learn.look import Look, look
+from infoscope.learn.predict import Predictions, predict
+from infoscope.learn.task import Task
+from infoscope.measurement import Measurement, Receipt, Status
+from infoscope.prequential.codelength import codelength, model_information
+from infoscope.prequential.loss_curve import LossCurve
+from infoscope.prequential.partition import MOST_CODED, Partition, without_overlap
+from infoscope.prequential.performance import accuracy, confidence
+from infoscope.prequential.sending import Coder, curve_looks
+from infoscope.record import Record
+from infoscope.run import Store
+
+
+@dataclass(frozen=True)
+class Running:
+    """How looks are taken: where they are kept, over how many processes, on which device, and who is told."""
+
+    store: Store | None = None
+    jobs: int = 1
+    device: str = "cpu"
+    on_done: Callable[[Any], None] | None = None
+
+    def look(self, looks: Sequence[Look[Any]]) -> list[Any]:
+        """The results of these looks."""
+        return look(looks, self.store, jobs=self.jobs, on_done=self.on_done)
+
+
+@dataclass(frozen=True)
+class Knowledge:
+    """Both terms of eq. (2) as curves, and what the final networks predict for the coded examples."""
+
+    coded: Task
+    initial: Sequence[LossCurve]
+    trained: Sequence[LossCurve]
+    predictions: dict[int, np.ndarray]
+    status: frozenset[Status]
+    notes: tuple[str, ...]
+
+    def record(self, into: Record | None = None, **coordinates: str) -> Record:
+        """L(M, D), its two terms, accuracy and confidence as rows of a table."""
+        record = Record() if into is None else into
+        for measurement in self.measurements():
+            record.append(measurement, **coordinates)
+        return record
+
+    def measurements(self) -> list[Measurement]:
+        """L(M, D) first, then its terms, then accuracy and confidence on the coded examples."""
+        first, last = codelength(self.initial), codelength(self.trained)
+        difference = model_information(self.initial, self.trained)
+        y = self.coded.y.numpy()
+        receipt = Receipt(
+            "network on unseen examples", first.receipt.data, last.receipt.model, n=len(y),
+            seeds=tuple(self.predictions), over="networks", version=__version__,
+        )  # fmt: skip
+        rows = [
+            difference,
+            first.named("L_init(y|x)"),
+            last.named("L_trained(y|x)"),
+            accuracy(self.predictions, y, receipt),
+            confidence(self.predictions, y, receipt),
+        ]
+        return [
+            dataclasses.replace(
+                row,
+                status=row.status | self.status,
+                receipt=dataclasses.replace(row.receipt, notes=(*row.receipt.notes, *self.notes)),
+            )
+            for row in rows
+        ]
+
+
+def train_and_measure(
+    parts: Partition,
+    learner: Learner,
+    coder: Coder,
+    *,
+    replicates: int = 3,
+    seed: int = 0,
+    running: Running | None = None,
+) -> Knowledge:
+    """Train one network a seed, then send the coded labels from its initial and from its final weights."""
+    running = running or Running()
+    trained: list[Trained] = running.look(fit_looks(parts, learner, replicates, seed, running.device))
+    status = frozenset() if all(t.converged for t in trained) else frozenset({Status.NOT_CONVERGED})
+    pairs = [(learner.starting_from(t.initial), learner.starting_from(t.weights)) for t in trained]
+    epochs = ", ".join(str(t.epochs) for t in trained)
+    return measure(parts.coded, pairs, coder, seed, running, status, (*parts.notes, f"epochs: {epochs}"))
+
+
+def fit_looks(parts: Partition, learner: Learner, replicates: int, seed: int, device: str) -> list[Look[Trained]]:
+    """The trainings behind `train_and_measure`, one a seed, without doing them."""
+    return [
+        Look(train, (parts.train, parts.validation, learner, seed + i, device), Trained, 1,
+             f"training on {parts.train.name}, seed {seed + i}")
+        for i in range(replicates)
+    ]  # fmt: skip
+
+
+def train(task: Task, validation: Task, learner: Learner, seed: int, device: str) -> Trained:
+    """`fit` with all of its arguments by position, as a look takes them."""
+    return fit(learner, task, validation, seed=seed, device=device)
+
+
+def measure_weights(
+    coded: Task,
+    learner: Learner,
+    weights: Weights,
+    coder: Coder,
+    *,
+    trained_on: Task | None,
+    initial: Weights | None = None,
+    k: int | None = None,
+    replicates: int = 3,
+    seed: int = 0,
+    running: Running | None = None,
+) -> Knowledge:
+    """A user's own network: both terms from its weights and from `initial` (else from each seed's own start).
+
+    Without `trained_on` nobody can check that the coded examples are new, and the status is UNVERIFIED_SPLIT.
+    """
+    coded = coded.shuffled(seed)
+    notes: tuple[str, ...] = ()
+    status = frozenset({Status.UNVERIFIED_SPLIT})
+    if trained_on is not None:
+        coded, dropped = without_overlap(coded, trained_on)
+        status = frozenset()
+        notes = (f"{dropped} examples equal to trained ones were not coded",) if dropped else ()
+    coded = coded[: min(k or MOST_CODED, len(coded))]
+    start = learner if initial is None else learner.starting_from(initial)
+    pairs = [(start, learner.starting_from(weights))] * replicates
+    return measure(coded, pairs, coder, seed, running or Running(), status, notes)
+
+
+def measure(
+    coded: Task,
+    pairs: Sequence[tuple[Learner, Learner]],
+    coder: Coder,
+    seed: int,
+    running: Running,
+    status: frozenset[Status] = frozenset(),
+    notes: tuple[str, ...] = (),
+) -> Knowledge:
+    """Both terms of eq. (2) for each pair of an initial and a final learner, paired by order and draws."""
+    if not coder.needs_network:
+        raise ValueError(f"eq. (2) measures a network with its own code; {type(coder).__name__} knows no network")
+    initial, final = zip(*pairs, strict=True)
+    looks = curve_looks(coded, coder, initial, seed=seed, device=running.device, label="initial code")
+    looks += curve_looks(coded, coder, final, seed=seed, device=running.device, label="trained code")
+    curves = running.look(looks)
+    guesses: list[Predictions] = running.look(
+        [
+            Look(
+                predict,
+                (coded, one, seed + i, running.device),
+                Predictions,
+                1,
+                f"predictions on {coded.name}, seed {seed + i}",
+            )
+            for i, one in enumerate(final)
+        ]
+    )
+    predictions = {seed + i: guess.p.numpy() for i, guess in enumerate(guesses)}
+    n = len(pairs)
+    return Knowledge(coded, curves[:n], curves[n:], predictions, status, notes)

@@ -1,0 +1,190 @@
+"""The glossary as data: every quantity the library reports, and the words around it."""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass
+
+from infoscope.measurement import Bound, Status
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """A term: symbol, unit, side, meaning in plain words, equation and source; `aliases` are its other names."""
+
+    symbol: str
+    name: str
+    unit: str
+    bound: Bound
+    meaning: str
+    equation: str = ""
+    source: str = ""
+    aliases: tuple[str, ...] = ()
+
+
+QUANTITIES: tuple[Quantity, ...] = (
+    Quantity(
+        "L(y|x)",
+        "prequential codelength",
+        "bit",
+        Bound.UPPER,
+        "Bits needed to send the labels to somebody who has the inputs, by a predictor that learns as it sends. "
+        "Small: the labels follow from the inputs by a rule that is quickly learned. As long as the uniform code: "
+        "nothing was learned.",
+        "L(y_1:n | x_1:n) = −Σ_i log2 p(y_i | x_≤n, y_<i)",
+        "Dawid 1984; Blier & Ollivier 2018",
+        ("codelength", "description length", "prequential", "mdl"),
+    ),
+    Quantity(
+        "n log C",
+        "uniform code",
+        "bit",
+        Bound.EXACT,
+        "Bits for n labels when only the alphabet of C classes is known: the cost of knowing nothing.",
+        "n log2 C",
+        "",
+        ("uniform",),
+    ),
+    Quantity(
+        "n H(Y)",
+        "label entropy",
+        "bit",
+        Bound.EXACT,
+        "Bits for n labels when their frequencies are known and the inputs are not seen. A codelength far below it "
+        "means that the inputs tell the labels.",
+        "n H(Y) = −n Σ_c p_c log2 p_c",
+        "Shannon 1948",
+        ("entropy", "h(y)"),
+    ),
+    Quantity(
+        "L(M,D)",
+        "model information",
+        "bit",
+        Bound.NONE,
+        "Bits that a trained network saves when it sends labels it has not been trained on, against the same network "
+        "untrained: the generalisable information that training put into it. A difference of two upper bounds, so it "
+        "may err on either side and may be negative.",
+        "L(M,D) = L_init(y_1:k | x_1:k) − L_trained(y_1:k | x_1:k)",
+        "Zhang et al. 2020, eq. (2)",
+        ("model information", "information", "l_it", "information transfer"),
+    ),
+    Quantity(
+        "L_init(y|x)",
+        "codelength from the initial weights",
+        "bit",
+        Bound.UPPER,
+        "First term of the model information: the held-out labels sent by a network that starts untrained.",
+        "",
+        "Zhang et al. 2020, eq. (2)",
+    ),
+    Quantity(
+        "L_trained(y|x)",
+        "codelength from the trained weights",
+        "bit",
+        Bound.UPPER,
+        "Second term of the model information: the same labels in the same order, sent by the trained network.",
+        "",
+        "Zhang et al. 2020, eq. (2)",
+    ),
+    Quantity(
+        "L(y|x) − L_final, memorisation included",
+        "codelength minus final loss",
+        "bit",
+        Bound.NONE,
+        "What was learned along the way, memorised noise included: it is large on random labels, where model "
+        "information is zero.",
+        "L(y_1:N | x_1:N) + Σ_i log2 p_θN(y_i)",
+        "Voita & Titov 2020; eq. (1) of 'Model Information as an Analysis Tool'",
+        ("memorisation",),
+    ),
+    Quantity(
+        "accuracy",
+        "accuracy",
+        "1",
+        Bound.NONE,
+        "Fraction of held-out examples whose most probable class is the true one.",
+    ),
+    Quantity(
+        "confidence",
+        "confidence",
+        "1",
+        Bound.NONE,
+        "Mean lead of the most probable class over the second, on held-out examples.",
+        "E_x[p_c1(x) − p_c2(x)]",
+        "'Model Information as an Analysis Tool', eq. (9)-(11)",
+        ("margin",),
+    ),
+    Quantity(
+        "surplus",
+        "surplus description length",
+        "bit",
+        Bound.NONE,
+        "Bits paid above a tolerated loss until the predictor has learned to keep it.",
+        "Σ_i (loss_i − ε)₊",
+        "Whitney et al. 2020",
+        ("surplus description length", "sdl"),
+    ),
+    Quantity(
+        "sample complexity",
+        "ε-sample complexity",
+        "1",
+        Bound.NONE,
+        "Number of labels after which the next one costs at most a given loss.",
+        "min {n : loss_n ≤ ε}",
+        "Whitney et al. 2020",
+    ),
+    Quantity(
+        "bit",
+        "bit and nat",
+        "bit",
+        Bound.NONE,
+        "A bit is the information of one fair coin flip; a nat is 1/ln 2 = 1.4427 bits. The library computes in nats "
+        "and prints bits. A kbit is 1000 bits.",
+        "",
+        "",
+        ("nat", "kbit", "unit"),
+    ),
+    Quantity(
+        "order",
+        "coding order",
+        "1",
+        Bound.NONE,
+        "The random order in which labels are sent, drawn from a seed. A codelength depends on it a little; the "
+        "standard error is over several orders and seeds, and unknown for a single one.",
+        "",
+        "",
+        ("orders", "seed", "standard error", "stderr"),
+    ),
+)
+
+
+def explain(term: str) -> str:
+    """What a term means, in a few lines; a ValueError names the nearest terms if it is unknown.
+
+    >>> print(explain("SATURATED"))
+    SATURATED (a warning): within 5 % of the most this estimator can report: take more samples or a larger batch.
+    """
+    wanted = term.strip().casefold()
+    for status in Status:
+        if wanted == status.name.casefold():
+            return f"{status.name} (a warning): {status.value}."
+    by_name = {name.casefold(): q for q in QUANTITIES for name in (q.symbol, q.name, *q.aliases)}
+    if wanted not in by_name:
+        near = difflib.get_close_matches(wanted, [*by_name, *(s.name.casefold() for s in Status)], 3, 0.5)
+        hint = f"did you mean {' or '.join(near)}?" if near else "infoscope list terms shows them all"
+        raise ValueError(f"no term {term!r}; {hint}")
+    return _entry(by_name[wanted])
+
+
+def terms() -> dict[str, str]:
+    """Every term with its one-line name."""
+    return {q.symbol: q.name for q in QUANTITIES} | {s.name: s.value for s in Status}
+
+
+def _entry(q: Quantity) -> str:
+    side = {Bound.UPPER: ", an upper bound", Bound.LOWER: ", a lower bound", Bound.EXACT: ", exact"}.get(q.bound, "")
+    unit = "bits" if q.unit == "bit" else "no unit"
+    lines = [f"{q.symbol}: {q.name} ({unit}{side})", q.meaning]
+    lines += [f"    {q.equation}"] if q.equation else []
+    lines += [f"Source: {q.source}."] if q.source else []
+    return "\n".join(lines)

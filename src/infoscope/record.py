@@ -1,0 +1,105 @@
+"""An ordered table of measurements and where they stand: epoch, layer, task, model."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from infoscope.measurement import Measurement
+
+if TYPE_CHECKING:
+    import pandas
+
+Coordinate = str | int | float | bool | None
+
+
+@dataclass(frozen=True)
+class Row:
+    """One measurement at its coordinates."""
+
+    coordinates: dict[str, Coordinate]
+    measurement: Measurement
+
+
+class Record:
+    """Measurements in the order in which they were made.
+
+    With a `path`, every row is a line of JSON that is on disk before `append` returns; opening the same path again
+    reads what an interrupted run left, without a last line that was torn.
+
+    >>> record = Record()
+    >>> record.append(Measurement("L(y|x)", 2.0), task="digits", order=0)
+    >>> [(row.coordinates["task"], row.measurement.value) for row in record]
+    [('digits', 2.0)]
+    """
+
+    def __init__(self, path: str | Path | None = None) -> None:
+        self.path = Path(path) if path is not None else None
+        self._rows: list[Row] = list(_read(self.path)) if self.path is not None and self.path.exists() else []
+
+    def append(self, measurement: Measurement, **coordinates: Coordinate) -> None:
+        """Add one measurement at its coordinates."""
+        if self.path is not None:
+            line = json.dumps({"coordinates": coordinates, "measurement": measurement.to_json()}, allow_nan=False)
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with self.path.open("a+b") as file:
+                # A torn last line of a crashed writer must not swallow this one.
+                if file.tell() and not _ends_with_newline(file):
+                    file.write(b"\n")
+                file.write(line.encode() + b"\n")
+        self._rows.append(Row(coordinates, measurement))
+
+    def __iter__(self) -> Iterator[Row]:
+        return iter(self._rows)
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def where(self, **coordinates: Coordinate) -> list[Measurement]:
+        """The measurements at these coordinates, in order."""
+        wanted = coordinates.items()
+        return [row.measurement for row in self if wanted <= row.coordinates.items()]
+
+    def dicts(self) -> list[dict[str, Any]]:
+        """One flat JSON-ready dictionary a row: its coordinates, then the measurement in bits."""
+        return [{**row.coordinates, **row.measurement.as_dict()} for row in self]
+
+    def frame(self) -> pandas.DataFrame:
+        """The table as a pandas data frame, values in bits."""
+        try:
+            import pandas
+        except ImportError as error:
+            raise ImportError("a data frame needs pandas: pip install 'infoscope[frame]'") from error
+        return pandas.DataFrame(
+            [
+                {k: v for k, v in row.items() if k not in ("receipt", "replicates")}
+                | {"method": row["receipt"]["method"]}
+                for row in self.dicts()
+            ]
+        )
+
+
+def load(run: str | Path) -> pandas.DataFrame:
+    """The table of a saved run (its directory, or its `record.jsonl`) as a data frame, values in bits."""
+    path = Path(run)
+    path = path / "record.jsonl" if path.is_dir() else path
+    if not path.is_file():
+        raise ValueError(f"{run}: has no record.jsonl; give the run directory that a command named")
+    return Record(path).frame()
+
+
+def _ends_with_newline(file: Any) -> bool:
+    file.seek(-1, 2)
+    return file.read(1) == b"\n"
+
+
+def _read(path: Path) -> Iterator[Row]:
+    for line in path.read_text(encoding="utf-8").splitlines():
+        try:
+            row = json.loads(line)
+        except json.JSONDecodeError:
+            continue  # a line torn by a crash
+        yield Row(row["coordinates"], Measurement.from_json(row["measurement"]))

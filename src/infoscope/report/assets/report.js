@@ -1,0 +1,190 @@
+"use strict";
+(() => {
+  const figures = JSON.parse(document.getElementById("figure-data").textContent);
+  const dark = matchMedia("(prefers-color-scheme: dark)");
+  const printing = matchMedia("print");
+  const touch = matchMedia("(pointer: coarse)").matches;
+  const PRINT_WIDTH = 640; // px: fits A4 and letter between the page's margins
+  const MARKED_UP_TO = 40; // points: fewer are shown as points too
+  const LONGEST_TICK = 24; // characters: the pointer and the table show the whole name
+
+  // Plotly reads some HTML in its texts; ours is text and nothing else.
+  const plain = (text) => text.replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;");
+  const themed = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+
+  // One dashed line is a reference, in grey; all others take the palette in order.
+  function colourNames(lines) {
+    const reference = lines.filter((line) => line.dash).length === 1;
+    let next = 0;
+    return lines.map((line) => (line.dash && reference ? "--c0" : `--c${1 + (next++ % 6)}`));
+  }
+
+  // On the page, the legend and the label of the y axis are text around the plot; a saved figure carries them inside.
+  function saved(figure, data) {
+    const page = layout(figure, 800, 450), font = { color: themed("--soft"), size: 13 };
+    const keys = figure.lines.length > 1;
+    const legend = { orientation: "h", x: 0, y: 1.02, yanchor: "bottom" };
+    const title = { text: plain(figure.y_label), x: 0, xref: "container", xanchor: "left", y: 1, yref: "container", yanchor: "top", pad: { t: 14, l: 8 }, font };
+    return { data, layout: { ...page, title, legend, showlegend: keys, margin: { ...page.margin, t: keys ? 80 : 48 } } };
+  }
+
+  function wrapped(text, width) {
+    const most = Math.max(20, Math.floor(width / 8)), rows = [""];
+    const pieces = text.split(" ").flatMap((word) => word.match(new RegExp(`.{1,${most}}`, "gsu")) ?? []);
+    for (const piece of pieces) {
+      const row = rows.at(-1);
+      if (row && row.length + piece.length >= most) rows.push(piece);
+      else rows[rows.length - 1] = row ? `${row} ${piece}` : piece;
+    }
+    return rows.map(plain);
+  }
+
+  // A band is one closed shape for each stretch without a gap.
+  function band(line) {
+    const x = [], y = [];
+    let stretch = [];
+    const close = () => {
+      const back = stretch.slice().reverse();
+      x.push(...stretch.map((i) => line.x[i]), ...back.map((i) => line.x[i]), null);
+      y.push(...stretch.map((i) => line.lower[i]), ...back.map((i) => line.upper[i]), null);
+      stretch = [];
+    };
+    line.x.forEach((value, i) => {
+      if (value === null || line.lower[i] === null || line.upper[i] === null) { if (stretch.length) close(); }
+      else stretch.push(i);
+    });
+    if (stretch.length) close();
+    return { x, y };
+  }
+
+  function traces(line, colour, visible) {
+    const name = plain(line.name);
+    const common = { name, visible, hovertemplate: "%{y}" };
+    if (line.kind === "bars") {
+      const error = line.lower && {
+        type: "data", symmetric: false, color: themed("--ink"), thickness: 1.25, width: 4,
+        array: line.upper.map((v, i) => v - line.y[i]), arrayminus: line.lower.map((v, i) => line.y[i] - v),
+      };
+      return [{ ...common, type: "bar", x: line.x.map(plain), y: line.y, marker: { color: colour }, ...(error && { error_y: error }) }];
+    }
+    const curve = {
+      ...common, type: "scatter", mode: line.x.length > MARKED_UP_TO ? "lines" : "lines+markers", x: line.x, y: line.y,
+      connectgaps: false, marker: { size: 6, color: colour },
+      line: { color: colour, width: line.dash ? 1.5 : 2, dash: line.dash ? "6px,4px" : "solid", simplify: false },
+    };
+    if (!line.lower) return [curve];
+    const shade = { ...band(line), type: "scatter", mode: "none", fill: "toself", fillcolor: colour, opacity: 0.16, hoverinfo: "skip", showlegend: false, visible };
+    return [shade, curve];
+  }
+
+  function axis(log, range) {
+    const decades = log && range ? Math.log10(range[1] / range[0]) : 0;
+    return {
+      type: log ? "log" : undefined, tickformat: ",~r", hoverformat: ",.6~r", automargin: true, zeroline: false, fixedrange: touch,
+      gridcolor: themed("--grid"), linecolor: themed("--soft"), tickcolor: themed("--soft"), tickfont: { color: themed("--soft") },
+      ...(decades > 1.5 && { dtick: Math.ceil(decades / 8) }),
+    };
+  }
+
+  function categories(figure) {
+    const names = [...new Set(figure.lines.flatMap((line) => line.x))];
+    const short = (name) => (name.length > LONGEST_TICK ? `${name.slice(0, LONGEST_TICK - 1)}…` : name);
+    return { type: "category", tickformat: undefined, tickmode: "array", tickvals: names.map(plain), ticktext: names.map(short).map(plain) };
+  }
+
+  function extent(values) {
+    const shown = values.filter((v) => v !== null && v > 0);
+    return shown.length ? [shown.reduce((a, b) => Math.min(a, b)), shown.reduce((a, b) => Math.max(a, b))] : null;
+  }
+
+  function layout(figure, width, height) {
+    const bars = figure.lines.some((line) => line.kind === "bars");
+    const soft = { color: themed("--soft"), size: 13 };
+    const x = axis(figure.log_x, figure.log_x && extent(figure.lines.flatMap((line) => line.x)));
+    const y = axis(figure.log_y, figure.log_y && extent(figure.lines.flatMap((line) => line.y)));
+    return {
+      width, height, showlegend: false, hovermode: "x unified", dragmode: touch ? false : "zoom", barmode: "group", bargap: 0.35,
+      paper_bgcolor: themed("--paper"), plot_bgcolor: themed("--paper"), uirevision: "kept",
+      font: { family: themed("--sans"), size: 13, color: themed("--ink") },
+      hoverlabel: { bgcolor: themed("--paper"), bordercolor: themed("--rule"), font: { color: themed("--ink") }, namelength: -1 },
+      margin: { l: 8, r: 12, t: 10, b: 8 },
+      xaxis: {
+        ...x, ...(bars && categories(figure)), title: { text: wrapped(figure.x_label, width - 60).join("<br>"), font: soft, standoff: 12 },
+        showgrid: false, showline: true, ticks: bars ? "" : "outside", ticklen: 5,
+      },
+      yaxis: { ...y, nticks: 6, showline: false, ticks: "" },
+    };
+  }
+
+  function legend(list, figure, hidden, redraw) {
+    if (figure.lines.length < 2) return;
+    const colours = colourNames(figure.lines);
+    list.hidden = false;
+    figure.lines.forEach((line, i) => {
+      const button = document.createElement("button"), name = document.createElement("span");
+      button.type = "button";
+      button.ariaPressed = "true";
+      const mark = line.kind === "bars"
+        ? `<rect x="6" width="12" height="12" rx="1" fill="var(${colours[i]})"/>`
+        : `<path d="M0 6H24" stroke="var(${colours[i]})" stroke-width="${line.dash ? 1.5 : 2.5}"${line.dash ? ' stroke-dasharray="6 3"' : ""}/>`;
+      button.innerHTML = `<svg viewBox="0 0 24 12" aria-hidden="true">${mark}</svg>`;
+      name.textContent = line.name;
+      button.append(name);
+      button.addEventListener("click", () => {
+        if (!hidden.delete(i)) hidden.add(i);
+        button.ariaPressed = String(!hidden.has(i));
+        redraw();
+      });
+      const item = document.createElement("li");
+      item.append(button);
+      list.append(item);
+    });
+  }
+
+  function start(element) {
+    const figure = figures[Number(element.dataset.figure)], plot = element.querySelector(".plot"), hidden = new Set();
+    const save = element.querySelector(".save");
+    const data = () => {
+      const colours = colourNames(figure.lines).map(themed);
+      return figure.lines.flatMap((line, i) => traces(line, colours[i], !hidden.has(i)));
+    };
+    const draw = () => {
+      const width = printing.matches ? Math.min(plot.clientWidth, PRINT_WIDTH) : plot.clientWidth;
+      Plotly.react(plot, data(), layout(figure, width, plot.clientHeight), { displayModeBar: false, doubleClick: "reset" });
+    };
+    legend(element.querySelector(".legend"), figure, hidden, draw);
+    element.querySelector(".undrawn").remove();
+    plot.classList.add("drawn");
+    save.hidden = false;
+    save.addEventListener("click", () => Plotly.downloadImage(saved(figure, data()), { format: "svg", filename: figure.title, width: 800, height: 450 }));
+    draw();
+    return draw;
+  }
+
+  const draws = [...document.querySelectorAll("[data-figure]")].map(start);
+  const redraw = () => draws.forEach((draw) => draw());
+  let waiting = 0;
+  addEventListener("resize", () => { cancelAnimationFrame(waiting); waiting = requestAnimationFrame(redraw); });
+  dark.addEventListener("change", redraw);
+  printing.addEventListener("change", redraw);
+
+  async function copy(element) {
+    try {
+      await navigator.clipboard.writeText(element.textContent);
+    } catch { // no permission: leave it selected for the keyboard
+      getSelection().selectAllChildren(element);
+      return "Selected";
+    }
+    return "Copied";
+  }
+
+  for (const button of document.querySelectorAll(".copy")) {
+    const box = button.closest(".command");
+    button.hidden = false;
+    button.addEventListener("click", async () => {
+      button.textContent = await copy(box.querySelector("code"));
+      box.querySelector("[role=status]").textContent = button.textContent;
+      setTimeout(() => { button.textContent = "Copy"; box.querySelector("[role=status]").textContent = ""; }, 2000);
+    });
+  }
+})();

@@ -1,0 +1,123 @@
+"""Figures as plain values: what is drawn, not how. The HTML report draws them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from infoscope.measurement import finite_or_none
+from infoscope.report.thinning import thin
+
+
+@dataclass(frozen=True)
+class Line:
+    """A curve y(x), with a band from `lower` to `upper` if both are given; NaN is a gap. Dashed: a reference.
+
+    >>> Line("uniform", range(3), [0, 2, 4]).y
+    (0.0, 2.0, 4.0)
+    """
+
+    name: str
+    x: Sequence[float]
+    y: Sequence[float]
+    lower: Sequence[float] | None = None
+    upper: Sequence[float] | None = None
+    dash: bool = False
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "x", _floats(self.x))
+        _settle(self)
+
+
+@dataclass(frozen=True)
+class Bars:
+    """One bar for each name in `x`, with error bars from `lower` to `upper` if both are given."""
+
+    name: str
+    x: Sequence[str]
+    y: Sequence[float]
+    lower: Sequence[float] | None = None
+    upper: Sequence[float] | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "x", tuple(str(name) for name in self.x))
+        _settle(self)
+
+
+@dataclass(frozen=True)
+class Figure:
+    """Lines (or bars) that share their axes; the labels say the unit."""
+
+    title: str
+    x_label: str
+    y_label: str
+    lines: Sequence[Line | Bars]
+    log_x: bool = False
+    log_y: bool = False
+    caption: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "lines", tuple(self.lines))
+        kinds = {type(line) for line in self.lines}
+        if len(kinds) > 1:
+            raise ValueError(f"figure {self.title!r} has lines and bars; make one figure of each")
+        if Bars in kinds and self.log_x:
+            raise ValueError(f"figure {self.title!r} has bars, whose axis carries names; drop log_x")
+
+    def thinned(self) -> Figure:
+        """The same figure with at most about 1000 points a line (see `thinning.RULE`)."""
+        lines = [_thinned(line, self.log_x) if isinstance(line, Line) else line for line in self.lines]
+        return Figure(self.title, self.x_label, self.y_label, lines, self.log_x, self.log_y, self.caption)
+
+    def as_dict(self) -> dict[str, Any]:
+        """A JSON-ready dictionary; a number that is not finite is None, a gap."""
+        return {
+            "title": self.title,
+            "x_label": self.x_label,
+            "y_label": self.y_label,
+            "log_x": self.log_x,
+            "log_y": self.log_y,
+            "lines": [_line_dict(line) for line in self.lines],
+        }
+
+
+def _settle(line: Line | Bars) -> None:
+    """Make the numbers of a frozen line its own tuples and check that they belong together."""
+    for name in ("y", "lower", "upper"):
+        values = getattr(line, name)
+        if values is None:
+            continue
+        object.__setattr__(line, name, _floats(values))
+        if len(values) != len(line.x):
+            raise ValueError(f"{line.name!r} has {len(line.x)} x and {len(values)} {name}; give one for every x")
+    if (line.lower is None) != (line.upper is None):
+        raise ValueError(f"{line.name!r} has one side of a band only; give both lower and upper, or neither")
+
+
+def _floats(values: Sequence[float]) -> tuple[float, ...]:
+    return tuple(float(value) for value in values)
+
+
+def _thinned(line: Line, log_x: bool) -> Line:
+    kept = thin(line.x, line.y, log_x)
+
+    def take(values: Sequence[float]) -> list[float]:
+        return [values[i] for i in kept]
+
+    band = (take(line.lower), take(line.upper)) if line.lower and line.upper else (None, None)
+    return Line(line.name, take(line.x), take(line.y), *band, dash=line.dash)
+
+
+def _line_dict(line: Line | Bars) -> dict[str, Any]:
+    shown: dict[str, Any] = {"name": line.name, "y": _drawn(line.y)}
+    if line.lower is not None and line.upper is not None:
+        shown |= {"lower": _drawn(line.lower), "upper": _drawn(line.upper)}
+    if isinstance(line, Bars):
+        return shown | {"kind": "bars", "x": line.x}
+    return shown | {"kind": "line", "x": _drawn(line.x), "dash": line.dash}
+
+
+def _drawn(values: Sequence[float]) -> list[float | None]:
+    """Eight significant digits are finer than any screen."""
+    return [finite_or_none(float(f"{value:.8g}")) for value in values]

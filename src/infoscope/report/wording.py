@@ -1,0 +1,126 @@
+"""How a measurement reads: its digits, its error, its side, its warnings."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable
+from typing import Any
+
+from infoscope.measurement import NATS_PER_BIT, Bound, Measurement
+from infoscope.quantities import terms
+
+SIDES = {Bound.LOWER: "lower bound", Bound.UPPER: "upper bound", Bound.EXACT: "exact", Bound.NONE: "estimate"}
+
+
+def printed(measurement: Measurement) -> tuple[float, float]:
+    """Value and standard error as they are shown: in bits, or as they are when dimensionless."""
+    scale = NATS_PER_BIT if measurement.unit == "nat" else 1.0
+    return measurement.value / scale, measurement.stderr / scale
+
+
+def unit(measurement: Measurement) -> str:
+    """The unit that is printed: "bit", or nothing when dimensionless."""
+    return "bit" if measurement.unit == "nat" else ""
+
+
+def digits(value: float, stderr: float = math.nan) -> str:
+    """A number to the second significant digit of its error, to five significant digits when that is unknown or 0.
+
+    >>> digits(187.04, 3.02), digits(1520.4, 30.1), digits(5969.5), digits(0.975), digits(-3e-9), digits(math.nan)
+    ('187.0', '1,520', '5,969.5', '0.975', '-3e-09', '—')
+    """
+    if not math.isfinite(value):
+        return "—" if math.isnan(value) else "∞" if value > 0 else "-∞"
+    error_known = math.isfinite(stderr) and stderr > 0
+    leading = _magnitude(stderr) - 1 if error_known else _magnitude(value) - 4
+    if leading < -6 or abs(value) >= 1e15:
+        return f"{value:.5g}"
+    text = f"{value:,.{max(0, -leading)}f}"
+    return text if error_known or "." not in text else text.rstrip("0").rstrip(".")
+
+
+def _magnitude(value: float) -> int:
+    return math.floor(math.log10(abs(value))) if value else 0
+
+
+def error(measurement: Measurement) -> str:
+    """The standard error to two significant digits, "" when it is unknown.
+
+    >>> error(Measurement("accuracy", 0.9, 0.0123, unit="1"))
+    '0.012'
+    """
+    _, stderr = printed(measurement)
+    return "" if math.isnan(stderr) else digits(stderr, stderr)
+
+
+def why_unknown(measurement: Measurement) -> str:
+    """Why a measurement has no standard error."""
+    return "one replicate: unknown" if len(measurement.replicates) < 2 else "unknown"
+
+
+def per_example(measurement: Measurement) -> str:
+    """Bits per example of a codelength whose n is known, else "".
+
+    >>> from infoscope.measurement import Receipt
+    >>> per_example(Measurement("uniform code", 100 * math.log(10), receipt=Receipt("uniform", n=100)))
+    '3.3219'
+    """
+    n = measurement.receipt.n
+    if not (n and measurement.unit == "nat" and is_codelength(measurement.quantity)):
+        return ""
+    value, stderr = printed(measurement)
+    return digits(value / n, stderr / n)
+
+
+def is_codelength(quantity: str) -> bool:
+    """Whether a quantity is the length of a message, which has a length per example; a difference of two is not.
+
+    >>> [is_codelength(q) for q in ("L(y|x)", "L_init(y|x)", "n log C", "L(M,D)", "L(y|x) − L(y|z)")]
+    [True, True, True, False, False]
+    """
+    return re.match(r"L(_\w+)?\(y\|x\)|n (log C|H\(Y\))|uniform code", quantity) is not None and " − " not in quantity
+
+
+def full_name(quantity: str) -> str:
+    """The name in words of a quantity that is known by its symbol, else "".
+
+    >>> full_name("L(y|x)")
+    'prequential codelength'
+    """
+    name = terms().get(quantity, "")
+    return "" if name == quantity else name
+
+
+def warnings(measurement: Measurement) -> list[tuple[str, str]]:
+    """Each status in words, with its advice.
+
+    >>> from infoscope.measurement import Status
+    >>> warnings(Measurement("I(X;Y)", 1.0, status=frozenset({Status.TIES})))[0][0]
+    'Ties'
+    """
+    return [
+        (status.name.replace("_", " ").capitalize(), status.value)
+        for status in sorted(measurement.status, key=lambda s: s.name)
+    ]
+
+
+def coordinate_names(rows: Iterable[Any]) -> list[str]:
+    """The names of all coordinates in the order in which they first appear."""
+    return list(dict.fromkeys(name for row in rows for name in row.coordinates))
+
+
+def coordinate(value: object) -> str:
+    """A coordinate as text, nothing for one that a row does not have."""
+    return "" if value is None else str(value)
+
+
+def listed(names: Iterable[str], most: int = 4) -> str:
+    """Names in one line, each once, the rest counted.
+
+    >>> listed("abcdef")
+    'a; b; c; d and 2 more'
+    """
+    distinct = list(dict.fromkeys(names))
+    more = f" and {len(distinct) - most} more" if len(distinct) > most else ""
+    return "; ".join(distinct[:most]) + more

@@ -1,0 +1,62 @@
+"""What runs inside a worker process."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from multiprocessing import connection, process
+
+from infoscope.run.parcel import answer
+
+NAME = "infoscope-worker"
+READY = b""
+NO_GUARD = 97  # exit status of a worker whose main script starts workers while it is imported
+
+_THREAD_VARIABLES = (
+    "OMP_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "NUMEXPR_NUM_THREADS",
+    "VECLIB_MAXIMUM_THREADS",
+)
+
+
+def serve(pipe: connection.Connection, threads: int) -> None:
+    """Answer one packed call after another until the parent hangs up or is gone."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+    threading.Thread(target=_leave_with_parent, daemon=True).start()
+    os.environ.update(dict.fromkeys(_THREAD_VARIABLES, str(threads)))
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(threads)
+    with suppress(EOFError, OSError):
+        pipe.send_bytes(READY)
+        while True:
+            pipe.send_bytes(answer(pipe.recv_bytes()))
+
+
+def _leave_with_parent() -> None:
+    """Don't outlive the parent, not even in the middle of a work."""
+    parent = process.parent_process()
+    if parent is not None:
+        connection.wait([parent.sentinel])
+        os._exit(1)
+
+
+@contextmanager
+def thread_variables(threads: int) -> Iterator[None]:
+    """The environment in which numerical libraries start with so many threads."""
+    before = {name: os.environ.get(name) for name in _THREAD_VARIABLES}
+    os.environ.update(dict.fromkeys(_THREAD_VARIABLES, str(threads)))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value

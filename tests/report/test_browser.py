@@ -1,0 +1,206 @@
+"""The report in a real browser."""
+
+from __future__ import annotations
+
+import math
+import shutil
+
+import pytest
+
+from infoscope.report import write_html
+
+sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright: pip install 'infoscope[test]'")
+CHROMIUM = shutil.which("chromium")
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs a browser on the path: apt-get install chromium")
+
+QUIET = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+]
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def visit(browser):
+    """Open a file in a context of its own; what it complains of or asks the network for fails the test."""
+    contexts, complaints = [], []
+
+    def open_page(path, **settings):
+        context = browser.new_context(**settings)
+        contexts.append(context)
+        page = context.new_page()
+        page.on("console", lambda message: complaints.append(f"console: {message.text}"))
+        page.on("pageerror", lambda error: complaints.append(f"error: {error}"))
+        page.on("dialog", lambda dialog: (complaints.append(f"dialog: {dialog.message}"), dialog.dismiss()))
+        page.on("request", lambda request: request.url == path.as_uri() or complaints.append(request.url[:200]))
+        page.goto(path.as_uri())
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert complaints == []
+
+
+@pytest.fixture
+def report(tmp_path, record, figures):
+    return write_html(
+        tmp_path / "report.html",
+        record,
+        title="How difficult is digits?",
+        lead="187 bits.",
+        figures=figures,
+        facts={"command": "infoscope difficulty digits --orders 3"},
+        glossary={"L(y|x)": "The length of the message."},
+    )
+
+
+def points(page, figure: int) -> list[list[int]]:
+    """The number of points in every stretch of each curve that is drawn."""
+    stretches = "[...curve.querySelectorAll('.js-line')].map(path => path.getAttribute('d').match(/[ML]/g).length)"
+    curves = page.locator(f"#figure-{figure} .scatterlayer .trace:has(.js-line)")
+    return curves.evaluate_all(f"curves => curves.map(curve => {stretches})")
+
+
+def plot_of(page):
+    """The drawing of the first figure."""
+    return page.locator("#figure-0 .main-svg").first
+
+
+def test_curves_are_drawn_with_all_their_points(visit, report, figures):
+    drawn = list(map(math.isfinite, figures[0].thinned().lines[0].y))
+    before_the_gap = drawn.index(False)
+    page = visit(report)
+    assert points(page, 0) == [[before_the_gap, sum(drawn) - before_the_gap], [2]]
+    assert page.locator("#figure-0 .js-fill").count() == 1
+    assert page.locator("#figure-1 .bars .point path").count() == 4
+    assert page.locator("#figure-1 .errorbar path").count() == 2
+
+
+def test_the_table_shows_the_record(visit, report, record):
+    page = visit(report)
+    values = page.locator(".numbers td.value data").evaluate_all("all => all.map(e => Number(e.value))")
+    errors = page.locator(".numbers td.error data").evaluate_all("all => all.map(e => Number(e.value))")
+    rows = [row.measurement for row in record]
+    assert values == [m.bits if m.unit == "nat" else m.value for m in rows]
+    known = [m for m in rows if not math.isnan(m.stderr)]
+    assert errors == [m.stderr_bits if m.unit == "nat" else m.stderr for m in known]
+    text = page.locator(".numbers td.value").all_inner_texts()
+    assert [" ".join(cell.split()) for cell in text] == ["187.0 bit", "5,969.5 bit", "1,520 bit", "0.9750", "0.93"]
+    assert page.get_by_title("one replicate: unknown").count() == 1
+    assert page.get_by_text("Unverified split:").is_visible()
+
+
+def test_dark_mode_reaches_page_and_plots_and_follows_a_switch(visit, report):
+    page = visit(report, color_scheme="dark")
+
+    def colours():
+        paper = page.evaluate("getComputedStyle(document.body).backgroundColor")
+        plot = plot_of(page).evaluate("e => getComputedStyle(e).backgroundColor")
+        curve = page.locator("#figure-0 .js-line").first.evaluate("e => getComputedStyle(e).stroke")
+        return paper, plot, curve
+
+    assert colours() == ("rgb(17, 22, 27)", "rgb(17, 22, 27)", "rgb(111, 177, 242)")
+    page.emulate_media(color_scheme="light")
+    sync_api.expect(plot_of(page)).to_have_css("background-color", "rgb(255, 255, 255)")
+    assert colours() == ("rgb(255, 255, 255)", "rgb(255, 255, 255)", "rgb(10, 90, 168)")
+
+
+def test_paper_is_white_even_in_the_dark(visit, report):
+    page = visit(report, color_scheme="dark")
+    page.emulate_media(media="print")
+    sync_api.expect(plot_of(page)).to_have_css("background-color", "rgb(255, 255, 255)")
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+    assert page.get_by_role("button").count() <= 4  # the legends' keys
+    assert plot_of(page).evaluate("e => e.clientWidth") <= 640
+
+
+@pytest.mark.parametrize("name", ["report", "hostile_report"])
+def test_a_narrow_screen_never_scrolls_sideways(visit, request, name):
+    page = visit(request.getfixturevalue(name), viewport={"width": 360, "height": 740}, has_touch=True, is_mobile=True)
+    for details in page.locator("details").all():
+        details.evaluate("e => { e.open = true }")
+    assert page.evaluate("document.documentElement.scrollWidth") == 360
+    assert page.locator(".numbers td.value").first.is_visible()
+    assert page.get_by_role("row").count() > 5  # a table for a screen reader still
+
+
+def test_plots_follow_the_window(visit, report):
+    page = visit(report, viewport={"width": 1200, "height": 800})
+    wide = plot_of(page).evaluate("e => getComputedStyle(e).width")
+    page.set_viewport_size({"width": 500, "height": 800})
+    sync_api.expect(plot_of(page)).not_to_have_css("width", wide)
+    assert plot_of(page).evaluate("e => e.clientWidth") < 500
+
+
+def test_hostile_names_are_text(visit, hostile_report, hostile):
+    page = visit(hostile_report)
+    shown = " ".join(hostile.split())
+    assert " ".join(page.locator("h1").text_content().split()) == shown
+    assert " ".join(page.locator("#figure-0 .legend button").first.text_content().split()) == shown
+    title = "".join(page.locator("#figure-0 .plot").get_attribute("aria-label"))
+    assert "<script>" in title
+    page.locator("#figure-1 .plot").hover(position={"x": 500, "y": 200})
+    page.wait_for_selector("#figure-1 .hoverlayer text")
+    assert "<script>" in page.locator("#figure-1 .hoverlayer").text_content()
+    assert "<b>bold</b>" in page.locator("#figure-1 .hoverlayer").text_content()
+    assert page.locator("body img, .plot a, .plot script, .legend a").count() == 0
+
+
+def test_the_command_is_copied(visit, report):
+    page = visit(report, permissions=["clipboard-read", "clipboard-write"])
+    page.get_by_role("button", name="Copy").click()
+    page.get_by_role("button", name="Copied").wait_for()
+    assert page.evaluate("navigator.clipboard.readText()") == "infoscope difficulty digits --orders 3"
+    assert page.get_by_role("status").text_content() == "Copied"
+
+
+def test_without_the_clipboard_the_command_is_selected(visit, report):
+    page = visit(report)
+    page.evaluate("() => { navigator.clipboard.writeText = () => Promise.reject(new Error('denied')) }")
+    page.get_by_role("button", name="Copy").click()
+    page.get_by_role("button", name="Selected").wait_for()
+    assert page.evaluate("getSelection().toString()") == "infoscope difficulty digits --orders 3"
+
+
+def test_a_key_of_the_legend_hides_its_curve_from_the_keyboard(visit, report):
+    page = visit(report)
+    key = page.locator("#figure-0 .legend button").first
+    key.focus()
+    page.keyboard.press("Enter")
+    assert key.get_attribute("aria-pressed") == "false"
+    assert points(page, 0) == [[2]]
+    page.keyboard.press("Enter")
+    assert len(points(page, 0)) == 2
+
+
+def test_a_figure_is_saved_as_svg_with_its_labels(visit, report):
+    page = visit(report)
+    with page.expect_download() as download:
+        page.locator("#figure-0 .save").click()
+    saved = download.value.path().read_text(encoding="utf-8")
+    assert download.value.suggested_filename.endswith(".svg")
+    assert "bits per label" in saved
+    assert "labels sent" in saved
+    assert "uniform" in saved
+
+
+def test_without_javascript_the_tables_stand(visit, report):
+    page = visit(report, java_script_enabled=False)
+    assert page.locator(".numbers td.value").first.inner_text().startswith("187.0")
+    assert page.get_by_text("Drawing needs JavaScript").first.is_visible()
+    page.locator("#figure-0 summary").click()
+    assert page.locator("#figure-0 details td").first.is_visible()
+    assert not page.get_by_role("button").first.is_visible()

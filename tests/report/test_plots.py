@@ -1,0 +1,43 @@
+from __future__ import annotations
+
+import json
+import math
+
+import numpy
+import pytest
+
+from infoscope.report import Bars, Figure, Line
+
+
+def test_a_line_is_a_value():
+    assert Line("a", numpy.arange(3), numpy.ones(3)) == Line("a", [0, 1, 2], [1, 1, 1])
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        (lambda: Line("a", [1, 2], [1]), "2 x and 1 y"),
+        (lambda: Line("a", [1], [1], lower=[0, 0], upper=[2]), "1 x and 2 lower"),
+        (lambda: Line("a", [1], [1], lower=[0]), "one side of a band"),
+        (lambda: Figure("f", "x", "y", [Line("a", [1], [1]), Bars("b", ["c"], [1])]), "lines and bars"),
+        (lambda: Figure("f", "x", "y", [Bars("b", ["c"], [1])], log_x=True), "drop log_x"),
+    ],
+)
+def test_what_does_not_belong_together_is_refused(wrong, message):
+    with pytest.raises(ValueError, match=message):
+        wrong()
+
+
+def test_what_is_not_finite_is_a_gap():
+    line = Line("a", [0, 1, 2], [math.nan, math.inf, 1.5])
+    read = json.loads(json.dumps(Figure("f", "x", "y", [line]).as_dict(), allow_nan=False))
+    assert read["lines"][0]["y"] == [None, None, 1.5]
+
+
+def test_thinning_takes_a_line_and_its_band_together(figures):
+    whole, drawn = figures[0].lines[0], figures[0].thinned().lines[0]
+    points = {x: rest for x, *rest in zip(whole.x, whole.y, whole.lower, whole.upper, strict=True)}
+    assert len(drawn.x) <= 1000
+    for x, y, lower, upper in zip(drawn.x, drawn.y, drawn.lower, drawn.upper, strict=True):
+        assert points[x] == [y, lower, upper] or math.isnan(y)
+    assert any(map(math.isnan, drawn.y))
