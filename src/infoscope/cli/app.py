@@ -8,6 +8,9 @@ from typing import Annotated
 
 from cyclopts import App, Parameter
 from cyclopts.config import Env, Toml
+from cyclopts.validators import Number
+
+POSITIVE = Parameter(validator=Number(gte=1))
 
 app = App(
     name="infoscope",
@@ -17,6 +20,8 @@ app = App(
     help_epilogue="Options are also read from --config FILE (TOML, a table for each command) and from variables "
     "such as INFOSCOPE_CODELENGTH_ORDERS; the command line wins, then the environment, then the file.",
     version_flags=["--version"],
+    suppress_keyboard_interrupt=False,
+    default_parameter=Parameter(negative=()),
     help_format="markdown",
 )
 
@@ -77,16 +82,16 @@ class Run:
         Print the options as TOML and stop.
     """
 
-    orders: int = 3
-    seed: int = 0
-    examples: int | None = None
+    orders: Annotated[int, POSITIVE] = 3
+    seed: Annotated[int, Parameter(validator=Number(gte=0))] = 0
+    examples: Annotated[int | None, POSITIVE] = None
     device: str = "cpu"
-    jobs: int | None = None
+    jobs: Annotated[int | None, POSITIVE] = None
     out: Path | None = None
-    json: Annotated[bool, Parameter(negative=())] = False
-    quiet: Annotated[bool, Parameter(negative=())] = False
-    dry_run: Annotated[bool, Parameter(negative=())] = False
-    print_config: Annotated[bool, Parameter(negative=())] = False
+    json: bool = False
+    quiet: bool = False
+    dry_run: bool = False
+    print_config: bool = False
 
 
 @Parameter(name="*")
@@ -104,8 +109,8 @@ class Data:
         Add noise: missing-pixels=0.1, missing-objects=0.1, massart=0.1 or shuffled-labels. Repeat it to compare.
     """
 
-    classes: int | None = None
-    size: int | None = None
+    classes: Annotated[int | None, POSITIVE] = None
+    size: Annotated[int | None, POSITIVE] = None
     corrupt: tuple[str, ...] = ()
 
 
@@ -117,8 +122,8 @@ def difficulty(
     *data: str,
     model: str | None = None,
     coder: str = "replay",
-    k: int | None = None,
-    train: int | None = None,
+    k: Annotated[int | None, POSITIVE] = None,
+    train: Annotated[int | None, POSITIVE] = None,
     reading: Data = DATA,
     run: Run = RUN,
 ) -> None:
@@ -132,7 +137,7 @@ def difficulty(
     data
         One or more data sets.
     model
-        Network: a name from `infoscope list models`, or module:factory. Default: cnn for images from 16 pixels, else mlp.
+        Network: a name from `infoscope list models`, or module:factory. Default: mlp, or cnn from 16 pixels on.
     coder
         The network's code: replay, entk or blocks, with options as in "replay(replays=16)".
     k
@@ -182,9 +187,9 @@ def decode(
     data: str,
     *,
     out: Path | None = None,
-    size: int | None = None,
-    json: Annotated[bool, Parameter(negative=())] = False,
-    quiet: Annotated[bool, Parameter(negative=())] = False,
+    size: Annotated[int | None, POSITIVE] = None,
+    json: bool = False,
+    quiet: bool = False,
 ) -> None:
     """Give the labels in FILE back from the inputs alone. No label of DATA is read; an .npz needs no `y`.
 
@@ -214,8 +219,8 @@ def information(
     *,
     model: str | None = None,
     coder: str = "replay",
-    k: int | None = None,
-    train: int | None = None,
+    k: Annotated[int | None, POSITIVE] = None,
+    train: Annotated[int | None, POSITIVE] = None,
     weights: Path | None = None,
     trained_on: str | None = None,
     init: str | None = None,
@@ -230,7 +235,7 @@ def information(
     data
         The data set. With --weights, what is coded: its test split where it has one, else all.
     model
-        Network: a name from `infoscope list models`, or module:factory. Default: cnn for images from 16 pixels, else mlp.
+        Network: a name from `infoscope list models`, or module:factory. Default: mlp, or cnn from 16 pixels on.
     coder
         The network's code: replay (default), entk or blocks. Numbers of different coders are not compared.
     k

@@ -64,6 +64,8 @@ def codelength(
     if per_example is not None:
         values.save_per_example(per_example, {"": shown[0].curves})
     session.finish(f"Codelength of {data}", figures.of(shown), facts)
+    if write is not None and not (run.json or run.quiet):
+        print(f"Label file: {facts['label file']}")
 
 
 def decode(file: Path, data: str, out: Path | None, size: int | None, json: bool, quiet: bool) -> None:

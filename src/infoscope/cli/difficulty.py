@@ -33,7 +33,8 @@ def difficulty(
             total += dry_run.of_knowledge(part, code, learner, run.orders)
         return dry_run.tell(total, run)
     session = Session("difficulty", run, options)
-    shown: list[figures.Coded] = []
+    labels: list[figures.Coded] = []
+    terms: list[figures.Coded] = []
     with session.progress(len(tasks) * 5 * run.orders, "measuring"):
         for task, part, (_, learner) in zip(tasks, parts, learners, strict=True):
             found = describe(
@@ -48,7 +49,10 @@ def difficulty(
                 running=session.running(),
             )
             session.append(found.measurements(), task=task.name)
-            shown.append(figures.Coded(task.name, found.curves))
+            labels.append(figures.Coded(task.name, found.curves))
+            terms += figures.terms(task.name, found.known)
     facts = {"network": ", ".join(dict.fromkeys(name for name, _ in learners)), "its code": repr(code)}
     facts |= {task.name: "; ".join(part.notes) for task, part in zip(tasks, parts, strict=True)}
-    session.finish(f"Difficulty of {', '.join(task.name for task in tasks)}", figures.of(shown), facts)
+    session.finish(
+        f"Difficulty of {', '.join(task.name for task in tasks)}", [*figures.of(labels), figures.saving(terms)], facts
+    )

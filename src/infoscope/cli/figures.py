@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -9,6 +10,7 @@ import numpy as np
 
 from infoscope.measurement import NATS_PER_BIT
 from infoscope.prequential.codelength import smooth
+from infoscope.prequential.information import Knowledge
 from infoscope.prequential.loss_curve import LossCurve
 from infoscope.report import Figure, Line
 
@@ -21,37 +23,53 @@ class Coded:
     curves: Sequence[LossCurve]
 
 
+def terms(name: str, known: Knowledge) -> list[Coded]:
+    """Both terms of eq. (2)."""
+    return [Coded(f"{name}, untrained", known.initial), Coded(f"{name}, trained", known.trained)]
+
+
 def of(coded: Sequence[Coded]) -> list[Figure]:
     """Bits sent against labels sent, and the cost of a label against the number already known."""
     return [_cumulative(coded), _cost(coded)]
 
 
+def saving(coded: Sequence[Coded]) -> Figure:
+    """What a label costs the untrained and the trained network: the information lies between the curves."""
+    shown = _cost(coded)
+    caption = f"Model information is the area between untrained and trained, in bits. {shown.caption}"
+    return dataclasses.replace(shown, title="What training saves", caption=caption)
+
+
 def _cumulative(coded: Sequence[Coded]) -> Figure:
     lines = []
     for one in coded:
-        n = np.arange(1, len(one.curves[0]) + 1)
+        n = range(1, len(one.curves[0]) + 1)
         for curve in one.curves:
             label = one.name if len(one.curves) == 1 else f"{one.name}, order {curve.seed}"
-            lines.append(Line(label, n, np.cumsum(curve.nats) / NATS_PER_BIT))
-    first = max((one.curves[0] for one in coded), key=len)
-    n = np.arange(1, len(first) + 1)
-    lines.append(Line("uniform code", n, n * first.uniform / len(first) / NATS_PER_BIT, dash=True))
-    return Figure(
-        "What the labels cost", "labels sent", "bits sent", lines,
-        caption="A line that stays far below the dashed one was predicted from the inputs; where it goes flat, "
-        "nothing more is to be learned.",
-    )  # fmt: skip
+            lines.append(Line(label, n, _bits(np.cumsum(curve.nats))))
+    longest = max((one.curves[0] for one in coded), key=len)
+    n = np.arange(1, len(longest) + 1)
+    lines.append(Line("uniform code", n.tolist(), _bits(n * longest.uniform / len(longest)), dash=True))
+    caption = (
+        "Both axes are logarithmic. A line that leaves the dashed one was predicted from the inputs; where it goes "
+        "flat, nothing more is to be learned."
+    )
+    return Figure("What the labels cost", "labels sent", "bits sent", lines, log_x=True, log_y=True, caption=caption)
 
 
 def _cost(coded: Sequence[Coded]) -> Figure:
     lines = []
     for one in coded:
-        costs = np.stack([smooth(curve.nats) for curve in one.curves]) / NATS_PER_BIT
-        mean, n = costs.mean(0), np.arange(1, costs.shape[1] + 1)
-        band = (costs.min(0), costs.max(0)) if len(costs) > 1 else (None, None)
-        lines.append(Line(one.name, n, mean, *band))
+        costs = np.stack([smooth(curve.nats) for curve in one.curves])
+        band = (_bits(costs.min(0)), _bits(costs.max(0))) if len(costs) > 1 else (None, None)
+        lines.append(Line(one.name, range(1, costs.shape[1] + 1), _bits(costs.mean(0)), *band))
+    caption = (
+        "Mean over orders, the band from the smallest to the largest; each step is a mean over a quarter of the prefix."
+    )
     return Figure(
-        "What the next label costs", "labels already sent", "bits a label", lines, log_x=True,
-        caption="Mean over orders, the band from the smallest to the largest; each point is a mean over the next "
-        "quarter of the prefix.",
-    )  # fmt: skip
+        "What the next label costs", "labels already sent", "bits a label", lines, log_x=True, caption=caption
+    )
+
+
+def _bits(nats: np.ndarray) -> list[float]:
+    return (nats / NATS_PER_BIT).tolist()

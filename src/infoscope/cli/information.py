@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,6 @@ from infoscope.cli.session import Session, print_config
 from infoscope.learn.learner import Learner, Weights, copy_weights
 from infoscope.learn.task import Task
 from infoscope.prequential.coders import CODERS
-from infoscope.prequential.loss_curve import LossCurve
 from infoscope.prequential.partition import partition
 from infoscope.prequential.questions import knowledge, training_part
 
@@ -49,7 +47,7 @@ def information(
         return dry_run.tell(sum(costs, dry_run.Cost()), run)
     own = _own_network(tasks[0], learner, weights, trained_on, init, reading)
     session = Session("information", run, options)
-    curves: dict[str, Sequence[LossCurve]] = {}
+    terms: list[figures.Coded] = []
     facts = {"network": name, "its code": repr(code)}
     with session.progress(len(tasks) * (3 if own else 4) * run.orders, "measuring"):
         for task in tasks:
@@ -65,13 +63,11 @@ def information(
                 **own,
             )
             session.append(known.measurements(), task=task.name)
-            curves |= {f"{task.name}, untrained": known.initial, f"{task.name}, trained": known.trained}
+            terms += figures.terms(task.name, known)
             facts[task.name] = "; ".join(known.notes) or f"{len(known.coded)} examples coded"
     if per_example is not None:
-        first, second = list(curves.values())[:2]
-        values.save_per_example(per_example, {"initial_": first, "trained_": second})
-    shown = [figures.Coded(label, several) for label, several in curves.items()]
-    session.finish(f"Information of {name} about {data}", figures.of(shown), facts)
+        values.save_per_example(per_example, {"initial_": terms[0].curves, "trained_": terms[1].curves})
+    session.finish(f"Information of {name} about {data}", [figures.saving(terms)], facts)
 
 
 def _own_network(

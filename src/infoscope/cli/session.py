@@ -15,6 +15,7 @@ from typing import Any
 
 from infoscope import __version__
 from infoscope.cli.app import Run
+from infoscope.learn.learner import check_device
 from infoscope.measurement import Measurement
 from infoscope.prequential.information import Running
 from infoscope.quantities import QUANTITIES
@@ -28,7 +29,8 @@ class Session:
     """Where a command keeps its finished looks, and how it tells what it does."""
 
     def __init__(self, command: str, run: Run, options: Mapping[str, Any]):
-        self.run, self.command, self.options = run, command, dict(options)
+        check_device(run.device)
+        self.run = run
         self.root = run.out or default_out(command, run, options)
         self.store = Store(self.root)
         path = self.root / "record.jsonl"

@@ -40,7 +40,8 @@ class Observer(Protocol):
 class Trained:
     """A trained network as a value: initial and final weights, and the losses of every epoch in nats an example.
 
-    `converged` says that early stopping ended the training, or that the loss had settled when the epochs ran out.
+    `converged` says that early stopping ended the training, or that the loss was next to nothing when the epochs ran
+    out, or (without early stopping) had ceased to fall.
     """
 
     initial: Weights
@@ -147,7 +148,7 @@ def _train(
             best = copy_weights(network)
         if len(held_out) - 1 - held_out.index(min(held_out)) >= recipe.patience:
             return losses, held_out, True, best
-    return losses, held_out, _settled(losses), best
+    return losses, held_out, _settled(losses, stopping=bool(held_out)), best
 
 
 def _batches(n: int, batch: int, draws: torch.Generator) -> Iterable[tuple[bool, Tensor]]:
@@ -173,7 +174,12 @@ def _eval_logits(network: nn.Module, x: Tensor) -> Tensor:
     return network.eval()(x)
 
 
-def _settled(losses: Sequence[float]) -> bool:
-    """Whether the last tenth of training took off less than 5 % of the loss, or the loss is below 0.01 nat."""
+def _settled(losses: Sequence[float], stopping: bool) -> bool:
+    """Whether training that used up its epochs is done: the loss is next to nothing, or has stopped to fall.
+
+    Where early stopping was to end it and did not, only the first counts.
+    """
+    if losses[-1] < 0.01:
+        return True
     before = losses[-1 - max(1, len(losses) // 10)] if len(losses) > 1 else math.inf
-    return losses[-1] < 0.01 or losses[-1] > 0.95 * before
+    return not stopping and losses[-1] > 0.95 * before

@@ -94,7 +94,7 @@ class Recipe:
     optimizer: Adam | SGD | Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer] = Adam()
     decay: Decay = Constant()
     batch: int = 64
-    epochs: int = 100
+    epochs: int = 300
     patience: int | None = 10
     augment: Callable[[Tensor, torch.Generator], Tensor] | None = None
 
@@ -147,6 +147,15 @@ def load_weights(network: nn.Module, weights: Weights) -> None:
 def copy_weights(network: nn.Module) -> dict[str, Tensor]:
     """A copy of all parameters and buffers, on the CPU."""
     return {name: value.detach().cpu().clone() for name, value in network.state_dict().items()}
+
+
+def check_device(name: str) -> str:
+    """The name of a device that this machine has; a ValueError otherwise."""
+    try:
+        torch.empty(0, device=name)
+    except (RuntimeError, AssertionError) as error:
+        raise ValueError(f"no device {name!r} on this machine ({str(error).splitlines()[0][:80]}); use cpu") from error
+    return name
 
 
 def check_logits(logits: Tensor, n: int, classes: int, network: nn.Module) -> None:

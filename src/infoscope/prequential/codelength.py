@@ -76,8 +76,8 @@ def model_information(initial: Curves, trained: Curves) -> Measurement:
 def surplus(curves: Curves, floor: float) -> Measurement:
     """Surplus description length, nats: Σ_i (loss_i − floor)₊ of the mean curve (Whitney et al. 2020, def. 2).
 
-    What is paid above a tolerated loss of `floor` nats an example, on the way there. Losses are smoothed over windows
-    that grow by a quarter of the prefix, as one label's cost is not an expected loss.
+    What is paid above a tolerated loss of `floor` nats an example, on the way there. Losses are means over blocks that
+    grow by a quarter of the prefix, as one label's cost is not an expected loss.
     """
     return measured("surplus", as_list(curves), lambda c: float(np.maximum(smooth(c.nats) - floor, 0).sum()))
 
@@ -140,9 +140,13 @@ def _receipt(curves: Sequence[LossCurve]) -> Receipt:
 
 
 def smooth(nats: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
-    """Mean over the window [i, 1.25 i + 8) of each i, cut at the end."""
-    n = len(nats)
-    sums = np.concatenate([[0.0], np.cumsum(nats)])
-    start = np.arange(n)
-    stop = np.minimum(n, (start * 1.25 + 8).astype(int))
-    return (sums[stop] - sums[start]) / (stop - start)
+    """Each label's cost replaced by the mean of its block; blocks grow by a quarter of the prefix. The sum stays.
+
+    >>> smooth(np.array([4.0, 2.0, 1.0, 3.0])).tolist()
+    [3.0, 3.0, 2.0, 2.0]
+    """
+    edges = [0]
+    while edges[-1] < len(nats):
+        edges.append(min(len(nats), edges[-1] + 2 + edges[-1] // 4))
+    sizes = np.diff(edges)
+    return np.repeat(np.add.reduceat(nats, edges[:-1]) / sizes, sizes)

@@ -40,6 +40,8 @@ def partition(task: Task, *, k: int | None = None, train: int | None = None, see
     """
     if len(task) < 3:
         raise ValueError(f"{task.name!r} has {len(task)} examples; training, stopping and coding need 3 or more")
+    if k is not None and k < 1:
+        raise ValueError(f"k is {k}; it counts the examples to code, 1 or more")
     pool, held_out = _pool_and_held_out(task, k, seed)
     validation = task["validation"] if "validation" in task.splits else None
     if validation is None:

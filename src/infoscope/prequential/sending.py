@@ -108,9 +108,12 @@ def curve_looks(
 
 
 def _model_name(learner: Learner | None, seed: int) -> str:
+    """The factory's name and a hash of the weights that it starts from."""
     if learner is None:
         return ""
+    name = getattr(learner.factory, "__name__", type(learner.factory).__name__)
     try:
-        return f"{learner.factory!r}:{seed if learner.weights is None else key(dict(learner.weights))[:8]}"
+        start = seed if learner.weights is None else dict(learner.weights)
+        return f"{name}#{key((learner.factory, start))[:6]}"
     except TypeError:
-        return repr(learner.factory)
+        return name

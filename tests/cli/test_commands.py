@@ -1,0 +1,286 @@
+"""The command line as a user runs it."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+import time
+import tomllib
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+
+import infoscope as library
+from infoscope.learn.fit import fit
+from infoscope.learn.learner import Learner, copy_weights
+from infoscope.learn.task import Task
+from infoscope.models import MLP
+
+SMALL = ("--orders", 2, "--jobs", 1)
+
+
+def test_help_needs_nothing_heavy():
+    code = (
+        "import sys; from infoscope.cli import run; run(['--help']); "
+        "print(sorted({'torch', 'numpy', 'scipy', 'sklearn', 'datasets'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+    for command in ("difficulty", "codelength", "decode", "information", "list", "explain"):
+        assert command in done.stdout
+
+
+def test_codelength_tells_bits_error_and_side(measured, infoscope):
+    rows = measured("codelength", "iris", *SMALL)
+    length = rows["L(y|x)"]
+    assert length["unit"] == "bit"
+    assert 0 < length["value"] < rows["n log C"]["value"] == pytest.approx(150 * math.log2(3))
+    assert length["stderr"] > 0
+    assert (length["bound"], length["n"], length["status"], length["task"]) == ("upper", 150, [], "iris")
+    shown = infoscope("codelength", "iris", *SMALL).stdout
+    assert "bit" in shown
+    assert "report.html" in shown
+    assert infoscope("codelength", "iris", *SMALL, "--quiet").stdout == ""
+
+
+def test_one_order_has_no_error(measured):
+    assert measured("codelength", "iris", "--orders", 1)["L(y|x)"]["stderr"] is None
+
+
+def test_labels_go_to_a_file_and_come_back_from_the_inputs_alone(measured, infoscope, tmp_path):
+    digits = Task.from_dataset("digits")[:200]
+    np.savez(tmp_path / "full.npz", x=digits.x, y=digits.y, classes=digits.alphabet)
+    np.savez(tmp_path / "inputs.npz", x=digits.x)
+    rows = measured("codelength", "full.npz", *SMALL, "--write", "labels.bits", "--per-example", "each.npz")
+    told = json.loads(infoscope("decode", "labels.bits", "inputs.npz", "--out", "back.npz", "--json").stdout)
+    with np.load(tmp_path / "back.npz") as back, np.load(tmp_path / "each.npz") as each:
+        assert np.array_equal(back["y"], digits.y.numpy())
+        assert np.array_equal(back["index"], np.arange(200))
+        assert each["bits"].sum(1).mean() == pytest.approx(rows["L(y|x)"]["value"])
+        assert told["payload_bits"] <= each["bits"][0].sum() + 32
+        assert sorted(each["index"][1].tolist()) == list(range(200))
+
+
+def test_a_network_s_own_code_goes_to_a_file_too(infoscope, tmp_path):
+    infoscope("codelength", "iris", "--coder", "replay(floor=16)", "--model", "mlp", "--write", "a.bits", "--orders", 1)
+    infoscope("decode", "a.bits", "iris", "--out", "back.npz")
+    with np.load(tmp_path / "back.npz") as back:
+        assert np.array_equal(back["y"], Task.from_dataset("iris").y.numpy())
+
+
+def test_examples_are_the_first_in_coding_order(measured, tmp_path):
+    few = measured("codelength", "iris", "--orders", 1, "--examples", 40, "--per-example", "few.npz")
+    assert few["L(y|x)"]["n"] == 40
+    with np.load(tmp_path / "few.npz") as file:
+        assert np.array_equal(file["index"][0], np.random.default_rng(0).permutation(150)[:40])
+
+
+def test_difficulty_is_the_main_job(measured, tmp_path):
+    rows = measured("difficulty", "digits", *SMALL, "--k", 60, "--train", 200, "--examples", 150, "--out", "run")
+    assert set(rows) == {
+        "L(y|x)", "n log C", "n H(Y)", "L(M,D)", "L_init(y|x)", "L_trained(y|x)", "accuracy", "confidence",
+    }  # fmt: skip
+    assert rows["L(M,D)"]["value"] == pytest.approx(rows["L_init(y|x)"]["value"] - rows["L_trained(y|x)"]["value"])
+    assert rows["L(M,D)"]["bound"] == "none"
+    assert rows["L(M,D)"]["n"] == 60
+    assert 0.5 < rows["accuracy"]["value"] <= 1
+    assert any("trained on 200" in note for note in rows["L(M,D)"]["receipt"]["notes"])
+    assert (tmp_path / "run" / "report.html").stat().st_size > 10_000
+    frame = library.load(tmp_path / "run")
+    assert frame.set_index("quantity").loc["L(M,D)", "value"] == pytest.approx(rows["L(M,D)"]["value"])
+
+
+def test_tasks_that_are_compared_share_the_smallest_k(infoscope):
+    done = infoscope("difficulty", "iris", "wine", "--orders", 1, "--jobs", 1, "--json")
+    known = [row for row in json.loads(done.stdout)["measurements"] if row["quantity"] == "L(M,D)"]
+    assert [(row["task"], row["n"]) for row in known] == [("iris", 50), ("wine", 50)]
+
+
+def test_noise_is_added_on_request(infoscope):
+    done = infoscope(
+        "codelength", "iris", "--orders", 1, "--corrupt", "massart=0.3", "--corrupt", "massart=0", "--json"
+    )
+    rows = [row for row in json.loads(done.stdout)["measurements"] if row["quantity"] == "L(y|x)"]
+    assert rows[0]["value"] > rows[1]["value"] + 30
+    assert rows[0]["task"] == "iris~massart=0.3"
+
+
+@pytest.fixture
+def own_network(tmp_path):
+    task = Task.from_dataset("digits")
+    learner = Learner(MLP())
+    trained = fit(learner, task[:600], task[600:700], seed=0)
+    save_file(dict(trained.weights), tmp_path / "mine.safetensors")
+    torch.save(dict(trained.initial), tmp_path / "start.pt")
+    for name, part in (("old", task[:600]), ("new", task[700:800]), ("mixed", task[500:700])):
+        np.savez(tmp_path / f"{name}.npz", x=part.x, y=part.y, classes=part.alphabet)
+    return trained
+
+
+def test_a_user_s_own_network_is_measured(measured, own_network):
+    words = ("information", "new.npz", "--model", "mlp", "--weights", "mine.safetensors", *SMALL)
+    checked = measured(*words, "--trained-on", "old.npz", "--init", "start.pt")
+    assert checked["L(M,D)"]["value"] > 30
+    assert checked["L(M,D)"]["status"] == []
+    assert measured(*words)["L(M,D)"]["status"] == ["UNVERIFIED_SPLIT"]
+    seeded = measured(*words, "--trained-on", "old.npz", "--init", "0")
+    assert seeded["L(M,D)"]["value"] == pytest.approx(checked["L(M,D)"]["value"], abs=1e-9)
+
+
+def test_examples_that_were_trained_on_are_not_coded(measured, own_network):
+    words = ("information", "mixed.npz", "--model", "mlp", "--weights", "mine.safetensors", "--trained-on", "old.npz")
+    row = measured(*words, "--orders", 1)["L(M,D)"]
+    assert row["n"] == 100
+    assert "100 examples equal to trained ones were not coded" in row["receipt"]["notes"]
+
+
+def test_the_same_index_on_both_sides_is_refused(infoscope, own_network):
+    words = ("information", "digits", "--model", "mlp", "--weights", "mine.safetensors", "--trained-on", "digits")
+    assert "which was trained on" in infoscope(*words, code=1).stderr
+
+
+def test_a_factory_of_one_s_own(measured, tmp_path):
+    (tmp_path / "mynet.py").write_text(
+        "from torch import nn\n"
+        "def tiny():\n"
+        "    return nn.Sequential(nn.Flatten(), nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 3))\n"
+    )
+    assert measured("information", "iris", "--model", "mynet:tiny", *SMALL)["L(M,D)"]["n"] == 50
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "message"),
+    [
+        (["codelength", "nan.npz"], 1, "rows with NaN"),
+        (["codelength", "outside.npz"], 1, "outside the alphabet"),
+        (["codelength", "empty.npz"], 1, "n ≥ 1"),
+        (["codelength", "lengths.npz"], 1, "x has 3 rows and y has 2"),
+        (["codelength", "broken.npz"], 1, "not a readable .npz"),
+        (["codelength", "nowhere.npz"], 1, "no such file"),
+        (["codelength", "no-such/data"], 1, "download it and give the folder"),
+        (["codelength", "digits:test"], 1, "has no split 'test'"),
+        (["codelength", "iris", "--coder", "kernl"], 1, "did you mean kernel"),
+        (["codelength", "iris", "--coder", "replay(speed=3)"], 1, "has no option 'speed'"),
+        (["codelength", "iris", "--coder", "replay", "--model", "resnet21"], 1, "no model is called 'resnet21'"),
+        (["codelength", "iris", "--model", "mlp"], 1, "uses no --model"),
+        (["codelength", "iris", "--examples", "151"], 1, "has 150 examples; 151 were asked for"),
+        (["codelength", "iris", "--corrupt", "fog=1"], 1, "no corruption 'fog'"),
+        (["codelength", "iris", "--corrupt", "missing-pixels=0.1"], 1, "needs images"),
+        (["codelength", "iris", "--orders", "0"], 2, "orders"),
+        (["codelength", "iris", "--device", "abacus"], 1, "device"),
+        (["codelength", "iris", "--colour"], 2, "colour"),
+        (["codelength"], 2, "data"),
+        (["frobnicate"], 2, "frobnicate"),
+        (["information", "iris", "--coder", "kernel"], 1, "knows no network"),
+        (["information", "iris", "--weights", "nowhere.pt"], 1, "no such file"),
+        (["information", "iris", "--trained-on", "iris"], 1, "give its --weights too"),
+        (["decode", "broken.npz", "iris"], 1, "not a label file"),
+        (["explain", "codelenght"], 1, "did you mean codelength"),
+        (["list", "weather"], 1, "no list of 'weather'"),
+        (["codelength", "iris", "--config", "nowhere.toml"], 1, "no such file"),
+    ],
+)
+def test_bad_input_gets_one_clear_line(infoscope, tmp_path, words, code, message):
+    np.savez(tmp_path / "nan.npz", x=np.full((3, 2), np.nan), y=[0, 1, 0])
+    np.savez(tmp_path / "outside.npz", x=np.zeros((3, 2)), y=[0, 1, 2], classes=["a", "b"])
+    np.savez(tmp_path / "empty.npz", x=np.zeros((0, 2)), y=np.zeros(0, dtype=int))
+    np.savez(tmp_path / "lengths.npz", x=np.zeros((3, 2)), y=[0, 1])
+    (tmp_path / "broken.npz").write_bytes(b"nothing of the kind")
+    told = infoscope(*words, code=code)
+    assert message in told.stderr
+    assert len(told.stderr.strip().splitlines()) == 1, told.stderr
+    assert told.stdout == ""
+
+
+def test_a_dry_run_says_how_many_and_how_long_and_writes_nothing(infoscope, tmp_path):
+    words = ("difficulty", "digits", "--dry-run", "--k", 60, "--train", 100, "--examples", 100)
+    assert "3 trainings and 9 codes" in infoscope(*words).stdout
+    told = json.loads(infoscope(*words, "--json").stdout)["dry_run"]
+    assert told["trainings"] == 3
+    assert told["seconds"] > 0
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_options_come_from_the_command_line_then_the_environment_then_the_file(infoscope, tmp_path):
+    (tmp_path / "c.toml").write_text("[codelength]\norders = 5\nseed = 7\nexamples = 20\n")
+    done = infoscope(
+        "codelength", "iris", "--config", "c.toml", "--orders", 2, "--print-config",
+        INFOSCOPE_CODELENGTH_ORDERS="4", INFOSCOPE_CODELENGTH_SEED="9",
+    )  # fmt: skip
+    settings = tomllib.loads(done.stdout)["codelength"]
+    assert (settings["orders"], settings["seed"], settings["examples"]) == (2, 9, 20)
+    (tmp_path / "again.toml").write_text(done.stdout)
+    again = infoscope("codelength", "iris", "--config", "again.toml", "--print-config")
+    assert tomllib.loads(again.stdout)["codelength"] == settings
+
+
+def test_list_and_explain(infoscope):
+    everything = infoscope("list").stdout
+    for word in ("digits", "preact-resnet56", "replay", "massart", "SATURATED", "L(M,D)"):
+        assert word in everything
+    assert "upper bound" in infoscope("explain", "codelength").stdout
+    assert infoscope("list", "models").stdout.startswith("models:")
+
+
+def start(folder, *words):
+    command = [sys.executable, "-m", "infoscope", *map(str, words)]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
+    return subprocess.Popen(
+        command, cwd=folder, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+
+
+def units(folder):
+    return {path.name: path.stat().st_mtime_ns for path in folder.glob("run/units/*") if not path.name.startswith(".")}
+
+
+@pytest.mark.parametrize(
+    ("stop", "jobs"), [(signal.SIGKILL, 1), (signal.SIGINT, 1), (signal.SIGKILL, 2), (signal.SIGINT, 2)]
+)
+def test_a_run_that_was_stopped_goes_on_where_it_was(measured, tmp_path, stop, jobs):
+    words = (
+        "information",
+        "iris",
+        "--coder",
+        "replay(replays=2, floor=16)",
+        "--orders",
+        3,
+        "--jobs",
+        jobs,
+        "--out",
+        "run",
+    )
+    process = start(tmp_path, *words)
+    deadline = time.monotonic() + 120
+    while len(units(tmp_path)) < 2 and time.monotonic() < deadline:
+        time.sleep(0.02)
+    process.send_signal(stop)
+    _, told = process.communicate(timeout=60)
+    kept = units(tmp_path)
+    assert len(kept) >= 2
+    if stop == signal.SIGINT:
+        assert process.returncode == 130
+        assert "goes on where it stopped" in told
+    resumed = measured(*words)
+    assert kept.items() <= units(tmp_path).items()  # nothing that was finished was done again
+    whole = measured(*words[:-1], "whole")
+    assert {q: (r["value"], r["stderr"]) for q, r in resumed.items()} == {
+        q: (r["value"], r["stderr"]) for q, r in whole.items()
+    }
+
+
+def test_results_do_not_depend_on_the_number_of_jobs(measured):
+    words = ("codelength", "iris", "--orders", 3)
+    one, two = (measured(*words, "--jobs", jobs, "--out", f"run{jobs}") for jobs in (1, 2))
+    assert one["L(y|x)"]["replicates"] == two["L(y|x)"]["replicates"]
+
+
+def test_weights_from_an_initial_seed_are_the_library_s(own_network):
+    network = Learner(MLP()).network((1, 8, 8), 10, 0)
+    assert all(torch.equal(v, own_network.initial[k]) for k, v in copy_weights(network).items())
