@@ -8,7 +8,7 @@ from infoscope.learn.jacobians import gram, jacobian
 
 
 class Attention(nn.Module):
-    """Embedding, an in-place relu, a residual, LayerNorm and attention, whose projections are never called as layers."""
+    """Embedding, in-place relu, residual, LayerNorm, and attention, whose projections are not called as layers."""
 
     def __init__(self):
         super().__init__()
@@ -30,6 +30,18 @@ class Folded(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.head(self.inner(x.reshape(-1, 2)).tanh().reshape(len(x), 6))
+
+
+class Idle(nn.Module):
+    """A layer that is used and makes no difference."""
+
+    def __init__(self):
+        super().__init__()
+        self.head, self.aside = nn.Linear(4, 3), nn.Linear(4, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.aside(x)
+        return self.head(x)
 
 
 def mlp() -> nn.Module:
@@ -55,7 +67,8 @@ def frozen() -> nn.Module:
 
 def conv() -> nn.Module:
     network = nn.Sequential(
-        nn.Conv2d(2, 4, 3, padding=1, stride=2), nn.BatchNorm2d(4), nn.ReLU(True), nn.Conv2d(4, 6, 3, dilation=2, bias=False),
+        nn.Conv2d(2, 4, 3, padding=1, stride=2), nn.BatchNorm2d(4), nn.ReLU(True),
+        nn.Conv2d(4, 6, 3, dilation=2, bias=False),
         nn.ReLU(), nn.Conv2d(6, 6, 1, groups=2), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(), nn.Linear(6, 3),
     )  # fmt: skip
     network(torch.randn(20, 2, 14, 14))  # running statistics that are not 0 and 1
@@ -73,6 +86,7 @@ NETWORKS = {
         lambda: torch.randn(5, 8, 3, 4),
     ),
     "attention": (Attention, lambda: torch.randint(0, 7, (6, 4))),
+    "a layer without effect": (Idle, lambda: torch.randn(5, 4)),
     "rows that are no examples": (Folded, lambda: torch.randn(5, 4)),
 }
 

@@ -5,10 +5,10 @@ import pytest
 import torch
 from torch import nn
 
-from infoscope.learn.learner import Recipe
+from infoscope.learn.learner import Adam, Recipe
 from infoscope.prequential.blocks import Blocks, boundaries
 
-QUICK = Recipe(epochs=30, patience=5)
+QUICK = Recipe(Adam(lr=0.05), epochs=30, patience=5)
 
 
 def run(coder, x, y, network, classes=3, seed=0):
@@ -46,8 +46,7 @@ def test_first_block_is_uniform_and_later_ones_have_learnt(separable):
     assert rows.shape == (128, 1, 3)
     assert (rows[:32] == -np.log(3)).all()
     nats = -rows[np.arange(128), 0, y]
-    assert nats[32:].mean() > nats[64:].mean()
-    assert nats[64:].mean() < 0.5 * np.log(3)
+    assert nats[32:].mean() < 0.1 * np.log(3)
     np.testing.assert_allclose(np.exp(rows).sum(-1), 1)
 
 

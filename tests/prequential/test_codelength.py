@@ -97,7 +97,6 @@ def test_online_accuracy_counts_the_most_probable_class():
         ([[0.5, 0.6]], [0], "no probabilities"),
         ([[0.5, 0.5]], [2], "integers from 0 to 1"),
         ([[0.5, 0.5]], [0, 1], "shape"),
-        (np.zeros((0, 2)), [], "n ≥ 1"),
         ([[np.nan, 0.5]], [0], "no probabilities"),
     ],
 )
@@ -111,3 +110,10 @@ def test_a_curve_survives_its_bytes():
     back = LossCurve.from_bytes(curve.to_bytes())
     assert np.array_equal(back.nats, curve.nats)
     assert (back.seed, back.classes, back.receipt, back.p) == (3, 2, curve.receipt, None)
+
+
+def test_no_labels_cost_nothing():
+    nothing = LossCurve.from_probabilities(np.empty((0, 3)), np.empty(0, dtype=int))
+    assert codelength(nothing).value == 0
+    assert model_information(nothing, nothing).value == 0
+    assert math.isnan(online_accuracy(nothing).value)

@@ -5,11 +5,11 @@ import copy
 import numpy as np
 import pytest
 import torch
-from scipy.linalg import cholesky, solve_triangular
 from sklearn.datasets import load_digits
 from torch import nn
 
-from infoscope.prequential.entk import NTK, predictions
+from infoscope.learn.jacobians import gram
+from infoscope.prequential.entk import NTK
 
 
 def mlp(inputs=4, classes=3, width=32, seed=0):
@@ -33,30 +33,6 @@ def bits(rows, y):
     return (np.log(experts + 1) - np.logaddexp.reduce(-nats)) / np.log(2)
 
 
-def send_through(factor, y):
-    code = predictions(factor, y.shape[1])
-    means = [next(code)]
-    for row in y[:-1]:
-        means.append(code.send(row))
-    return np.array(means)
-
-
-def test_recursion_is_the_chain_rule_of_a_gaussian_process():
-    rng = np.random.default_rng(0)
-    a, y = rng.normal(size=(40, 60)), rng.normal(size=(40, 3))
-    k = a @ a.T / 60 + 0.01 * np.eye(40)
-    factor = cholesky(k, lower=True)
-    means = send_through(factor, y)
-    for i in (0, 1, 17, 39):
-        np.testing.assert_allclose(means[i], k[i, :i] @ np.linalg.solve(k[:i, :i], y[:i]), atol=1e-10)
-    v = np.diag(factor) ** 2
-    nats = 0.5 * ((y - means) ** 2 / v[:, None] + np.log(2 * np.pi * v)[:, None]).sum()
-    e = solve_triangular(factor, y, lower=True)
-    joint = 0.5 * (e**2).sum() + 3 * (np.log(np.diag(factor)).sum() + 20 * np.log(2 * np.pi))
-    np.testing.assert_allclose(nats, joint, atol=1e-8)
-    np.testing.assert_allclose(means, y - np.diag(factor)[:, None] * e, atol=1e-9)
-
-
 def test_predictions_are_probabilities_and_do_not_know_the_labels_to_come():
     rng = np.random.default_rng(0)
     x, y = torch.randn(60, 4), rng.integers(0, 3, 60)
@@ -65,6 +41,20 @@ def test_predictions_are_probabilities_and_do_not_know_the_labels_to_come():
     np.testing.assert_allclose(np.exp(a).sum(-1), 1)
     np.testing.assert_array_equal(a[:31], b[:31])
     assert (a[31:] != b[31:]).any()
+
+
+def test_predictions_are_those_of_a_gaussian_process():
+    """One expert, p ∝ exp(2 (P + m)), against m = k (K + λ)⁻¹ Y, one example at a time; blocks of 7 to cross some."""
+    coder = NTK(temperatures=(1.0,), noises=(0.03,), slopes=(2.0,), powers=(0.0,), block=7)
+    x, y, network = torch.randn(30, 4), np.arange(30) % 3, mlp()
+    rows = run(coder, x, y, network)[:, 0]
+    k, logits = (t.numpy() for t in gram(network, x))
+    k = k / np.diag(k).mean() + 0.03 * np.eye(30)
+    prior = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+    targets = np.eye(3)[y] - prior
+    for i in (0, 1, 6, 7, 8, 29):
+        z = 2 * (prior[i] + k[i, :i] @ np.linalg.solve(k[:i, :i], targets[:i]))
+        np.testing.assert_allclose(rows[i], z - np.log(np.exp(z).sum()), atol=1e-9)
 
 
 def test_paired_difference_of_a_network_with_itself_is_nothing():
@@ -86,11 +76,11 @@ def test_batch_norm_and_dropout_stay_as_they_are():
         nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.ReLU(inplace=True), nn.Flatten(), nn.Dropout(), nn.Linear(64, 3)
     )
     before, state = copy.deepcopy(network.state_dict()), torch.get_rng_state()
-    run(NTK(), torch.randn(12, 1, 6, 6), np.arange(12) % 3, network)
+    x = torch.randn(12, 1, 6, 6, generator=torch.Generator().manual_seed(0))
+    run(NTK(), x, np.arange(12) % 3, network)
     assert all(torch.equal(v, before[k]) for k, v in network.state_dict().items())
     assert all(m.training for m in network.modules())
-    torch.manual_seed(0)
-    assert torch.get_rng_state().shape == state.shape
+    assert torch.equal(torch.get_rng_state(), state)
 
 
 def test_one_example_one_class_missing_classes():
@@ -99,13 +89,27 @@ def test_one_example_one_class_missing_classes():
     assert np.isfinite(run(NTK(), torch.randn(9, 4), [1] * 9, mlp(classes=7), classes=7)).all()
 
 
+@pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
+def test_callers_gradient_mode_does_not_matter(mode):
+    x, y, network = torch.randn(20, 4), np.arange(20) % 3, mlp()
+    with mode():
+        inner = run(NTK(), x, y, network)
+    np.testing.assert_array_equal(inner, run(NTK(), x, y, network))
+
+
 def test_what_cannot_be_done_is_told():
     with pytest.raises(ValueError, match="give a network"):
         next(NTK().experts(torch.zeros(2, 4), 3))
-    with pytest.raises(ValueError, match="raise NTK.memory"):
+    with pytest.raises(ValueError, match=r"raise NTK\.memory"):
         next(NTK(memory=10_000).experts(torch.zeros(100, 4), 3, 0, mlp()))
     with pytest.raises(ValueError, match=r"shape \(2, 3\) for 2 examples of 5 classes"):
         next(NTK().experts(torch.zeros(2, 4), 5, 0, mlp()))
+    with pytest.raises(ValueError, match=r"shape \(2,\) for 2 examples of 1 classes"):
+        next(NTK().experts(torch.zeros(2, 4), 1, 0, nn.Sequential(nn.Linear(4, 1), nn.Flatten(0))))
+    lost = mlp()
+    lost[0].weight.data[0, 0] = torch.nan
+    with pytest.raises(ValueError, match="not finite"):
+        next(NTK().experts(torch.zeros(2, 4), 3, 0, lost))
     with pytest.raises(ValueError, match="no trainable parameters"):
         next(NTK().experts(torch.zeros(2, 4), 3, 0, mlp().requires_grad_(False)))
 

@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from infoscope.prequential.features import Patches, features, normalised_patches, spherical_kmeans, tents
-from infoscope.prequential.graph import affinity, leading, leading_components, nearest, spread, squared_distances
+from infoscope.prequential.gram import squared_distances
+from infoscope.prequential.graph import affinity, leading, leading_components, nearest, nearest_by_rows, spread
 
 
 def images(n=40, channels=1, side=12, seed=0):
@@ -23,6 +24,13 @@ def test_every_shape_gives_finite_features(shape, kind):
     assert f.shape[0] == shape[0]
     assert f.dtype == torch.float32
     assert torch.isfinite(f).all()
+
+
+def test_entries_that_are_not_numbers_are_refused():
+    x = torch.ones(5, 3)
+    x[1, 2], x[4, 0] = torch.nan, torch.inf
+    with pytest.raises(ValueError, match="2 of 5 examples"):
+        features(x)
 
 
 def test_shift_and_scale_of_all_values_change_nothing():
@@ -78,10 +86,17 @@ def test_nearest_are_nearest():
     torch.testing.assert_close(values, slow.sort(1).values[:, :4])
 
 
+def test_nearest_by_rows_are_the_nearest():
+    f = torch.rand(50, 3, generator=torch.Generator().manual_seed(0))
+    whole, parts = nearest(squared_distances(f, f), 4), nearest_by_rows(f, 4, rows=7)
+    torch.testing.assert_close(parts[0], whole[0])
+    torch.testing.assert_close(parts[1], whole[1])
+
+
 def test_leading_eigenvectors_are_those_of_a_dense_solver():
     f = torch.rand(300, 2, generator=torch.Generator().manual_seed(0))
     s = affinity(*nearest(squared_distances(f, f), 6))
-    values, vectors = leading(s, 40)
+    values, vectors = (found.numpy() for found in leading(s, 40))
     dense = np.linalg.eigvalsh(s.toarray())[::-1]
     assert dense[0] == pytest.approx(1, abs=1e-9)
     np.testing.assert_allclose(values[:20], dense[:20], atol=1e-4)

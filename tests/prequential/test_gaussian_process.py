@@ -5,7 +5,7 @@ import pytest
 import torch
 from scipy.stats import multivariate_normal
 
-from infoscope.prequential.gaussian_process import exact, nystrom, projected, substitute
+from infoscope.prequential.gaussian_process import exact, projected, substitute
 
 N, WIDTH, NOISE = 60, 3, 0.05
 
@@ -61,11 +61,3 @@ def test_chain_rule(problem):
     chain = -0.5 * ((y - m) ** 2 / v[:, None] + np.log(2 * np.pi * v[:, None])).sum()
     marginal = multivariate_normal(np.zeros(N), k + NOISE * np.eye(N)).logpdf(y.T).sum()
     assert chain == pytest.approx(marginal, abs=1e-8)
-
-
-def test_nystrom_on_every_point_is_the_kernel(problem):
-    phi, _ = problem
-    squares = torch.from_numpy(((phi[:, None] - phi) ** 2).sum(2))
-    k = torch.exp(-squares)
-    features = nystrom(k.clone(), k.clone(), jitter=1e-12)
-    torch.testing.assert_close(features @ features.T, k, atol=1e-8, rtol=0)

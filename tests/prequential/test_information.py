@@ -101,3 +101,10 @@ def test_difficulty_is_a_table(digits):
     quantities = [row.measurement.quantity for row in record]
     assert quantities[:4] == ["L(y|x)", "n log C", "n H(Y)", "L(M,D)"]
     assert {row.coordinates["task"] for row in record} == {digits[:300].name}
+
+
+def test_k_zero_is_zero_bits(digits):
+    known = train_and_measure(partition(digits, k=0, train=50), LEARNER, QUICK, replicates=1)
+    difference, *_, accuracy, _ = known.measurements()
+    assert (difference.value, difference.receipt.n) == (0.0, 0)
+    assert np.isnan(accuracy.value)

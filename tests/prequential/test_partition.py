@@ -49,7 +49,7 @@ def test_what_was_dropped_stands_in_the_notes():
 
 @pytest.mark.parametrize(
     ("options", "message"),
-    [({"k": 300}, "leaves none to train on"), ({"train": 500}, "500 were asked for"), ({"k": 0}, "k is 0")],
+    [({"k": 300}, "leaves none to train on"), ({"train": 500}, "500 were asked for"), ({"k": -1}, "k is -1")],
 )
 def test_sizes_that_cannot_be_are_refused(options, message):
     with pytest.raises(ValueError, match=message):

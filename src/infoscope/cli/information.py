@@ -39,7 +39,7 @@ def information(
     if not code.needs_network:
         raise ValueError(f"{coder} knows no network; the information of a network needs its own code: replay or entk")
     tasks = values.tasks_from(data, reading)
-    k = k or run.examples
+    k = run.examples if k is None else k
     name, learner = values.learner_for(tasks[0], model)
     if run.dry_run:
         parts = (partition(task, k=k, train=train) for task in tasks)

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 from jaxtyping import Float
@@ -21,7 +21,10 @@ BATCH = 128
 
 
 def jacobian(
-    network: nn.Module, x: Float[Tensor, "n ..."], names: Sequence[str] | None = None, outputs: Sequence[int] | None = None
+    network: nn.Module,
+    x: Float[Tensor, "n ..."],
+    names: Sequence[str] | None = None,
+    outputs: Sequence[int] | None = None,
 ) -> Float[Tensor, "n outputs p"]:
     """∂f_c(x_i)/∂θ for each example, of a network in eval mode, over its trainable parameters (or those named).
 
@@ -74,10 +77,11 @@ def gram(
             mine = factory.factors(x[down], outputs)
             for across in blocks[: i + 1]:
                 theirs = mine if across == down else factory.factors(x[across], outputs)
-                share = sum(a.times(b) for a, b in zip(mine, theirs, strict=True))
-                kernel[down, across] += share
-                if across != down:
-                    kernel[across, down] += share.T
+                for a, b in zip(mine, theirs, strict=True):
+                    share = a.times(b)
+                    kernel[down, across] += share
+                    if across != down:
+                        kernel[across, down] += share.T
     return kernel / classes, logits
 
 
@@ -145,7 +149,8 @@ class _Factory:
             with _listening(self.layers) as heard, torch.enable_grad():
                 logits = self.network(x)
             entered, left = zip(*(heard[layer][0] for layer in self.layers), strict=True)
-            back = [torch.autograd.grad(logits[:, c].sum(), left, retain_graph=True) for c in outputs]
+            sums = [logits[:, c].sum() for c in outputs]
+            back = [torch.autograd.grad(z, left, retain_graph=True, materialize_grads=True) for z in sums]
             for layer, a, *g in zip(self.layers, entered, *back, strict=True):
                 factors.append(_factor(*_places(layer, a.detach(), torch.stack(g, 1))))
         if self.rest:
@@ -154,9 +159,10 @@ class _Factory:
 
 
 def _places(layer: nn.Module, a: Tensor, g: Tensor) -> tuple[Tensor, Tensor]:
-    """What enters at each place (n, places, inputs), with a 1 for the bias, and what comes back (n, places, outputs, o)."""
+    """What enters at each place (n, places, inputs), with a 1 for the bias; what comes back (n, places, outputs, o)."""
     if isinstance(layer, nn.Conv2d):
-        a = F.unfold(a, layer.kernel_size, layer.dilation, layer.padding, layer.stride).transpose(1, 2)
+        padding = cast("tuple[int, ...]", layer.padding)  # plain layers have no padding by name
+        a = F.unfold(a, layer.kernel_size, layer.dilation, padding, layer.stride).transpose(1, 2)
         g = g.flatten(3).permute(0, 3, 1, 2)
     else:
         a = a.flatten(1, -2) if a.ndim > 2 else a[:, None]

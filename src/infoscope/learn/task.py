@@ -117,7 +117,7 @@ class Task:
     @cached_property
     def content_hashes(self) -> np.ndarray:
         """A 64-bit hash of every example's input, to find equal examples under different ids."""
-        rows = np.ascontiguousarray(self.x.numpy()).reshape(len(self), -1).view(np.uint8)
+        rows = np.ascontiguousarray(self.x.flatten(1).numpy()).view(np.uint8)
         return np.array([_hash64(row.tobytes()) for row in rows], dtype=np.int64)
 
     def __getitem__(self, which: str | slice | Sequence[int] | np.ndarray | Tensor) -> Task:

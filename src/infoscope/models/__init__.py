@@ -22,7 +22,7 @@ __all__ = ["MLP", "MODELS", "CifarResNet", "Factory", "LeNet5", "PreActResNet", 
 Factory = Callable[[tuple[int, ...], int], nn.Module]
 
 MODELS: dict[str, Factory] = {
-    "mlp": MLP(),
+    "mlp": MLP((512,)),
     "lenet5": LeNet5(),
     "cnn": SmallCNN(),
     "preact-resnet11": PreActResNet(11),

@@ -86,7 +86,7 @@ def boundaries(n: int, first: int, growth: float) -> Iterator[tuple[int, int]]:
 def log_probabilities(
     networks: Sequence[nn.Module], temperatures: Sequence[float], x: Tensor, classes: int
 ) -> Float[np.ndarray, "n experts classes"]:
-    """log softmax(f(x) / T) of every network, put in eval mode, at every T; uniform where a network has diverged."""
+    """Log softmax(f(x) / T) of every network, put in eval mode, at every T; uniform where a network has diverged."""
     logits = torch.stack([torch.cat([_logits(each, part, classes) for part in x.split(1024)]) for each in networks])
     inverse = 1 / torch.tensor(temperatures, dtype=torch.float64)
     logs = (logits[:, None] * inverse[:, None, None]).log_softmax(-1).flatten(0, 1).transpose(0, 1)

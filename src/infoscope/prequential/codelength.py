@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float
 
 from infoscope.measurement import Bound, Measurement, Receipt, Status
-from infoscope.prequential.loss_curve import LossCurve
+from infoscope.prequential.loss_curve import LossCurve, mean_or_nan
 
 Curves = LossCurve | Sequence[LossCurve]
 
@@ -97,12 +97,12 @@ def sample_complexity(curves: Curves, loss: float) -> Measurement:
 
 def online_accuracy(curves: Curves) -> Measurement:
     """Fraction of labels that were predicted right before they were seen."""
-    return measured("online accuracy", as_list(curves), lambda curve: float(curve.correct.mean()), unit="1")
+    return measured("online accuracy", as_list(curves), lambda curve: mean_or_nan(curve.correct), unit="1")
 
 
 def online_confidence(curves: Curves) -> Measurement:
     """Mean lead of the most probable class over the second, before the label was seen (eq. 9-11)."""
-    return measured("online confidence", as_list(curves), lambda curve: float(curve.margin.mean()), unit="1")
+    return measured("online confidence", as_list(curves), lambda curve: mean_or_nan(curve.margin), unit="1")
 
 
 def measured(
@@ -145,6 +145,8 @@ def smooth(nats: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
     >>> smooth(np.array([4.0, 2.0, 1.0, 3.0])).tolist()
     [3.0, 3.0, 2.0, 2.0]
     """
+    if not len(nats):
+        return nats
     edges = [0]
     while edges[-1] < len(nats):
         edges.append(min(len(nats), edges[-1] + 2 + edges[-1] // 4))

@@ -1,7 +1,8 @@
-"""The empirical neural tangent kernel's code: what a network's labels cost if it learnt by its first-order expansion."""
+"""The code of the empirical neural tangent kernel: a network that learns by its first-order expansion."""
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Generator
 from dataclasses import dataclass
 from itertools import product
@@ -10,12 +11,13 @@ from typing import ClassVar
 import numpy as np
 import torch
 from jaxtyping import Float
-from scipy.linalg import cholesky
 from torch import Tensor, nn
 
 from infoscope.learn.isolation import isolated
 from infoscope.learn.jacobians import gram
-from infoscope.learn.learner import check_logits
+from infoscope.prequential.blocks import log_probabilities
+from infoscope.prequential.gaussian_process import Block, Blocks, exact, substitute
+from infoscope.prequential.mixture import Experts
 
 
 @dataclass(frozen=True)
@@ -24,8 +26,8 @@ class NTK:
 
     K = (1/C) Σ_c J_c J_cᵀ at the given weights θ (Jacot, Gabriel & Hongler 2018), divided by its mean diagonal. The
     targets are Y = onehot(y) − P with the prior mean P = softmax(f_θ / T), for each of `temperatures`. With
-    K + λ1 = L Lᵀ the prediction m_i and its variance v_i = L_ii², given all labels before i, come from `predictions`.
-    They are read out in two ways, p ∝ exp(β (P + m) / v^(α/2)) and p ∝ P exp(β m / v^(α/2)): the first serves a
+    K + λ1 = L Lᵀ the prediction m_i and its variance v_i = L_ii², given all labels before i, are read
+    out in two ways, p ∝ exp(β (P + m) / v^(α/2)) and p ∝ P exp(β m / v^(α/2)): the first serves a
     network that knows little, the second one that needs few corrections. Each choice of (T, λ, β, α) is an expert.
 
     Time is O(n³) and memory 8 (1 + number of `noises`) n² bytes; `memory` bounds that and what the kernel is made of.
@@ -40,64 +42,70 @@ class NTK:
     slopes: tuple[float, ...] = (2.0, 4.0, 8.0)
     powers: tuple[float, ...] = (0.0, 1.0)
     memory: int = 2**32
+    block: int = 256
     threads: int = 1
     needs_network: ClassVar[bool] = True
 
-    def experts(
-        self, x: Tensor, classes: int, seed: int = 0, network: nn.Module | None = None
-    ) -> Generator[Float[np.ndarray, "experts classes"], int, None]:
-        """Log-probabilities of the next label, which is then sent; `seed` is for drawing coders and changes nothing."""
+    def experts(self, x: Tensor, classes: int, seed: int = 0, network: nn.Module | None = None) -> Experts:
+        """Log-probabilities of the next label, which is then sent. Nothing is drawn: `seed` changes nothing."""
         if network is None:
             raise ValueError("NTK is the code of a network; give a network")
-        n = len(x)
-        needed = 8 * (1 + len(self.noises)) * n**2
+        with isolated(seed, self.threads):
+            priors, regressions = self._regressions(x, classes, network)
+            blocks = [next(regression) for regression in regressions]
+        for start in range(0, len(x), self.block):
+            targets = yield from self._block(priors[start : start + self.block], blocks)
+            if start + self.block < len(x):
+                with isolated(seed, self.threads):
+                    blocks = [regression.send(targets) for regression in regressions]
+
+    @torch.inference_mode(False)
+    def _regressions(
+        self, x: Tensor, classes: int, network: nn.Module
+    ) -> tuple[Float[np.ndarray, "n temperatures classes"], list[Blocks]]:
+        """Log prior means, and for each noise the regression of targets on the kernel."""
+        needed = 8 * (1 + len(self.noises)) * len(x) ** 2
         if needed > self.memory:
             raise ValueError(
-                f"the tangent kernel of {n} examples takes {needed:.2g} bytes of {self.memory:.2g}; "
+                f"the tangent kernel of {len(x)} examples takes {needed:.2g} bytes of {self.memory:.2g}; "
                 f"raise NTK.memory, code fewer examples, or use Replay"
             )
-        with isolated(seed, self.threads):
-            priors, factors = self._prepare(network, x, classes, self.memory - needed)
-        coders = [predictions(factor, len(self.temperatures) * classes) for factor in factors]
-        means = [next(coder) for coder in coders]
-        for i in range(n):
-            prior = priors[i]
-            label = yield np.concatenate([
-                self._read(prior, m.reshape(prior.shape), factor[i, i])
-                for m, factor in zip(means, factors, strict=True)
-            ])
-            target = (np.eye(classes)[label] - np.exp(prior)).ravel()
-            means = [coder.send(target) for coder in coders] if i + 1 < n else []
+        log_probabilities([copy.deepcopy(network)], (1.0,), x[:2], classes)  # refuses what gives no logits
+        kernel, logits = (t.cpu() for t in gram(network, x, self.memory - needed))
+        if not (kernel.isfinite().all() and logits.isfinite().all()):
+            raise ValueError(
+                f"{type(network).__name__} gave logits or gradients that are not finite; check its weights"
+            )
+        kernel /= kernel.diagonal().mean().clamp_min(torch.finfo(kernel.dtype).tiny)
+        width = len(self.temperatures) * classes
+        regressions = [exact(kernel.clone(), noise, width, self.block) for noise in self.noises]
+        return torch.stack([torch.log_softmax(logits / t, 1) for t in self.temperatures], 1).numpy(), regressions
 
-    def _prepare(
-        self, network: nn.Module, x: Tensor, classes: int, memory: int
-    ) -> tuple[Float[np.ndarray, "n temperatures classes"], list[Float[np.ndarray, "n n"]]]:
-        """Log prior means, and the Cholesky factor of K + λ1 for each noise λ."""
-        kernel, logits = gram(network, x, memory)
-        check_logits(logits, len(x), classes, network)
-        priors = torch.stack([torch.log_softmax(logits / t, 1) for t in self.temperatures], 1)
-        k = kernel.cpu().numpy()
-        k /= np.mean(np.diag(k)) or 1.0
-        return priors.cpu().numpy(), [cholesky(k + noise * np.eye(len(k)), lower=True) for noise in self.noises]
+    def _block(
+        self, priors: Float[np.ndarray, "b temperatures classes"], blocks: list[Block]
+    ) -> Generator[np.ndarray, int, Float[np.ndarray, "b targets"]]:
+        """Send the labels of one block; their targets."""
+        factors, means = (np.stack(parts) for parts in zip(*blocks, strict=True))
+        targets = np.empty(means.shape[1:])
+        rule = substitute(factors, means)
+        mean = next(rule)
+        for i, prior in enumerate(priors):
+            label = yield self._read(prior, mean.reshape(-1, *prior.shape), factors[:, i, i])
+            targets[i] = (np.eye(prior.shape[1])[label] - np.exp(prior)).ravel()
+            if i + 1 < len(priors):
+                mean = rule.send(targets[i])
+        return targets
 
-    def _read(self, prior: np.ndarray, mean: np.ndarray, deviation: float) -> Float[np.ndarray, "experts classes"]:
-        """What each slope and power makes of a mean, at all temperatures and in both ways."""
-        logits = [
-            start + slope / deviation**power * shift
-            for slope, power in product(self.slopes, self.powers)
-            for start, shift in ((0.0, np.exp(prior) + mean), (prior, mean))
-        ]
-        z = np.concatenate(logits)
+    def _read(
+        self,
+        prior: Float[np.ndarray, "temperatures classes"],
+        mean: Float[np.ndarray, "noises temperatures classes"],
+        deviation: Float[np.ndarray, " noises"],
+    ) -> Float[np.ndarray, "experts classes"]:
+        """What each slope and power makes of the means, in both ways."""
+        logits = []
+        for slope, power in product(self.slopes, self.powers):
+            scale = (slope / deviation**power)[:, None, None]
+            logits += [scale * (np.exp(prior) + mean), prior + scale * mean]
+        z = np.stack(logits).reshape(-1, prior.shape[1])
         return z - np.logaddexp.reduce(z, axis=1, keepdims=True)
-
-
-def predictions(factor: Float[np.ndarray, "n n"], width: int) -> Generator[np.ndarray, np.ndarray, None]:
-    """m_i, the mean of target i given those before; then it is sent target i. For K + λ1 = L Lᵀ, L the `factor`.
-
-    m_i = Σ_{j<i} L_ij E_j, E_i = (Y_i − m_i) / L_ii: a forward substitution by rows, so that who encodes and who
-    decodes round alike. (Y_i − L_ii E_i is the same number, but its last bit depends on Y_i.)
-    """
-    errors = np.zeros((len(factor), width))
-    for i, row in enumerate(factor):
-        mean = row[:i] @ errors[:i]
-        errors[i] = ((yield mean) - mean) / row[i]

@@ -6,7 +6,6 @@ Images: whitened patches against a dictionary learned by spherical k-means, rect
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import torch
@@ -44,8 +43,7 @@ class Patches:
     def __call__(self, x: Float[Tensor, "n c h w"], seed: int = 0) -> Float[Tensor, "n features"]:
         """The features of every image, float32, at least zero."""
         x = standardised(x)
-        size = round(math.sqrt(min(x.shape[2:]))) + (min(x.shape[2:]) > 12)
-        cells = 3 if min(x.shape[2:]) <= 12 else 4
+        size, cells = layout(min(x.shape[2:]))
         filters, offsets = self._dictionary(x, size, torch.Generator().manual_seed(seed))
         rows, columns = (tents(side - size + 1, cells, self.overlap) for side in x.shape[2:])
         pooling = torch.kron(rows, columns)
@@ -75,6 +73,15 @@ class Patches:
         atoms = spherical_kmeans((patches - centre) @ whitener, self.filters, self.rounds, generator)
         filters = whitener @ atoms.T
         return filters, centre @ filters
+
+
+def layout(side: int) -> tuple[int, int]:
+    """Side of a patch in pixels, and pooling cells along a side, for images of a given side.
+
+    >>> layout(8), layout(28), layout(32)
+    ((3, 3), (6, 4), (6, 4))
+    """
+    return round(2 + side / 8), 3 if side < 24 else 4
 
 
 def standardised(x: Tensor) -> Tensor:
@@ -120,7 +127,9 @@ def tents(places: int, cells: int, overlap: float) -> Float[Tensor, "cells place
 
 def features(x: Tensor, patches: Patches | None = None, seed: int = 0) -> Float[Tensor, "n features"]:
     """What the kernel compares: patch features of images (n, c, h, w), standardised columns of vectors (n, d)."""
-    x = x.detach().float()
+    x = x.detach().cpu().float()
+    if bad := int((~torch.isfinite(x.flatten(1))).any(1).sum()):
+        raise ValueError(f"x has {bad} of {len(x)} examples with NaN or infinite entries; drop or fix them")
     if x.ndim == 4 and min(x.shape[2:]) >= SMALLEST_IMAGE:
         if max(x.shape[2:]) > LARGEST_IMAGE:
             x = F.adaptive_avg_pool2d(x, (min(x.shape[2], LARGEST_IMAGE), min(x.shape[3], LARGEST_IMAGE)))

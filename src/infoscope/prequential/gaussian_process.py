@@ -52,25 +52,13 @@ def projected(phi: Float[Tensor, "n m"], noise: float, width: int, size: int) ->
         b.addmm_(rows.T, torch.from_numpy(targets).to(phi.dtype))
 
 
-def nystrom(cross: Float[Tensor, "n m"], among: Float[Tensor, "m m"], jitter: float = 1e-4) -> Float[Tensor, "n m"]:
-    """Features whose inner products are the kernel's projection on m landmarks (Williams & Seeger 2001).
-
-    Φ = K_nm L⁻ᵀ with L Lᵀ = K_mm + jitter. `cross`, K_nm, is overwritten.
-    """
-    among = among.double()
-    among.diagonal().add_(jitter)
-    factor = torch.linalg.cholesky(among).to(cross.dtype)
-    for rows in cross.split(4096):
-        rows.copy_(torch.linalg.solve_triangular(factor, rows.T, upper=False).T)
-    return cross
-
-
 def substitute(
     factors: Float[np.ndarray, "k b b"], means: Float[np.ndarray, "k b classes"]
 ) -> Generator[Float[np.ndarray, "k classes"], Float[np.ndarray, " classes"], None]:
     """Within a block, for k kernels at once: yields the mean of the next example, and is sent its target."""
     errors = np.zeros_like(means)
     for i in range(means.shape[1]):
-        mean = means[:, i] + (factors[:, i : i + 1, :i] @ errors[:, :i])[:, 0]
+        # not a BLAS product, whose rounding may depend on how many threads it finds
+        mean = means[:, i] + np.einsum("kj,kjc->kc", factors[:, i, :i], errors[:, :i])
         target = yield mean
         errors[:, i] = (target - mean) / factors[:, i, i, None]

@@ -13,18 +13,10 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from infoscope.prequential.gram import squared_distances
+
 Edges = tuple[Int[Tensor, "n k"], Float[Tensor, "n k"]]
 """Every point's neighbours and their squared distances, nearest first."""
-
-
-def squared_distances(a: Float[Tensor, "n d"], b: Float[Tensor, "m d"]) -> Float[Tensor, "n m"]:
-    """Squared Euclidean distances, at least zero.
-
-    >>> squared_distances(torch.zeros(1, 2), torch.tensor([[3.0, 4.0]]))
-    tensor([[25.]])
-    """
-    squares = torch.addmm(a.square().sum(1, keepdim=True) + b.square().sum(1), a, b.T, alpha=-2)
-    return squares.clamp_min_(0)
 
 
 def nearest(squares: Float[Tensor, "b n"], k: int, start: int = 0) -> Edges:
@@ -35,6 +27,13 @@ def nearest(squares: Float[Tensor, "b n"], k: int, start: int = 0) -> Edges:
     found = squares.topk(min(k, squares.shape[1] - 1), dim=1, largest=False)
     squares[own, own + start] = kept
     return found.indices, found.values
+
+
+def nearest_by_rows(f: Float[Tensor, "n d"], k: int, rows: int = 1000) -> Edges:
+    """The k nearest others of every point, without ever holding all distances."""
+    found = (nearest(squared_distances(f[i : i + rows], f), k, i) for i in range(0, len(f), rows))
+    indices, squares = zip(*found, strict=True)
+    return torch.cat(indices), torch.cat(squares)
 
 
 def leading_components(f: Float[Tensor, "n d"], rank: int, generator: torch.Generator) -> Float[Tensor, "n rank"]:
@@ -61,18 +60,18 @@ def affinity(indices: Int[Tensor, "n k"], squares: Float[Tensor, "n k"]) -> sp.c
     return sp.csr_array(root @ w @ root)
 
 
-def leading(s: sp.csr_array, rank: int, sweeps: int = 4, degree: int = 12) -> tuple[np.ndarray, np.ndarray]:
+def leading(s: sp.csr_array, rank: int, sweeps: int = 4, degree: int = 12) -> tuple[Tensor, Tensor]:
     """Eigenvalues and eigenvectors of S from the top, by subspace iteration under a Chebyshev filter.
 
     The filter flattens [−1, ½] and raises what lies above. Start and arithmetic are fixed, so two sides that run it
     get the same bits, which a Lanczos solver with a random start would not promise.
     """
-    start = np.random.default_rng(0).standard_normal((len(s.indptr) - 1, rank))
-    single, basis = sp.csr_array(s, dtype=np.float32), np.linalg.qr(start.astype(np.float32))[0]
+    draw = torch.randn(len(s.indptr) - 1, rank, generator=torch.Generator().manual_seed(0))
+    single, basis = sp.csr_array(s, dtype=np.float32), torch.linalg.qr(draw)[0]
     for _ in range(sweeps):
-        basis = np.linalg.qr(_filtered(single, basis, degree))[0]
-    values, turn = np.linalg.eigh(basis.T @ (single @ basis))
-    return values[::-1], basis @ turn[:, ::-1]
+        basis = torch.linalg.qr(torch.from_numpy(_filtered(single, basis.numpy(), degree)))[0]
+    values, turn = torch.linalg.eigh(basis.T @ torch.from_numpy(single @ basis.numpy()))
+    return values.flip(0), basis @ turn.flip(1)
 
 
 def _filtered(s: sp.csr_array, basis: np.ndarray, degree: int, low: float = -1.0, high: float = 0.5) -> np.ndarray:
@@ -89,4 +88,4 @@ def spread(indices: Int[Tensor, "n k"], squares: Float[Tensor, "n k"], rank: int
     if not k:
         return torch.ones(n, 1)
     values, vectors = leading(affinity(indices, squares), min(rank, n))
-    return torch.nn.functional.normalize(torch.from_numpy(vectors / np.sqrt(1 - alpha * np.minimum(values, 1))))
+    return torch.nn.functional.normalize(vectors / (1 - alpha * values.clamp_max(1)).sqrt())

@@ -139,7 +139,7 @@ def measure_weights(
         coded, dropped = without_overlap(coded, trained_on)
         status = frozenset()
         notes = (f"{dropped} examples equal to trained ones were not coded",) if dropped else ()
-    coded = coded[: min(k or MOST_CODED, len(coded))]
+    coded = coded[: min(MOST_CODED if k is None else k, len(coded))]
     start = learner if initial is None else learner.starting_from(initial)
     pairs = [(start, learner.starting_from(weights))] * replicates
     return measure(coded, pairs, coder, seed, running or Running(), status, notes)

@@ -1,8 +1,8 @@
 """A file that holds a data set's labels at their code length, and gives them back from the inputs alone.
 
 One line of text names the format, one line of JSON is the header, the rest is the payload of the range coder. The
-header says what both sides must share: the inputs' fingerprint, the alphabet, the coding order, the coder, the
-versions and the number of threads. It holds nothing about the labels but a 32-bit check of the decoded ones.
+header says what both sides must share: the inputs' fingerprint, the alphabet, the coding order, the coder, versions,
+device and number of threads. It holds nothing about the labels but a 32-bit check of the decoded ones.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from torch import Tensor
 
 from infoscope import __version__
 from infoscope.learn.isolation import isolated
-from infoscope.learn.learner import Learner
+from infoscope.learn.learner import Learner, check_device
 from infoscope.learn.task import Task, coding_order, digest_of_inputs, split
 from infoscope.prequential import range_coder
 from infoscope.prequential.loss_curve import LossCurve
@@ -46,6 +46,7 @@ class Header:
     coder: str
     model: str
     versions: dict[str, str]
+    device: str
     threads: int
     check: int
     codelength_bits: float
@@ -97,6 +98,7 @@ def write_labels(
         coder,
         model,
         versions(),
+        curve.receipt.device,
         curve.receipt.threads,
         zlib.crc32(y.astype("<i8").tobytes()),
         curve.total / np.log(2),
@@ -143,7 +145,8 @@ def read_labels(
     _check_same(path, header, inputs)
     index = coding_order(header.n, header.order)[: header.examples]
     with isolated(header.order, threads=header.threads):
-        code = sender(inputs[torch.from_numpy(index)], len(header.alphabet), coder, learner, header.order)
+        x = inputs[torch.from_numpy(index)]
+        code = sender(x, len(header.alphabet), coder, learner, header.order, check_device(header.device))
         labels = range_coder.decode(payload, code, header.examples, on_label)
     if zlib.crc32(labels.astype("<i8").tobytes()) != header.check:
         raise ValueError(

@@ -48,7 +48,7 @@ class LossCurve:
         _check_probabilities(p, y)
         rows = np.arange(len(y))
         with np.errstate(divide="ignore"):
-            nats = -np.log(p[rows, y])
+            nats = -np.log(p[rows, y.astype(np.int64)])
         correct, margin = lead(p, y)
         return cls(nats, correct, margin, rows, p.shape[1], seed, receipt or Receipt("probabilities", n=len(y)))
 
@@ -88,6 +88,8 @@ def drive(code: Code, y: Int[np.ndarray, " n"], on_label: Any = None) -> Float[n
 
     This is the whole of the encoder's side: a code cannot use a label that it has not been sent.
     """
+    if not len(y):
+        raise ValueError("there is no label to send")
     rows = [next(code)]
     for i, label in enumerate(y[:-1].tolist()):
         rows.append(code.send(label))
@@ -105,9 +107,16 @@ def lead(p: Float[np.ndarray, "n classes"], y: Int[np.ndarray, " n"]) -> tuple[n
     return p.argmax(1) == y, first - second
 
 
+def mean_or_nan(values: np.ndarray) -> float:
+    """The mean, NaN of nothing."""
+    return float(values.mean()) if len(values) else math.nan
+
+
 def _check_probabilities(p: np.ndarray, y: np.ndarray) -> None:
-    if p.ndim != 2 or y.shape != p.shape[:1] or not len(y):
-        raise ValueError(f"p has shape {p.shape} and y {y.shape}; give p (n, classes) and y (n,), n ≥ 1")
+    if p.ndim != 2 or y.shape != p.shape[:1]:
+        raise ValueError(f"p has shape {p.shape} and y {y.shape}; give p (n, classes) and y (n,)")
+    if not len(y):
+        return
     if y.dtype.kind not in "iu" or y.min() < 0 or y.max() >= p.shape[1]:
         raise ValueError(f"y must hold integers from 0 to {p.shape[1] - 1}, one for each row of p")
     bad = ~np.isfinite(p).all(1) | (p < 0).any(1) | (abs(p.sum(1) - 1) > 1e-4)

@@ -118,7 +118,7 @@ class Logistic:
     variance of the weights.
     """
 
-    def __init__(self, size: int, freedom: float = 1e-3, floor: float = -40.0) -> None:
+    def __init__(self, size: int, freedom: float = 0.01, floor: float = -40.0) -> None:
         self.weights = np.eye(1, size)[0]
         self.covariance = np.eye(size) * freedom
         self.floor = floor

@@ -40,8 +40,8 @@ def partition(task: Task, *, k: int | None = None, train: int | None = None, see
     """
     if len(task) < 3:
         raise ValueError(f"{task.name!r} has {len(task)} examples; training, stopping and coding need 3 or more")
-    if k is not None and k < 1:
-        raise ValueError(f"k is {k}; it counts the examples to code, 1 or more")
+    if k is not None and k < 0:
+        raise ValueError(f"k is {k}; it counts the examples to code, 0 or more")
     pool, held_out = _pool_and_held_out(task, k, seed)
     validation = task["validation"] if "validation" in task.splits else None
     if validation is None:
@@ -52,7 +52,7 @@ def partition(task: Task, *, k: int | None = None, train: int | None = None, see
             raise ValueError(f"{task.name!r} has {len(pool)} examples to train on; {train} were asked for")
         pool = pool[:train]
     coded, dropped = without_overlap(held_out, pool, validation)
-    coded = coded[: min(len(coded), k or MOST_CODED)]
+    coded = coded[: min(len(coded), MOST_CODED if k is None else k)]
     notes = [f"trained on {len(pool)}, stopped by {len(validation)}, coded {len(coded)} other examples"]
     if dropped:
         notes.append(f"{dropped} examples equal to trained ones were not coded")
@@ -84,6 +84,6 @@ def without_overlap(coded: Task, *trained_on: Task) -> tuple[Task, int]:
             )
     alike = [other.content_hashes for other in trained_on if other.shape == coded.shape]
     keep = np.flatnonzero(~np.isin(coded.content_hashes, np.concatenate(alike))) if alike else np.arange(len(coded))
-    if not len(keep):
+    if len(coded) and not len(keep):
         raise ValueError(f"every example of {coded.name!r} equals one that was trained on; nothing is left to code")
     return (coded, 0) if len(keep) == len(coded) else (coded[keep], len(coded) - len(keep))

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from infoscope.measurement import Measurement, Receipt
-from infoscope.prequential.loss_curve import lead
+from infoscope.prequential.loss_curve import lead, mean_or_nan
 
 Predictions = Mapping[int, Float[np.ndarray, "n classes"]]
 """Probabilities of each replicate's network, by seed."""
@@ -16,7 +16,7 @@ Predictions = Mapping[int, Float[np.ndarray, "n classes"]]
 
 def accuracy(p: Predictions, y: Int[np.ndarray, " n"], receipt: Receipt) -> Measurement:
     """Fraction of examples whose most probable class is the true one; the error is over the networks."""
-    values = {seed: float(lead(rows, y)[0].mean()) for seed, rows in p.items()}
+    values = {seed: mean_or_nan(lead(rows, y)[0]) for seed, rows in p.items()}
     return Measurement.from_replicates("accuracy", values, unit="1", receipt=receipt)
 
 
@@ -25,5 +25,5 @@ def confidence(p: Predictions, y: Int[np.ndarray, " n"], receipt: Receipt) -> Me
 
     Eq. (9)-(11) of "Model Information as an Analysis Tool in Deep Learning".
     """
-    values = {seed: float(lead(rows, y)[1].mean()) for seed, rows in p.items()}
+    values = {seed: mean_or_nan(lead(rows, y)[1]) for seed, rows in p.items()}
     return Measurement.from_replicates("confidence", values, unit="1", receipt=receipt)

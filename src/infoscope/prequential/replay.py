@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Generator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -14,7 +14,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from infoscope.learn.isolation import isolated
+from infoscope.learn.muon import Muon
 from infoscope.prequential.blocks import boundaries, device_of, log_probabilities
+from infoscope.prequential.mixture import Experts
 
 
 @dataclass(frozen=True)
@@ -24,36 +26,36 @@ class Replay:
     After Bornschein, Li & Hutter (2022). Every batch makes the prefix `growth` times longer. Its labels are predicted
     in eval mode by the given network as it was, by the learning one, and by polynomial averages of its weights
     (Shamir & Zhang 2013), each at several `temperatures`: an expert each, for a mixture to weigh. Then the network
-    takes Adam steps on the new batch once and on `floor` + `replays` × (new) examples drawn uniformly from the prefix,
-    so all labels cost about (1 + `replays`) n gradients.
+    takes steps of `Muon` on the new batch once and on `floor` + `replays` × (new) examples drawn uniformly from the
+    prefix, so all labels cost about (1 + `replays`) n gradients.
 
-    Each step also pulls the weights to the given ones by lr · `pull` / √(prefix): a network knows no more than its
-    data says, and one that comes trained does not forget in its first steps.
+    The learning rate falls as (1 + prefix / `half`)^−½. Each step also pulls the weights to the given ones by the
+    fraction lr · `pull` / √prefix: a network moves no farther than its data says, and one that comes trained does not
+    forget in its first steps.
 
     The caller's network, random state and threads stay as they are, also between two labels. The same seed and the
     same network give the same bits.
 
     >>> code = Replay().experts(torch.zeros(3, 2), classes=2, network=nn.Linear(2, 2))
     >>> next(code).shape
-    (16, 2)
+    (20, 2)
     """
 
     growth: float = 1.02
     replays: int = 8
-    floor: int = 256
-    batch: int = 16
-    lr: float = 2e-3
-    betas: tuple[float, float] = (0.9, 0.999)
+    floor: int = 512
+    batch: int = 64
+    lr: float = 0.1
+    half: int = 150
     warmup: int = 20
-    pull: float = 10.0
+    momentum: float = 0.9
+    pull: float = 4.0
     averages: tuple[float, ...] = (8.0, 32.0)
-    temperatures: tuple[float, ...] = (0.7, 1.0, 1.4, 2.0)
+    temperatures: tuple[float, ...] = (0.5, 0.7, 1.0, 1.4, 2.0)
     threads: int = 1
     needs_network: ClassVar[bool] = True
 
-    def experts(
-        self, x: Tensor, classes: int, seed: int = 0, network: nn.Module | None = None
-    ) -> Generator[Float[np.ndarray, "experts classes"], int, None]:
+    def experts(self, x: Tensor, classes: int, seed: int = 0, network: nn.Module | None = None) -> Experts:
         """Log-probabilities of the next label, which is then sent."""
         if network is None:
             raise ValueError("Replay is the code of a network; give a network")
@@ -73,6 +75,7 @@ class Replay:
 class _Student:
     """The network that learns, its averages, and its beginning."""
 
+    @torch.inference_mode(False)
     def __init__(self, preset: Replay, network: nn.Module, classes: int, seed: int):
         self.preset, self.classes = preset, classes
         self.beginning, self.network = copy.deepcopy(network).eval(), copy.deepcopy(network)
@@ -83,7 +86,7 @@ class _Student:
         self.device = device_of(network)
         self.step = 0
         if self.weights:
-            self.optimizer = torch.optim.Adam(self.weights, preset.lr, preset.betas)
+            self.optimizer = Muon(self.weights, preset.lr, preset.momentum)
 
     def predict(self, x: Tensor) -> Float[np.ndarray, "n experts classes"]:
         """Log-probabilities by the given network, the learning one and its averages, at every temperature."""
@@ -98,9 +101,10 @@ class _Student:
             return
         self.network.train()
         pull = self.preset.pull / len(x) ** 0.5
+        full = self.preset.lr / (1 + len(x) / self.preset.half) ** 0.5
         for rows in self._rows(start, len(x)).split(self.preset.batch):
             self.step += 1
-            rate = self.preset.lr * min(1.0, self.step / self.preset.warmup)
+            rate = full * min(1.0, self.step / self.preset.warmup)
             self.optimizer.param_groups[0]["lr"] = rate
             loss = F.cross_entropy(self.network(x[rows].to(self.device)), y[rows].to(self.device))
             self.optimizer.zero_grad()
@@ -117,10 +121,16 @@ class _Student:
 
     @torch.no_grad()
     def _pull_and_average(self, pull: float) -> None:
-        torch._foreach_lerp_(self.weights, self.start, pull)
+        _move(self.weights, self.start, pull)
         now = _state(self.network)
         for average, power in zip(self.averages, self.preset.averages, strict=True):
-            torch._foreach_lerp_(_state(average), now, (power + 1) / (self.step + power))
+            _move(_state(average), now, (power + 1) / (self.step + power))
+
+
+def _move(here: Iterable[Tensor], there: Iterable[Tensor], fraction: float) -> None:
+    """In place, by a fraction of the way."""
+    for a, b in zip(here, there, strict=True):
+        a.lerp_(b, fraction)
 
 
 def _state(network: nn.Module) -> list[Tensor]:

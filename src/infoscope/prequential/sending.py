@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Sequence
 from typing import ClassVar, Protocol
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -65,7 +66,9 @@ def send(
     index = coding_order(len(task), seed)[:examples]
     x, y = task.x[torch.from_numpy(index)], task.y.numpy()[index]
     with isolated(seed, threads=1):
-        p = drive(sender(x, task.classes, coder, learner, seed, device), y, on_label=report)
+        p = np.empty((0, task.classes))
+        if len(y):
+            p = drive(sender(x, task.classes, coder, learner, seed, device), y, on_label=report)
     receipt = Receipt(
         method="prequential code",
         data=task.fingerprint[:16],
@@ -94,7 +97,7 @@ def curve_looks(
     keep_first: bool = False,
 ) -> list[Look[LossCurve]]:
     """The looks that give loss curves, one for each learner, in the orders of `seed`, `seed` + 1 and so on."""
-    if examples is not None and not 1 <= examples <= len(task):
+    if examples is not None and not 0 <= examples <= len(task):
         raise ValueError(f"{task.name!r} has {len(task)} examples; {examples} were asked for")
     return [
         Look(

@@ -1,0 +1,72 @@
+"""Kernel matrices: likeness from distance, centring, and projection on a few landmarks."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+
+def squared_distances(a: Float[Tensor, "n d"], b: Float[Tensor, "m d"]) -> Float[Tensor, "n m"]:
+    """Squared Euclidean distances, at least zero.
+
+    >>> squared_distances(torch.zeros(1, 2), torch.tensor([[3.0, 4.0]]))
+    tensor([[25.]])
+    """
+    squares = torch.addmm(a.square().sum(1, keepdim=True) + b.square().sum(1), a, b.T, alpha=-2)
+    return squares.clamp_min_(0)
+
+
+def gaussian(squares: Tensor) -> Tensor:
+    """The Gaussian kernel exp(−d²/2) of squared distances d², for labels that change smoothly."""
+    return squares.mul(-0.5).exp_()
+
+
+def exponential(squares: Tensor) -> Tensor:
+    """The exponential kernel exp(−d) of squared distances d², for labels that change abruptly."""
+    return squares.sqrt().neg_().exp_()
+
+
+def median(squares: Tensor) -> Tensor:
+    """The median of the entries (of about a million of them), one if that is zero."""
+    return unless_zero(squares.flatten()[:: max(1, squares.numel() // 1_000_003)].median())
+
+
+def unless_zero(scale: Tensor) -> Tensor:
+    """A scale to divide by: itself, or one if it is zero."""
+    return scale if scale > 1e-12 else torch.ones_like(scale)
+
+
+def centred(k: Float[Tensor, "n n"]) -> Float[Tensor, "n n"]:
+    """The kernel of the features less their mean over all inputs, its diagonal one on average; in place.
+
+    Unlike inputs then count against each other, so what resembles nothing seen so far is expected to bring a new class
+    (centring: Schölkopf, Smola & Müller 1998, "Nonlinear component analysis as a kernel eigenvalue problem").
+
+    >>> centred(torch.eye(2))
+    tensor([[ 1., -1.],
+            [-1.,  1.]])
+    """
+    mean = k.mean(1)
+    k.sub_(mean).sub_((mean - mean.mean())[:, None])
+    return k.div_(unless_zero(k.diagonal().mean()))
+
+
+def centred_features(phi: Float[Tensor, "n m"]) -> Float[Tensor, "n m"]:
+    """Features whose inner products are the `centred` kernel; in place."""
+    phi.sub_(phi.mean(0))
+    square = torch.linalg.vector_norm(phi, dtype=torch.float64).square() / len(phi)
+    return phi.div_(unless_zero(square).sqrt().to(phi.dtype))
+
+
+def nystrom(cross: Float[Tensor, "n m"], among: Float[Tensor, "m m"], jitter: float = 1e-4) -> Float[Tensor, "n m"]:
+    """Features whose inner products are the kernel's projection on m landmarks (Williams & Seeger 2001).
+
+    Φ = K_nm L⁻ᵀ with L Lᵀ = K_mm + jitter. `cross`, K_nm, is overwritten.
+    """
+    among = among.double()
+    among.diagonal().add_(jitter)
+    factor = torch.linalg.cholesky(among).to(cross.dtype)
+    for rows in cross.split(4096):
+        rows.copy_(torch.linalg.solve_triangular(factor, rows.T, upper=False).T)
+    return cross
