@@ -2,9 +2,13 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 PIP = $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
+PEERS = benchmarks/peers/.venv
+PEERS_PIP = $(PEERS)/bin/pip install --quiet --disable-pip-version-check -c constraints.txt
 DEMO = difficulty digits
+DATA ?=
+FULL ?=
 
-.PHONY: demo test test-all lint docs benchmarks clean
+.PHONY: demo test test-all lint benchmarks clean
 
 demo: $(VENV)/installed  ## environment, install, the main job on scikit-learn's digits
 	$(BIN)/infoscope $(DEMO)
@@ -21,8 +25,13 @@ lint: $(VENV)/installed-test
 	$(BIN)/pyright --pythonpath $(BIN)/python
 	$(BIN)/lint-imports
 
+benchmarks: $(VENV)/installed $(PEERS)/installed  ## every published number; MNIST's too with DATA=folder
+	$(BIN)/python benchmarks/codelength.py $(FULL) $(if $(DATA),--data $(DATA))
+	$(BIN)/python benchmarks/fit.py
+	$(BIN)/python benchmarks/peer.py
+
 clean:
-	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(PEERS) .pytest_cache .ruff_cache .hypothesis
 
 # torch comes first and alone, so that no later requirement brings another build of it.
 $(VENV)/torch: constraints.txt
@@ -36,4 +45,10 @@ $(VENV)/installed: $(VENV)/torch pyproject.toml
 
 $(VENV)/installed-test: $(VENV)/torch pyproject.toml
 	$(PIP) -e '.[test]'
+	touch $@
+
+$(PEERS)/installed: benchmarks/peers/requirements.txt constraints.txt
+	$(PYTHON) -m venv $(PEERS)
+	$(PEERS_PIP) numpy torch
+	$(PEERS_PIP) -r benchmarks/peers/requirements.txt
 	touch $@

@@ -43,7 +43,7 @@ _HOME = {
     "write_labels": "prequential.label_file",
 }
 
-__all__ = ["__version__", *_HOME]  # noqa: PLE0604 - the names are strings of the table above
+__all__ = ["__version__", *_HOME]  # pyright: ignore[reportUnsupportedDunderAll] - the stub lists the names
 
 
 def __getattr__(name: str) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from infoscope.learn.isolation import isolated
-from infoscope.learn.learner import Learner, Weights, check_logits, copy_weights
+from infoscope.learn.learner import Learner, Recipe, Weights, check_logits, copy_weights
 from infoscope.learn.look import pack, unpack
 from infoscope.learn.task import Task
 
@@ -95,36 +95,40 @@ def fit(
     """
     network = learner.network(task.shape, task.classes, seed).to(device)
     initial = copy_weights(network)
-    with isolated(seed):
-        losses, held_out, converged, best = _train(learner, network, task, validation, seed, tuple(observers))
-    return Trained(initial, best or copy_weights(network), tuple(losses), tuple(held_out), converged)
-
-
-def _train(
-    learner: Learner,
-    network: nn.Module,
-    task: Task,
-    validation: Task | None,
-    seed: int,
-    observers: Sequence[Observer],
-) -> tuple[list[float], list[float], bool, Weights | None]:
-    recipe = learner.recipe
-    device = next((p.device for p in network.parameters()), torch.device("cpu"))
-    x, y = task.x.to(device), task.y.to(device)
-    check_logits(_eval_logits(network, x[:2]), len(x[:2]), task.classes, network)
-    optimizer = recipe.optimizer(network.parameters())
-    rates = [group["lr"] for group in optimizer.param_groups]
-    draws = torch.Generator().manual_seed(seed)
+    check_logits(_eval_logits(network, task.x[:2].to(device)), len(task.x[:2]), task.classes, network)
     losses: list[float] = []
     held_out: list[float] = []
     best: Weights | None = None
-    steps = math.ceil(len(x) / recipe.batch)
+    with isolated(seed):
+        for loss in _epochs(learner.recipe, network, task, torch.Generator().manual_seed(seed), tuple(observers)):
+            losses.append(loss)
+            if validation is None or learner.recipe.patience is None:
+                continue
+            held_out.append(cross_entropy(network, validation))
+            if held_out[-1] <= min(held_out):
+                best = copy_weights(network)
+            if len(held_out) - 1 - held_out.index(min(held_out)) >= learner.recipe.patience:
+                break
+    stopped = len(losses) < learner.recipe.epochs
+    converged = stopped or _settled(losses, stopping=bool(held_out))
+    return Trained(initial, best or copy_weights(network), tuple(losses), tuple(held_out), converged)
+
+
+def _epochs(
+    recipe: Recipe, network: nn.Module, task: Task, draws: torch.Generator, observers: Sequence[Observer]
+) -> Iterator[float]:
+    """Train, and give the mean loss of each epoch when it ends."""
+    device = next((p.device for p in network.parameters()), torch.device("cpu"))
+    x, y = task.x.to(device), task.y.to(device)
+    optimizer = recipe.optimizer(network.parameters())
+    rates = [group["lr"] for group in optimizer.param_groups]
+    batches = math.ceil(len(x) / recipe.batch)
     step = 0
     for epoch in range(recipe.epochs):
         network.train()
-        total = torch.zeros((), device=device)
+        losses, sizes = [], []
         for last, rows in _batches(len(x), recipe.batch, draws):
-            factor = recipe.decay(step / (steps * recipe.epochs))
+            factor = recipe.decay(step / (batches * recipe.epochs))
             for group, rate in zip(optimizer.param_groups, rates, strict=True):
                 group["lr"] = rate * factor
             inputs = x[rows] if recipe.augment is None else recipe.augment(x[rows], draws)
@@ -132,23 +136,15 @@ def _train(
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
-            total += loss.detach() * len(rows)
+            losses.append(loss.detach())
+            sizes.append(len(rows))
             step += 1
             for observer in observers:
-                observer.observe(Moment(network, step, epoch, loss.detach(), last))
-        losses.append(float(total) / len(x))
-        if not math.isfinite(losses[-1]):
-            raise ValueError(
-                f"training diverged in epoch {epoch + 1}: the loss is {losses[-1]}; lower the learning rate"
-            )
-        if validation is None or recipe.patience is None:
-            continue
-        held_out.append(cross_entropy(network, validation))
-        if held_out[-1] <= min(held_out):
-            best = copy_weights(network)
-        if len(held_out) - 1 - held_out.index(min(held_out)) >= recipe.patience:
-            return losses, held_out, True, best
-    return losses, held_out, _settled(losses, stopping=bool(held_out)), best
+                observer.observe(Moment(network, step, epoch, losses[-1], last))
+        mean = float(torch.stack(losses) @ torch.tensor(sizes, device=device, dtype=losses[0].dtype)) / len(x)
+        if not math.isfinite(mean):
+            raise ValueError(f"training diverged in epoch {epoch + 1}: the loss is {mean}; lower the learning rate")
+        yield mean
 
 
 def _batches(n: int, batch: int, draws: torch.Generator) -> Iterable[tuple[bool, Tensor]]:
