@@ -50,6 +50,8 @@ class Status(Enum):
     NOT_DETERMINISTIC = "the same input gave two answers: switch off dropout or fix the noise"
     UNVERIFIED_SPLIT = "nobody could check that the examples coded were not trained on: name the training data"
     INCOMPARABLE = "more than one of data, model and coder differs between the two sides: vary one at a time"
+    INSIGNIFICANT = "no more than shuffled labels give: take more samples, or read it as none found"
+    DATA_PROCESSING_VIOLATED = "a later layer shows more than an earlier one, which cannot be: the estimate is off"
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ import infoscope as library
 from infoscope.learn.fit import fit
 from infoscope.learn.learner import Learner, copy_weights
 from infoscope.learn.task import Task
-from infoscope.models import MLP
+from infoscope.models import model
 
 SMALL = ("--orders", 2, "--jobs", 1)
 
@@ -114,7 +114,7 @@ def test_noise_is_added_on_request(infoscope):
 @pytest.fixture
 def own_network(tmp_path):
     task = Task.from_dataset("digits")
-    learner = Learner(MLP())
+    learner = Learner(model("mlp"))
     trained = fit(learner, task[:600], task[600:700], seed=0)
     save_file(dict(trained.weights), tmp_path / "mine.safetensors")
     torch.save(dict(trained.initial), tmp_path / "start.pt")
@@ -282,5 +282,5 @@ def test_results_do_not_depend_on_the_number_of_jobs(measured):
 
 
 def test_weights_from_an_initial_seed_are_the_library_s(own_network):
-    network = Learner(MLP()).network((1, 8, 8), 10, 0)
+    network = Learner(model("mlp")).network((1, 8, 8), 10, 0)
     assert all(torch.equal(v, own_network.initial[k]) for k, v in copy_weights(network).items())

@@ -7,7 +7,7 @@ import shutil
 
 import pytest
 
-from infoscope.report import write_html
+from infoscope.report import Figure, Line, write_html
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright: pip install 'infoscope[test]'")
 CHROMIUM = shutil.which("chromium")
@@ -204,3 +204,73 @@ def test_without_javascript_the_tables_stand(visit, report):
     page.locator("#figure-0 summary").click()
     assert page.locator("#figure-0 details td").first.is_visible()
     assert not page.get_by_role("button").first.is_visible()
+
+
+@pytest.fixture
+def walked(tmp_path, record):
+    """A report of two paths with 1,000 frames."""
+    grow = [i / 100 for i in range(1000)]
+    lines = [Line("act1", grow, [min(1.0, v) for v in grow]), Line("act2", grow[::-1], [math.nan, *grow[1:]])]
+    figure = Figure("The plane", "I(X;T) bit", "I(T;Y) bit", lines, frames=[f"epoch {8 * i}" for i in range(1000)])
+    return write_html(tmp_path / "plane.html", record, title="Plane", figures=[figure])
+
+
+def places(page):
+    """Where the markers of the paths stand on the screen."""
+    return page.locator("#figure-0 .points path.point").evaluate_all("all => all.map(e => e.getAttribute('transform'))")
+
+
+def test_a_slider_walks_along_the_paths(visit, walked):
+    page = visit(walked)
+    slider, told = page.get_by_role("slider"), page.locator(".player output")
+    assert (slider.get_attribute("max"), told.inner_text()) == ("399", "epoch 7992")
+    ticks = page.locator("#figure-0 .xtick").all_inner_texts()
+    late = places(page)
+    assert len(late) == 2
+    slider.focus()
+    page.keyboard.press("Home")
+    assert told.inner_text() == "epoch 0"
+    assert slider.get_attribute("aria-valuetext") == "epoch 0"
+    assert len(places(page)) == 1  # the other path begins with a gap
+    page.keyboard.press("ArrowRight")
+    assert told.inner_text() == "epoch 24"
+    assert len(places(page)) == 2
+    assert places(page) != late
+    assert page.locator("#figure-0 .xtick").all_inner_texts() == ticks  # the axes stand still
+
+
+def test_the_paths_play_to_their_end_and_pause(visit, walked):
+    page = visit(walked)
+    slider, told = page.get_by_role("slider"), page.locator(".player output")
+    page.get_by_role("button", name="Play").click()
+    sync_api.expect(told).not_to_have_text("epoch 7992")  # it starts over at the end
+    sync_api.expect(told).not_to_have_text("epoch 0")
+    page.get_by_role("button", name="Pause").click()
+    paused = told.inner_text()
+    assert page.get_by_role("button", name="Play").is_visible()
+    page.wait_for_timeout(200)
+    assert told.inner_text() == paused
+    slider.evaluate("e => { e.value = 397 }")
+    page.get_by_role("button", name="Play").click()
+    sync_api.expect(told).to_have_text("epoch 7992")
+    page.get_by_role("button", name="Play").wait_for()
+
+
+def test_who_wants_no_motion_has_the_slider_alone(visit, walked):
+    page = visit(walked, reduced_motion="reduce")
+    assert page.get_by_role("button", name="Play").count() == 0
+    page.get_by_role("slider").focus()
+    page.keyboard.press("Home")
+    assert page.locator(".player output").inner_text() == "epoch 0"
+
+
+def test_without_javascript_the_frames_stand_in_a_table(visit, walked):
+    page = visit(walked, java_script_enabled=False)
+    assert not page.locator(".player").is_visible()
+    page.locator("#figure-0 summary").click()
+    assert page.locator("#figure-0 details tr").count() == 13
+    assert page.locator("#figure-0 details tr").last.inner_text().split("\t") == [
+        "epoch 7992",
+        "9.990, 1.000",
+        "0, 9.990",
+    ]

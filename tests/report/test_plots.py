@@ -21,6 +21,8 @@ def test_a_line_is_a_value():
         (lambda: Line("a", [1], [1], lower=[0]), "one side of a band"),
         (lambda: Figure("f", "x", "y", [Line("a", [1], [1]), Bars("b", ["c"], [1])]), "lines and bars"),
         (lambda: Figure("f", "x", "y", [Bars("b", ["c"], [1])], log_x=True), "drop log_x"),
+        (lambda: Figure("f", "x", "y", [Line("a", [1], [1])], frames=["1", "2"]), "2 frames; give lines with a point"),
+        (lambda: Figure("f", "x", "y", [Bars("b", ["c"], [1])], frames=["1"]), "1 frames; give lines"),
     ],
 )
 def test_what_does_not_belong_together_is_refused(wrong, message):
@@ -41,3 +43,11 @@ def test_thinning_takes_a_line_and_its_band_together(figures):
     for x, y, lower, upper in zip(drawn.x, drawn.y, drawn.lower, drawn.upper, strict=True):
         assert points[x] == [y, lower, upper] or math.isnan(y)
     assert any(map(math.isnan, drawn.y))
+
+
+def test_frames_are_thinned_together_with_their_points():
+    line = Line("a", range(2001), range(2001))
+    drawn = Figure("f", "x", "y", [line], frames=[f"epoch {i}" for i in range(2001)]).thinned()
+    assert len(drawn.frames) == len(drawn.lines[0].x) == 400
+    assert (drawn.frames[0], drawn.frames[-1]) == ("epoch 0", "epoch 2000")
+    assert [f"epoch {x:.0f}" for x in drawn.lines[0].x] == list(drawn.frames)

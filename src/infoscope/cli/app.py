@@ -256,6 +256,47 @@ def information(
     command.information(data, model, coder, k, train, weights, trained_on, init, per_example, reading, run)
 
 
+@app.command
+def plane(
+    what: str,
+    data: str | None = None,
+    *,
+    model: str | None = None,
+    schedule: str = "delta",
+    estimator: str | None = None,
+    layers: tuple[str, ...] = (),
+    epochs: Annotated[int | None, POSITIVE] = None,
+    null: int = 0,
+    reading: Data = DATA,
+    run: Run = RUN,
+) -> None:
+    """What do the layers know about input and label while a network trains? The information plane, animated.
+
+    Parameters
+    ----------
+    what
+        tishby (the 12-bit task and its network), DATA, module:factory (then DATA), a folder of checkpoints (then DATA
+        and --model), or saved activations: an .npz with one array a layer and the labels y.
+    data
+        The data set that a factory or checkpoints go with.
+    model
+        Network: a name from `infoscope list models`, or module:factory.
+    schedule
+        Which epochs: every(n=10), log(per_decade=20), delta(delta=0.01), delta-approximate(delta=0.01).
+    estimator
+        Such as "idnns", "saxe(width=0.5)", "kde-upper(variance=0.1)". Default: 30 bins over the layer's range.
+    layers
+        Names or globs of layers, repeatable. Default: every layer after its activation.
+    epochs
+        Default: 8000 for tishby, else 50.
+    null
+        Baselines of shuffled labels for I(T;Y).
+    """
+    from infoscope.cli import plane as command
+
+    command.plane(what, data, model, schedule, estimator, layers, epochs, null, reading, run)
+
+
 @app.command(name="list")
 def list_(what: str | None = None) -> None:
     """What there is: data, models, coders, corruptions, terms.

@@ -55,8 +55,7 @@ def centred(k: Float[Tensor, "n n"]) -> Float[Tensor, "n n"]:
 def centred_features(phi: Float[Tensor, "n m"]) -> Float[Tensor, "n m"]:
     """Features whose inner products are the `centred` kernel; in place."""
     phi.sub_(phi.mean(0))
-    square = torch.linalg.vector_norm(phi, dtype=torch.float64).square() / len(phi)
-    return phi.div_(unless_zero(square).sqrt().to(phi.dtype))
+    return phi.div_(unless_zero(torch.linalg.vector_norm(phi, dim=1).square().mean()).sqrt())
 
 
 def nystrom(cross: Float[Tensor, "n m"], among: Float[Tensor, "m m"], jitter: float = 1e-4) -> Float[Tensor, "n m"]:

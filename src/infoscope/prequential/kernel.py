@@ -34,8 +34,9 @@ class Kernel:
     Three kernels: a Gaussian and an exponential one of the `features`' distance, in units of its median, and the
     spreading of labels along the graph of nearest neighbours, which has learned from the unlabelled inputs and serves
     while labels are few. The first and the last are `centred`, and so expect new classes of unlike inputs; the second,
-    which is not, learns how frequent the classes are. Targets are onehot(y) − 1/C; with m_i and v_i the mean and variance that Gaussian-process
-    regression with noise λ predicts, every (slope β, power α) of `readouts` makes an expert, p ∝ exp(β m / v^(α/2)).
+    which is not, learns how frequent the classes are. Targets are onehot(y) − 1/C; with m_i and v_i the mean and
+    variance that Gaussian-process regression with noise λ predicts, every (slope β, power α) of `readouts` makes an
+    expert, p ∝ exp(β m / v^(α/2)).
 
     Up to `exact` examples the kernels are whole: n³ time, 4 n² bytes each. Beyond, they are projected on `landmarks`
     random inputs: n landmarks² time, 4 n landmarks bytes each, and neighbours are sought among leading `components`.

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from infoscope.measurement import finite_or_none
-from infoscope.report.thinning import thin
+from infoscope.report.thinning import spread, thin
+
+MOST_FRAMES = 400
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,10 @@ class Bars:
 
 @dataclass(frozen=True)
 class Figure:
-    """Lines (or bars) that share their axes; the labels say the unit."""
+    """Lines (or bars) that share their axes; the labels say the unit.
+
+    With `frames`, a name for each point of every line ("epoch 12"), the lines are paths that a slider walks along.
+    """
 
     title: str
     x_label: str
@@ -56,6 +61,7 @@ class Figure:
     log_x: bool = False
     log_y: bool = False
     caption: str = ""
+    frames: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "lines", tuple(self.lines))
@@ -64,11 +70,18 @@ class Figure:
             raise ValueError(f"figure {self.title!r} has lines and bars; make one figure of each")
         if Bars in kinds and self.log_x:
             raise ValueError(f"figure {self.title!r} has bars, whose axis carries names; drop log_x")
+        object.__setattr__(self, "frames", tuple(map(str, self.frames)))
+        if self.frames and any(len(line.x) != len(self.frames) or isinstance(line, Bars) for line in self.lines):
+            raise ValueError(f"figure {self.title!r} has {len(self.frames)} frames; give lines with a point for each")
 
     def thinned(self) -> Figure:
-        """The same figure with at most about 1000 points a line (see `thinning.RULE`)."""
+        """The same figure with at most about 1000 points a line (see `thinning.RULE`), or at most 400 frames."""
+        if self.frames:
+            kept = spread(range(len(self.frames)), most=MOST_FRAMES)
+            paths = [_taken(line, kept) for line in self.lines if isinstance(line, Line)]
+            return replace(self, lines=paths, frames=[self.frames[i] for i in kept])
         lines = [_thinned(line, self.log_x) if isinstance(line, Line) else line for line in self.lines]
-        return Figure(self.title, self.x_label, self.y_label, lines, self.log_x, self.log_y, self.caption)
+        return replace(self, lines=lines)
 
     def as_dict(self) -> dict[str, Any]:
         """A JSON-ready dictionary; a number that is not finite is None, a gap."""
@@ -79,6 +92,7 @@ class Figure:
             "log_x": self.log_x,
             "log_y": self.log_y,
             "lines": [_line_dict(line) for line in self.lines],
+            "frames": self.frames,
         }
 
 
@@ -100,13 +114,13 @@ def _floats(values: Sequence[float]) -> tuple[float, ...]:
 
 
 def _thinned(line: Line, log_x: bool) -> Line:
-    kept = thin(line.x, line.y, log_x)
+    return _taken(line, thin(line.x, line.y, log_x))
 
-    def take(values: Sequence[float]) -> list[float]:
-        return [values[i] for i in kept]
 
-    band = (take(line.lower), take(line.upper)) if line.lower and line.upper else (None, None)
-    return Line(line.name, take(line.x), take(line.y), *band, dash=line.dash)
+def _taken(line: Line, kept: Sequence[int]) -> Line:
+    """These points of a line and of its band."""
+    columns = {name: values for name in ("x", "y", "lower", "upper") if (values := getattr(line, name)) is not None}
+    return replace(line, **{name: [values[i] for i in kept] for name, values in columns.items()})
 
 
 def _line_dict(line: Line | Bars) -> dict[str, Any]:

@@ -120,6 +120,7 @@ def figure(number: int, whole: Figure, drawn: Figure) -> str:
         f'<p class="axis">{escape(whole.y_label)}</p>\n'
         '<p class="undrawn">Drawing needs JavaScript; the values stand in the table.</p>\n'
         f'<div class="plot" role="img" aria-label="{title}. Its values stand in the table below."></div>\n'
+        f"{_player(drawn)}"
         f"<figcaption>{caption}{_thinning_note(whole, drawn)}</figcaption>\n"
         '<div class="tools"><details><summary>Values as a table</summary>\n'
         f'<div class="scroll" tabindex="0" role="region" aria-label="Values of {title}">{tables}</div></details>\n'
@@ -127,7 +128,20 @@ def figure(number: int, whole: Figure, drawn: Figure) -> str:
     )
 
 
+def _player(drawn: Figure) -> str:
+    """The slider of a figure with frames."""
+    if not drawn.frames:
+        return ""
+    last = len(drawn.frames) - 1
+    return (
+        '<div class="player" hidden><button type="button">Play</button>'
+        f'<input type="range" min="0" max="{last}" value="{last}" aria-label="frame"><output></output></div>\n'
+    )
+
+
 def _thinning_note(whole: Figure, drawn: Figure) -> str:
+    if len(drawn.frames) < len(whole.frames):
+        return f'<p class="note">Drawn with {len(drawn.frames)} of {len(whole.frames):,} frames, evenly spread.</p>'
     pairs = [(len(b.x), len(a.x)) for a, b in zip(whole.lines, drawn.lines, strict=True) if len(b.x) < len(a.x)]
     if not pairs:
         return ""
@@ -136,7 +150,10 @@ def _thinning_note(whole: Figure, drawn: Figure) -> str:
 
 
 def _figure_tables(whole: Figure) -> Iterable[str]:
-    """One table for lines that share their x, else one for each set of x."""
+    """One table for lines that share their x, else one for each set of x; frames are rows of their own."""
+    if whole.frames:
+        yield _frame_table(whole)
+        return
     groups: dict[Sequence[float] | Sequence[str], list[Line | Bars]] = {}
     for line in whole.lines:
         groups.setdefault(line.x, []).append(line)
@@ -147,6 +164,20 @@ def _figure_tables(whole: Figure) -> Iterable[str]:
         few = f"; {len(chosen)} of {len(x):,} points" if len(chosen) < len(x) else ""
         note = f"<caption>{escape(whole.y_label)}{few}</caption>"
         yield f"<table>{note}<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
+
+
+def _frame_table(whole: Figure) -> str:
+    """Both coordinates of every line at a dozen frames."""
+    chosen = spread(range(len(whole.frames)))
+    few = f"; {len(chosen)} of {len(whole.frames):,} frames" if len(chosen) < len(whole.frames) else ""
+    head = "".join(f'<th scope="col">{escape(name)}</th>' for name in ("", *(line.name for line in whole.lines)))
+    rows = ""
+    for i in chosen:
+        pairs = ((line.x[i], line.y[i]) for line in whole.lines if isinstance(line, Line))
+        cells = "".join(f"<td>{_minus(f'{_four_digits(x)}, {_four_digits(y)}')}</td>" for x, y in pairs)
+        rows += f'<tr><th scope="row">{escape(whole.frames[i])}</th>{cells}</tr>'
+    note = f"<caption>{escape(whole.x_label)}, {escape(whole.y_label)}{few}</caption>"
+    return f"<table>{note}<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
 
 
 def _figure_row(x: float | str, i: int, lines: Sequence[Line | Bars]) -> str:

@@ -3,6 +3,7 @@
   const figures = JSON.parse(document.getElementById("figure-data").textContent);
   const dark = matchMedia("(prefers-color-scheme: dark)");
   const printing = matchMedia("print");
+  const still = matchMedia("(prefers-reduced-motion: reduce)");
   const touch = matchMedia("(pointer: coarse)").matches;
   const PRINT_WIDTH = 640; // px: fits A4 and letter between the page's margins
   const MARKED_UP_TO = 40; // points: fewer are shown as points too
@@ -77,6 +78,24 @@
     return [shade, curve];
   }
 
+  // A path up to a frame, and where it stands there.
+  function path(line, colour, visible, at) {
+    const common = { type: "scatter", name: plain(line.name), visible, connectgaps: false, x: line.x.slice(0, at + 1), y: line.y.slice(0, at + 1) };
+    return [
+      { ...common, mode: "lines", opacity: 0.4, hoverinfo: "skip", showlegend: false, line: { color: colour, width: 1.5, simplify: false } },
+      { ...common, mode: "markers", x: [line.x[at]], y: [line.y[at]], marker: { size: 11, color: colour }, hovertemplate: "%{x}, %{y}" },
+    ];
+  }
+
+  // The whole path's range, so that axes stand still while it is walked.
+  function span(values, log) {
+    const shown = values.filter((v) => v !== null && (!log || v > 0)).map((v) => (log ? Math.log10(v) : v));
+    if (!shown.length) return undefined;
+    const low = shown.reduce((a, b) => Math.min(a, b)), high = shown.reduce((a, b) => Math.max(a, b));
+    const room = 0.05 * (high - low || 1);
+    return [low - room, high + room];
+  }
+
   function axis(log, range) {
     const decades = log && range ? Math.log10(range[1] / range[0]) : 0;
     return {
@@ -102,8 +121,12 @@
     const soft = { color: themed("--soft"), size: 13 };
     const x = axis(figure.log_x, figure.log_x && extent(figure.lines.flatMap((line) => line.x)));
     const y = axis(figure.log_y, figure.log_y && extent(figure.lines.flatMap((line) => line.y)));
+    if (figure.frames.length) {
+      x.range = span(figure.lines.flatMap((line) => line.x), figure.log_x);
+      y.range = span(figure.lines.flatMap((line) => line.y), figure.log_y);
+    }
     return {
-      width, height, showlegend: false, hovermode: "x unified", dragmode: touch ? false : "zoom", barmode: "group", bargap: 0.35,
+      width, height, showlegend: false, hovermode: figure.frames.length ? "closest" : "x unified", dragmode: touch ? false : "zoom", barmode: "group", bargap: 0.35,
       paper_bgcolor: themed("--paper"), plot_bgcolor: themed("--paper"), uirevision: "kept",
       font: { family: themed("--sans"), size: 13, color: themed("--ink") },
       hoverlabel: { bgcolor: themed("--paper"), bordercolor: themed("--rule"), font: { color: themed("--ink") }, namelength: -1 },
@@ -141,12 +164,34 @@
     });
   }
 
+  // A slider through the frames, and a button that moves it unless the reader wants things to stand still.
+  function player(box, names, show) {
+    const [button, slider, told] = box.children, last = names.length - 1;
+    let timer = 0;
+    const go = (at) => { slider.value = at; slider.ariaValueText = told.value = names[at]; show(at); };
+    const stop = () => { timer = clearInterval(timer); button.textContent = "Play"; };
+    const next = () => { go(Number(slider.value) + 1); if (Number(slider.value) === last) stop(); };
+    box.hidden = false;
+    slider.addEventListener("input", () => { stop(); go(Number(slider.value)); });
+    button.addEventListener("click", () => {
+      if (timer) return stop();
+      if (Number(slider.value) === last) go(0);
+      timer = setInterval(next, Math.max(30, Math.min(400, 12000 / names.length)));
+      button.textContent = "Pause";
+    });
+    const settle = () => { button.hidden = still.matches || !last; if (still.matches) stop(); };
+    still.addEventListener("change", settle);
+    settle();
+    slider.ariaValueText = told.value = names[last];
+  }
+
   function start(element) {
     const figure = figures[Number(element.dataset.figure)], plot = element.querySelector(".plot"), hidden = new Set();
+    let at = figure.frames.length - 1;
     const save = element.querySelector(".save");
     const data = () => {
       const colours = colourNames(figure.lines).map(themed);
-      return figure.lines.flatMap((line, i) => traces(line, colours[i], !hidden.has(i)));
+      return figure.lines.flatMap((line, i) => (at < 0 ? traces(line, colours[i], !hidden.has(i)) : path(line, colours[i], !hidden.has(i), at)));
     };
     const draw = () => {
       const width = printing.matches ? Math.min(plot.clientWidth, PRINT_WIDTH) : plot.clientWidth;
@@ -158,6 +203,7 @@
     save.hidden = false;
     save.addEventListener("click", () => Plotly.downloadImage(saved(figure, data()), { format: "svg", filename: figure.title, width: 800, height: 450 }));
     draw();
+    if (at >= 0) player(element.querySelector(".player"), figure.frames, (frame) => { at = frame; draw(); });
     return draw;
   }
 

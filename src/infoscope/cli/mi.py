@@ -1,0 +1,63 @@
+"""`infoscope mi`: what layers hold about input and label, from activations that were saved."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+
+from infoscope.cli import values
+from infoscope.mi.estimate import LayerInformation, layer_information
+from infoscope.mi.methods import METHODS
+from infoscope.mi.processing import data_processing
+from infoscope.record import Record
+from infoscope.report import json_text, show
+
+
+def mi(file: Path, estimator: str, null: int, seed: int, json: bool) -> None:
+    """Print I(X;T) and I(T;Y) of every layer of the file."""
+    method = values.method(estimator, METHODS)
+    arrays = read(file)
+    layers = layer_names(arrays)
+    if "y" not in arrays or not layers:
+        raise ValueError(
+            f"{file}: has the arrays {', '.join(arrays) or 'none'}; it needs `y` and one `T1`, `T2` … a layer, and may "
+            "have the inputs `X`"
+        )
+    found = [
+        layer_information(arrays[name], arrays["y"], method, x=arrays.get("X"), null=null, seed=seed, name=name)
+        for name in layers
+    ]
+    record = in_order(layers, found)
+    print(json_text(record)) if json else show(record)
+
+
+def in_order(layers: list[str], found: list[LayerInformation]) -> Record:
+    """The measurements layer by layer, checked for data processing along them."""
+    record = Record()
+    x_t, t_y = data_processing([f.x_t for f in found]), data_processing([f.t_y for f in found])
+    for name, a, b in zip(layers, x_t, t_y, strict=True):
+        record.append(a, layer=name)
+        record.append(b, layer=name)
+    return record
+
+
+def layer_names(arrays: dict[str, np.ndarray]) -> list[str]:
+    """The arrays named T1, T2 … in the order of their numbers.
+
+    >>> layer_names({"T10": np.zeros(1), "y": np.zeros(1), "T2": np.zeros(1)})
+    ['T2', 'T10']
+    """
+    return sorted((name for name in arrays if re.fullmatch(r"T\d+", name)), key=lambda name: int(name[1:]))
+
+
+def read(file: Path) -> dict[str, np.ndarray]:
+    """The arrays of an .npz; no object in it is unpickled."""
+    if not file.is_file():
+        raise ValueError(f"{file}: no such file")
+    try:
+        with np.load(file, allow_pickle=False) as opened:
+            return {name: opened[name] for name in opened.files}
+    except Exception as error:  # numpy and zipfile each raise their own
+        raise ValueError(f"{file}: cannot be read as .npz ({str(error).splitlines()[0][:120]})") from error

@@ -1,0 +1,161 @@
+"""The plane of a training that is over, from the checkpoints that it left."""
+
+from __future__ import annotations
+
+import pickle
+import re
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from infoscope.dynamics.plane_point import Arrays, PlaneView
+from infoscope.dynamics.walk import State, Walk
+from infoscope.learn.activations import Architecture
+from infoscope.learn.learner import Weights
+from infoscope.learn.schedule import Every, Schedule
+from infoscope.learn.task import Task
+from infoscope.mi.binning import Uniform
+from infoscope.mi.method import Method
+from infoscope.record import Record
+from infoscope.run import Store
+
+_SUFFIXES = (".safetensors", ".pt", ".pth", ".bin", ".ckpt")
+_NESTS = ("state_dict", "model_state_dict", "model")
+_WRAPPERS = ("_orig_mod.", "_forward_module.", "module.")
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """The weights of one epoch or step: a file, or several that share them out."""
+
+    epoch: int
+    files: tuple[Path, ...]
+
+
+def plane_of_checkpoints(
+    folder: str | Path,
+    network: nn.Module,
+    task: Task | Arrays,
+    *,
+    test: Task | Arrays | None = None,
+    layers: Sequence[str] | str | None = None,
+    method: Method = Uniform(30, "layer"),
+    schedule: Schedule = Every(),
+    store: Store | None = None,
+    record: Record | None = None,
+    jobs: int = 1,
+    device: str | torch.device | None = None,
+    **options: Any,
+) -> Record:
+    """The plane of the checkpoints in a folder, by epoch; `network` is of their architecture, its weights don't matter.
+
+    Checkpoints are what `checkpoints` finds. The schedule counts them, not the epochs between them. With `jobs` > 1,
+    sections are searched side by side. Rows are appended to `record` as they are measured, so with a file behind it
+    they outlast an unreadable checkpoint, which is an error. A gap in the numbering is a warning. `options` are those
+    of `PlaneView`: null, seed, batch, room.
+    """
+    found = checkpoints(folder)
+    for a, b, stride in gaps([one.epoch for one in found]):
+        warnings.warn(f"{folder}: no checkpoint between {a} and {b}, where they come every {stride}: the curve has a "
+                      "gap there; the others are measured", stacklevel=2)  # fmt: skip
+    view = PlaneView.of(task, test, layers, method, **options)
+    walk = Walk(view, schedule.start(), record, store, jobs)
+
+    def state(number: int) -> State:
+        return found[number].epoch, read_weights(found[number])
+
+    try:
+        walk.go(len(found) - 1, state, Architecture.of(network, device), last=True)
+    finally:
+        walk.close()
+    return walk.record()
+
+
+def checkpoints(folder: str | Path) -> list[Checkpoint]:
+    """The checkpoints in a folder, by the last number in their names.
+
+    Each is a file of weights (`epoch_12.pt`, `12.safetensors`), or a folder that holds them (`step1000/`, with one file
+    or the shards of one).
+    """
+    root = Path(folder)
+    if not root.is_dir():
+        raise ValueError(f"{root}: no such folder; give the one that holds the checkpoints")
+    found: dict[int, Checkpoint] = {}
+    for path in sorted(root.iterdir()):
+        number = re.findall(r"\d+", path.stem if path.is_file() else path.name)
+        files = _weight_files(path)
+        if not number or not files:
+            continue
+        epoch = int(number[-1])
+        if epoch in found:
+            raise ValueError(
+                f"{root}: both {found[epoch].files[0].name} and {path.name} are of epoch {epoch}; keep one"
+            )
+        found[epoch] = Checkpoint(epoch, files)
+    if not found:
+        raise ValueError(f"{root}: holds no checkpoints; name them by their epoch, such as step100/ or epoch_12.pt")
+    return [found[epoch] for epoch in sorted(found)]
+
+
+def gaps(epochs: Sequence[int]) -> list[tuple[int, int, int]]:
+    """Neighbours further apart than later ones are, and the stride there: where a checkpoint seems to be missing.
+
+    Strides that only grow, as on a logarithmic axis, are no gaps.
+
+    >>> gaps([0, 1, 2, 4, 8, 16, 1000, 2000, 4000, 5000]), gaps([0, 1, 2, 4, 8])
+    ([(2000, 4000, 1000)], [])
+    """
+    strides = [b - a for a, b in pairwise(epochs)]
+    return [(a, b, min(strides[i:])) for i, (a, b) in enumerate(pairwise(epochs)) if strides[i] > min(strides[i:])]
+
+
+def read_weights(checkpoint: Checkpoint) -> Weights:
+    """Tensors by name; a `state_dict` inside a larger dictionary is found, prefixes of wrappers are taken off."""
+    weights: dict[str, Tensor] = {}
+    for file in checkpoint.files:
+        weights |= _read(file)
+    return weights
+
+
+def _weight_files(path: Path) -> tuple[Path, ...]:
+    """The files of one checkpoint: of several formats of the same weights, the first in the order of `_SUFFIXES`."""
+    if path.is_file():
+        return (path,) * (path.suffix in _SUFFIXES)
+    for suffix in _SUFFIXES:
+        files = tuple(f for f in sorted(path.glob(f"*{suffix}")) if "optimizer" not in f.name)
+        if files:
+            return files
+    return ()
+
+
+def _read(file: Path) -> dict[str, Tensor]:
+    try:
+        if file.suffix == ".safetensors":
+            held: Any = load_file(file)
+        else:
+            held = torch.load(file, map_location="cpu", weights_only=True)
+    except (OSError, RuntimeError, ValueError, EOFError, pickle.UnpicklingError, SafetensorError) as error:
+        raise ValueError(
+            f"{file}: cannot be read as weights ({str(error).splitlines()[0][:120]}); delete it or save it again. "
+            "What was measured before is kept"
+        ) from error
+    for nest in _NESTS:
+        if isinstance(held, Mapping) and isinstance(held.get(nest), Mapping):
+            held = held[nest]
+    if not isinstance(held, Mapping) or not all(isinstance(value, Tensor) for value in held.values()):
+        raise ValueError(f"{file}: holds no weights; save network.state_dict()")
+    return {_bare(name): value for name, value in held.items()}
+
+
+def _bare(name: str) -> str:
+    while (prefix := next((p for p in _WRAPPERS if name.startswith(p)), None)) is not None:
+        name = name.removeprefix(prefix)
+    return name

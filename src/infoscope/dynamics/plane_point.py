@@ -1,0 +1,175 @@
+"""One state of a network on the information plane: I(X;T) and I(T;Y) of its layers."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from torch import nn
+
+from infoscope.learn.activations import Activations, Architecture, in_groups
+from infoscope.learn.learner import Weights
+from infoscope.learn.look import Look
+from infoscope.learn.task import Task
+from infoscope.measurement import NATS_PER_BIT, Measurement, Status
+from infoscope.mi.binning import Uniform
+from infoscope.mi.estimate import layer_information
+from infoscope.mi.method import Method
+from infoscope.record import Record
+
+Arrays = tuple[Any, Any]
+
+
+@dataclass(frozen=True)
+class Place:
+    """I(X;T) and I(T;Y) of one layer for the examples of one side."""
+
+    side: str
+    layer: str
+    x_t: Measurement
+    t_y: Measurement
+
+
+@dataclass(frozen=True)
+class PlanePoint:
+    """The places of all layers at one epoch, layers in the order in which they answer."""
+
+    places: tuple[Place, ...]
+
+    def append_to(self, record: Record, epoch: int) -> None:
+        """Add two rows a place to a record, at coordinates epoch, side and layer."""
+        for place in self.places:
+            for measurement in (place.x_t, place.t_y):
+                record.append(measurement, epoch=epoch, side=place.side, layer=place.layer)
+
+    def to_bytes(self) -> bytes:
+        """As JSON."""
+        rows = [(p.side, p.layer, p.x_t.to_json(), p.t_y.to_json()) for p in self.places]
+        return json.dumps(rows).encode()
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> PlanePoint:
+        """The value that `to_bytes` wrote."""
+        rows = json.loads(data)
+        return cls(tuple(Place(s, t, Measurement.from_json(a), Measurement.from_json(b)) for s, t, a, b in rows))
+
+
+@dataclass(frozen=True)
+class PlaneView:
+    """What the plane is measured on and how: the task of each side, the layers, the estimator.
+
+    `room` bounds the bytes of activations that are held at a time, `null` is the number of shuffled baselines.
+    """
+
+    sides: tuple[tuple[str, Task], ...]
+    method: Method = Uniform(30, "layer")
+    layers: tuple[str, ...] | None = None
+    null: int = 0
+    seed: int = 0
+    batch: int = field(default=1024, compare=False)
+    room: int = field(default=2**29, compare=False)
+
+    @classmethod
+    def of(
+        cls, task: Task | Arrays, test: Task | Arrays | None, layers: Sequence[str] | str | None, method: Method,
+        **options: Any,
+    ) -> PlaneView:  # fmt: skip
+        """The view of a task, or of arrays (x, y), and of a test task if there is one."""
+        sides = [("train", task)] + ([("test", test)] if test is not None else [])
+        read = tuple((side, one if isinstance(one, Task) else Task.from_arrays(*one)) for side, one in sides)
+        globs = (layers,) if isinstance(layers, str) else tuple(layers) if layers is not None else None
+        return cls(read, method, globs, **options)
+
+    @property
+    def scales(self) -> dict[str, tuple[float, float]]:
+        """H(X) and H(Y) of each side, nats: the units in which a schedule compares epochs."""
+        return {side: (pattern_entropy(task), task.label_entropy or 1.0) for side, task in self.sides}
+
+    def look(self, architecture: Architecture, epoch: int, weights: Weights) -> Look[PlanePoint]:
+        """The look that places a network with these weights on the plane."""
+        return Look(plane_point, (self, architecture, dict(weights)), PlanePoint, label=f"epoch-{epoch}")
+
+
+def plane_point(view: PlaneView, architecture: Architecture, weights: Weights) -> PlanePoint:
+    """Where the network with these weights stands."""
+    return point_of(view, architecture.with_weights(weights))
+
+
+def point_of(view: PlaneView, network: nn.Module) -> PlanePoint:
+    """Where this network stands."""
+    places: list[Place] = []
+    for side, task in view.sides:
+        found: list[Place] = []
+        for group in in_groups(network, task.x, view.layers, view.batch, view.room):
+            found += places_of(
+                group, task.y, view.method, side=side, x=task.x.flatten(1), null=view.null, seed=view.seed
+            )
+        places += along_layers(found, is_chain(network))
+    return PlanePoint(tuple(places))
+
+
+def places_of(
+    activations: Activations, y: Any, method: Method, *, side: str, x: Any = None, null: int = 0, seed: int = 0
+) -> list[Place]:
+    """I(X;T) and I(T;Y) of each layer."""
+    found = []
+    for layer, t in activations.layers.items():
+        both = layer_information(t, y, method, x=x, null=null, seed=seed, name=layer)
+        found.append(Place(side, layer, both.x_t, both.t_y))
+    return found
+
+
+def along_layers(places: Sequence[Place], chain: bool) -> list[Place]:
+    """The same places; where one shows more than an earlier layer, a note says so, and a status if layers form a chain.
+
+    In a chain X → T_1 → … → T_k no layer can hold more about X, or about Y, than one before it (data-processing
+    inequality). An estimate that rises by more than two standard errors is then not one of the true information (of
+    the binned layer, say). Where connections skip layers, a rise may be true.
+    """
+    checked: list[Place] = []
+    for i, place in enumerate(places):
+        x_t = _against_lowest(place.x_t, [(p.layer, p.x_t) for p in places[:i]], chain)
+        t_y = _against_lowest(place.t_y, [(p.layer, p.t_y) for p in places[:i]], chain)
+        checked.append(Place(place.side, place.layer, x_t, t_y))
+    return checked
+
+
+def is_chain(network: nn.Module) -> bool:
+    """Whether each layer of a network is surely a function of the one before: it is made of `nn.Sequential` alone.
+
+    >>> is_chain(nn.Sequential(nn.Linear(2, 2), nn.ReLU())), is_chain(nn.TransformerEncoderLayer(4, 2))
+    (True, False)
+    """
+    return all(isinstance(m, nn.Sequential) for m in network.modules() if next(m.children(), None) is not None)
+
+
+def _against_lowest(here: Measurement, before: Sequence[tuple[str, Measurement]], chain: bool) -> Measurement:
+    known = [(layer, m) for layer, m in before if not math.isnan(m.value)]
+    if not known:
+        return here
+    layer, lowest = min(known, key=lambda pair: pair[1].value)
+    rise = here.value - lowest.value
+    errors = [m.stderr for m in (here, lowest) if not math.isnan(m.stderr)]
+    if not rise > max(2 * math.hypot(*errors), 1e-9):
+        return here
+    note = f"{here.quantity} is {rise / NATS_PER_BIT:.4f} bit above that of {layer}, an earlier layer"
+    receipt = dataclasses.replace(here.receipt, notes=(*here.receipt.notes, note))
+    status = here.status | ({Status.DATA_PROCESSING_VIOLATED} if chain else set())
+    return dataclasses.replace(here, receipt=receipt, status=status)
+
+
+def pattern_entropy(task: Task) -> float:
+    """H(X) of the empirical frequencies of a task's inputs, nats: log n if all differ.
+
+    >>> import torch
+    >>> round(pattern_entropy(Task.from_arrays(torch.tensor([[0.0], [1.0], [1.0], [0.0]]), [0, 1, 1, 0])), 6)
+    0.693147
+    """
+    _, count = np.unique(task.content_hashes, return_counts=True)
+    p = count / max(len(task), 1)
+    return float(-(p * np.log(p)).sum()) or 1.0

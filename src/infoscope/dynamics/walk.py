@@ -1,0 +1,73 @@
+"""Following a schedule through the states of a training."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+
+from infoscope.dynamics.plane_point import PlanePoint, PlaneView, plane_point
+from infoscope.learn.activations import Architecture
+from infoscope.learn.learner import Weights
+from infoscope.learn.look import Look
+from infoscope.learn.schedule import Course
+from infoscope.record import Record
+from infoscope.run import Pool, Store, Work, execute
+
+State = tuple[int, Weights]
+"""An epoch and the weights at its end."""
+
+
+class Walk:
+    """Measures what a course wants; what is wanted together is measured side by side.
+
+    Every point is appended to `told`, the caller's record, as soon as it is there.
+    """
+
+    def __init__(self, view: PlaneView, course: Course, told: Record | None, store: Store | None, jobs: int):
+        self.view, self.course, self.told, self.store, self.jobs = view, course, told, store, jobs
+        self._points: dict[int, PlanePoint] = {}
+        self._scales = view.scales
+        self._workers = ExitStack()
+        self._pool: Pool | None = None
+
+    def go(self, reached: int, state: Callable[[int], State], architecture: Architecture, last: bool) -> None:
+        """Measure all that the course wants of the states up to `reached`."""
+        while wanted := self.course.wanted(reached, last):
+            states = [state(number) for number in wanted]
+            points = self._measured([self.view.look(architecture, *one) for one in states])
+            for number, (epoch, _), point in zip(wanted, states, points, strict=True):
+                self._points[epoch] = point
+                if self.told is not None:
+                    point.append_to(self.told, epoch)
+                self.course.measured(number, self._scaled(point))
+
+    def record(self) -> Record:
+        """All that was measured, by epoch."""
+        record = Record()
+        for epoch in sorted(self._points):
+            self._points[epoch].append_to(record, epoch)
+        return record
+
+    def close(self) -> None:
+        """Let the worker processes go; they come back when there is work again."""
+        self._workers.close()
+        self._pool = None
+
+    def _measured(self, looks: Sequence[Look[PlanePoint]]) -> list[PlanePoint]:
+        """The looks' results, from the store where it has them; one thread each, so that they repeat bit for bit."""
+        if self.jobs > 1 and len(looks) > 1 and self._pool is None:
+            self._pool = self._workers.enter_context(Pool(self.jobs, threads=1))
+        # Without a store nothing is asked for twice, and nothing needs hashing.
+        works = [Work(one.key if self.store else one.label, _bytes, one.args, one.label) for one in looks]
+        pool = self._pool if len(looks) > 1 else None
+        done = execute(works, self.store or Store(None), threads=1, pool=pool)
+        return [PlanePoint.from_bytes(done[work.key]) for work in works]
+
+    def _scaled(self, point: PlanePoint) -> list[float]:
+        """The point in units of H(X) and H(Y)."""
+        placed = ((place, *self._scales[place.side]) for place in point.places)
+        return [value for p, h_x, h_y in placed for value in (p.x_t.value / h_x, p.t_y.value / h_y)]
+
+
+def _bytes(view: PlaneView, architecture: Architecture, weights: Weights) -> bytes:
+    return plane_point(view, architecture, weights).to_bytes()

@@ -1,0 +1,145 @@
+"""The look behind neural bounds: a critic f(x, y) learns log p(x,y)/p(x)p(y) by telling true pairs from others."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from infoscope.learn.fit import fit
+from infoscope.learn.learner import Adam, Learner, Recipe
+from infoscope.learn.task import Task
+
+SMALLEST = 1e-6
+"""Contrastive losses below this count as this: the logit that stands for a loss is finite."""
+
+LARGEST = 6.0
+"""The learned part of the log-ratio stays between ± this: a few wild scores would govern a mean of exponentials."""
+
+VALIDATION = 0.2
+"""Share of the training pairs that says when to stop."""
+
+
+@dataclass(frozen=True)
+class Critic:
+    """How a critic is built and trained: f(x, y) = g(x)·h(y), g and h networks of these widths, on normal scores."""
+
+    widths: tuple[int, ...] = (64, 64)
+    features: int = 32
+    recipe: Recipe = Recipe(Adam(1e-3, weight_decay=0.3), batch=256, epochs=300, patience=10)
+
+
+@dataclass(frozen=True, eq=False)
+class Known:
+    """A part of the log-ratio that need not be learned: that of normal variables u = aᵀx, v = bᵀy, correlated by ρ."""
+
+    a: Float[np.ndarray, "dx r"]
+    b: Float[np.ndarray, "dy r"]
+    rho: Float[np.ndarray, " r"]
+
+
+@dataclass(frozen=True, eq=False)
+class Scores:
+    """What a trained critic says of held-out pairs: f(x_i, y_j), the known part alone, and whether training settled."""
+
+    all: Float[np.ndarray, "n n"]
+    known: Float[np.ndarray, "n n"]
+    converged: bool
+
+
+@dataclass(frozen=True, eq=False)
+class Network:
+    """Factory of the network for rows [x, y], x of `dx` columns."""
+
+    dx: int
+    critic: Critic
+    known: Known
+
+    def __call__(self, shape: tuple[int, ...], classes: int) -> Contrast:
+        """The network, with f at its known part."""
+        return Contrast(self.dx, shape[0] - self.dx, self.critic, self.known)
+
+
+class Contrast(nn.Module):
+    """Logits of two classes for rows [x, y], whose cross-entropy with class 1 is the contrastive loss of the batch.
+
+    The loss of row i is −½(log softmax_j f(x_i, y_j) + log softmax_j f(x_j, y_i)) at j = i: InfoNCE in both
+    directions, which leaves f no freedom but a constant. Since ℓ = log(1 + e^z) for z = log(e^ℓ − 1), logits (z, 0)
+    make it a loss that the one training loop knows.
+    """
+
+    def __init__(self, dx: int, dy: int, critic: Critic, known: Known) -> None:
+        super().__init__()
+        self.dx = dx
+        self.g, self.h = _tower(dx, critic), _tower(dy, critic)
+        last = self.h[-1]
+        if isinstance(last, nn.Linear):
+            nn.init.zeros_(last.weight)
+            nn.init.zeros_(last.bias)
+        self.a, self.b, self.rho = (
+            nn.Buffer(torch.as_tensor(part, dtype=torch.float32)) for part in (known.a, known.b, known.rho)
+        )
+
+    def scores(self, x: Tensor, y: Tensor) -> Tensor:
+        """f(x_i, y_j) of all pairs."""
+        return self.known(x, y) + LARGEST * torch.tanh(self.g(x) @ self.h(y).T / LARGEST)
+
+    def known(self, x: Tensor, y: Tensor) -> Tensor:
+        """Σ_r −½ log(1 − ρ²) − (ρ²(u² + v²) − 2ρuv) / 2(1 − ρ²) of all pairs."""
+        u, v, rest = x @ self.a, y @ self.b, 1 - self.rho**2
+        squares = self.rho**2 / (2 * rest)
+        own = (u**2 @ squares)[:, None] + v**2 @ squares
+        return (u * (self.rho / rest)) @ v.T - own - 0.5 * rest.log().sum()
+
+    def forward(self, rows: Tensor) -> Tensor:
+        """Two logits a row."""
+        f = self.scores(rows[:, : self.dx], rows[:, self.dx :])
+        loss = -0.5 * (f.log_softmax(1).diagonal() + f.log_softmax(0).diagonal())
+        z = loss.clamp_min(SMALLEST).expm1().log()
+        return torch.stack([z, torch.zeros_like(z)], 1)
+
+
+class _WithNorm(nn.Module):
+    """Appends ‖x‖²/d: dependence of scales, as in heavy tails, is then linear in the input."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.cat([x, x.square().mean(1, keepdim=True)], 1)
+
+
+def _tower(d: int, critic: Critic) -> nn.Sequential:
+    layers: list[nn.Module] = [_WithNorm()]
+    d += 1
+    for width in critic.widths:
+        layers += [nn.Linear(d, width), nn.SiLU()]
+        d = width
+    return nn.Sequential(*layers, nn.Linear(d, critic.features))
+
+
+def learn(
+    x: Float[np.ndarray, "n dx"],
+    y: Float[np.ndarray, "n dy"],
+    held_out_x: Float[np.ndarray, "m dx"],
+    held_out_y: Float[np.ndarray, "m dy"],
+    critic: Critic,
+    seed: int,
+    known: Known | None = None,
+) -> Scores:
+    """Train a critic on pairs and score held-out ones: all that is costly and random about a neural bound."""
+    known = known or Known(np.zeros((x.shape[1], 0)), np.zeros((y.shape[1], 0)), np.zeros(0))
+    learner = Learner(Network(x.shape[1], critic, known), critic.recipe)
+    few = max(1, round(VALIDATION * len(x)))
+    training, validation = _pairs(x[few:], y[few:]), _pairs(x[:few], y[:few])
+    trained = fit(learner, training, validation, seed=seed)
+    network = learner.starting_from(trained.weights).network(training.shape, training.classes, seed)
+    assert isinstance(network, Contrast)  # what the factory gives
+    with torch.no_grad():
+        a, b = (torch.as_tensor(side, dtype=torch.float32) for side in (held_out_x, held_out_y))
+        return Scores(network.scores(a, b).double().numpy(), network.known(a, b).double().numpy(), trained.converged)
+
+
+def _pairs(x: Float[np.ndarray, "n dx"], y: Float[np.ndarray, "n dy"]) -> Task:
+    """True pairs as a task of rows [x, y], all of class 1."""
+    return Task.from_arrays(np.hstack([x, y]), np.ones(len(x), dtype=np.int64), alphabet=("product", "joint"))

@@ -1,0 +1,51 @@
+"""The protocol of an estimator and what it gives back; `estimate` makes a `Measurement` of it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar, Protocol, runtime_checkable
+
+from infoscope.measurement import Bound, Status
+from infoscope.mi.sample import Side
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What an estimator found, in nats.
+
+    `ceiling` is the most that it can report on this sample; without one it is log n, or H(Y) where Y is labels.
+    """
+
+    value: float
+    stderr: float = math.nan
+    over: str = ""
+    bound: Bound = Bound.NONE
+    status: frozenset[Status] = frozenset()
+    ceiling: float | None = None
+    notes: tuple[str, ...] = ()
+
+
+@runtime_checkable
+class Method(Protocol):
+    """A frozen value that estimates I(X;Y). `takes` lists the pairs of kinds it is for, as in "points-labels".
+
+    The front door has checked shapes and NaN, and puts labels second. It adds a subsampled standard error to a
+    finding that has none if `subsampled` is true.
+    """
+
+    takes: ClassVar[tuple[str, ...]]
+    subsampled: ClassVar[bool]
+
+    def estimate(self, x: Side, y: Side, seed: int) -> Finding:
+        """I(X;Y) from the sample."""
+        ...
+
+
+@runtime_checkable
+class LayerMethod(Method, Protocol):
+    """A method that knows both informations of a layer T = f(X), where every pattern X is distinct."""
+
+    def layer(self, t: Side, y: Side, seed: int) -> tuple[Finding, Finding]:
+        """I(X;T) and I(T;Y)."""
+        ...

@@ -1,0 +1,81 @@
+"""A lower bound on what a layer says about the label, from how well a probe predicts labels it has not seen."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+
+from infoscope.learn.fit import fit
+from infoscope.learn.learner import Adam, Learner, Recipe
+from infoscope.learn.predict import probabilities
+from infoscope.learn.task import Task
+from infoscope.measurement import Bound, Status
+from infoscope.mi.method import Finding
+from infoscope.mi.neighbours import standardised
+from infoscope.mi.sample import Side
+
+VALIDATION = 0.2
+"""Share of the training examples that says when to stop."""
+
+
+@dataclass(frozen=True)
+class Probe:
+    """I(T;Y) ≥ H(Y) − CE, the cross-entropy of a probe on labels held out from it (Barber & Agakov 2003).
+
+    H(Y|T) is the least cross-entropy that any predictor has, so the bound holds for every probe, in any number of
+    dimensions, with ordinary sampling error; a better probe is a tighter bound. `widths` are the probe's hidden
+    layers: none is a linear probe. It may be negative, when the probe predicts worse than the label frequencies do.
+    """
+
+    widths: tuple[int, ...] = (64,)
+    recipe: Recipe = Recipe(Adam(1e-3, weight_decay=0.01), batch=128, epochs=200, patience=10)
+    held_out: float = 0.3
+
+    takes: ClassVar[tuple[str, ...]] = ("points-labels",)
+    subsampled: ClassVar[bool] = False
+
+    def estimate(self, x: Side, y: Side, seed: int) -> Finding:
+        """Train the probe, then bound."""
+        p, labels, converged = self.predictions(x, y, seed)
+        return from_predictions(p, labels, converged)
+
+    def predictions(
+        self, x: Side, y: Side, seed: int
+    ) -> tuple[Float[np.ndarray, "m classes"], Int[np.ndarray, " m"], bool]:
+        """What the probe says of held-out examples, their labels, and whether its training settled."""
+        from infoscope.models import MLP
+
+        points, n = standardised(x.values), len(x)
+        sizes = np.cumsum([round(self.held_out * n), round(VALIDATION * (1 - self.held_out) * n)])
+        if min(sizes[0], sizes[1] - sizes[0], n - sizes[1]) < 2:
+            raise ValueError(f"{n} examples are too few to train a probe on and to hold some out; give 20 or more")
+        test, validation, train = np.split(np.random.default_rng(seed).permutation(n), sizes)
+        alphabet = tuple(map(str, range(y.classes)))
+        tasks = [Task.from_arrays(points[rows], y.values[rows], alphabet=alphabet) for rows in (train, validation)]
+        learner = Learner(MLP(self.widths), self.recipe)
+        trained = fit(learner, *tasks, seed=seed)
+        network = learner.starting_from(trained.weights).network(tasks[0].shape, y.classes, seed)
+        p = probabilities(network, torch.as_tensor(points[test], dtype=torch.float32))
+        return p.numpy(), y.values[test], trained.converged
+
+
+def from_predictions(p: Float[np.ndarray, "n classes"], y: Int[np.ndarray, " n"], converged: bool = True) -> Finding:
+    """H(Y) − CE from predicted class probabilities of examples that were not trained on.
+
+    H(Y) is that of these labels' frequencies, which errs downward and so keeps the side.
+
+    >>> found = from_predictions(np.array([[0.5, 0.5]] * 4), np.array([0, 1, 0, 1]))
+    >>> found.value
+    0.0
+    """
+    share = np.bincount(y, minlength=p.shape[1]) / len(y)
+    with np.errstate(divide="ignore"):
+        saved = np.log(p[np.arange(len(y)), y]) - np.log(share[y])
+    stderr = float(saved.std(ddof=1)) / math.sqrt(len(y)) if len(y) > 1 and np.isfinite(saved).all() else math.nan
+    status = frozenset(() if converged else {Status.NOT_CONVERGED})
+    return Finding(float(saved.mean()), stderr, "held-out examples, the probe given", Bound.LOWER, status)

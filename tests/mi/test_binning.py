@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from scipy.integrate import dblquad
+
+from infoscope.mi import IDNNS, Adaptive, Quantised, Saxe, Uniform, layer_information, mutual_information
+from infoscope.mi.binning import cells
+from infoscope.mi.codes import as_labels, row_codes
+from infoscope.mi.sample import Side
+
+
+def test_row_codes_tell_rows_apart_as_sorting_does():
+    rows = np.random.default_rng(0).integers(-3, 3, size=(5000, 6))
+    mine, count = as_labels(row_codes(rows))
+    found, theirs = np.unique(rows, axis=0, return_inverse=True)
+    assert count == len(found)
+    assert len(set(zip(mine.tolist(), theirs.ravel().tolist(), strict=True))) == count
+
+
+def test_idnns_quirk_values_outside_fall_together():
+    values = np.array([[-1.5], [7.0], [1.0], [-1.0], [0.999]], dtype=np.float32)
+    assert cells(IDNNS(), Side(values)).values.tolist()[0:3] == [cells(IDNNS(), Side(values)).values[0]] * 3
+    assert IDNNS().cut(values)(values)[:, 0].tolist() == [29, 29, 29, 0, 28]
+
+
+def test_saxe_floors_in_the_layer_s_precision():
+    values = np.float32([[0.07 * k] for k in range(-30, 30)])
+    assert Saxe(0.07).cut(values)(values.copy())[:, 0].tolist() == np.floor(values[:, 0] / np.float32(0.07)).tolist()
+    assert np.array_equal(values, np.float32([[0.07 * k] for k in range(-30, 30)]))
+
+
+def test_binning_leaves_its_input_alone():
+    t = np.random.default_rng(0).normal(size=(100, 4))
+    before = t.copy()
+    for method in (IDNNS(), Saxe(), Uniform(), Uniform(5, "layer"), Uniform(5, "neuron"), Adaptive()):
+        layer_information(t, np.arange(100) % 2, method)
+    assert np.array_equal(t, before)
+
+
+@pytest.mark.parametrize("values", ["layer", "neuron", (-4.0, 4.0)])
+def test_uniform_has_exactly_n_cells(values):
+    t = np.linspace(-4, 4, 4001)[:, None]
+    assert cells(Uniform(30, values), Side(t)).classes == 30
+    assert (
+        np.bincount(cells(Uniform(8, values), Side(t)).values).tolist() == [500] * 4 + [500] * 3 + [501]
+        or np.ptp(np.bincount(cells(Uniform(8, values), Side(t)).values)) <= 1
+    )
+
+
+def test_adaptive_cells_are_equally_full():
+    t = np.random.default_rng(0).exponential(size=(3000, 1))
+    assert np.bincount(cells(Adaptive(30), Side(t)).values).tolist() == [100] * 30
+
+
+def test_an_empty_range_says_so():
+    with pytest.raises(ValueError, match="is empty"):
+        layer_information(np.zeros((3, 1)) + [[0], [1], [2]], np.arange(3), Uniform(3, (1.0, 1.0)))
+
+
+def test_binned_normals_against_quadrature():
+    # What it estimates is I(bin X; bin Y), not I(X;Y): four cells a side, by quadrature.
+    rho, edges = 0.8, [-np.inf, -1.0, 0.0, 1.0, np.inf]
+
+    def density(y: float, x: float) -> float:
+        rest = 1 - rho**2
+        return math.exp(-(x * x - 2 * rho * x * y + y * y) / (2 * rest)) / (2 * math.pi * math.sqrt(rest))
+
+    finite = np.clip(edges, -9, 9)
+    p = np.array([[dblquad(density, finite[i], finite[i + 1], finite[j], finite[j + 1])[0] for j in range(4)]
+                  for i in range(4)])  # fmt: skip
+    truth = float((p * np.log(p / p.sum(0) / p.sum(1)[:, None])).sum())
+    found = []
+    for seed in range(20):
+        r = np.random.default_rng(seed)
+        x = r.normal(size=4000)
+        y = rho * x + 0.6 * r.normal(size=4000)
+        found.append(mutual_information(x, y, Uniform(4, (-2.0, 2.0))))
+    bias = 9 / (2 * 4000)
+    mean = np.mean([m.value for m in found]) - bias
+    assert abs(mean - truth) < 4 * np.std([m.value for m in found], ddof=1) / math.sqrt(20)
+    assert np.mean([m.stderr for m in found]) == pytest.approx(np.std([m.value for m in found], ddof=1), rel=0.5)
+
+
+def test_quantised_values_are_exact():
+    levels = np.arange(1, 257, dtype=np.float32)
+    t = np.stack([np.repeat(levels, 16), -np.repeat(levels, 16) * 0], axis=1)
+    found = layer_information(t, np.arange(4096) % 2, Quantised())
+    assert found.x_t.bits == pytest.approx(8, abs=1e-12)
+    assert found.t_y.bits == pytest.approx(0, abs=1e-12)
+    doubles = layer_information(t.astype(float) / 3, np.arange(4096) % 2, Quantised())
+    assert doubles.x_t.value == found.x_t.value
+
+
+def test_cells_at_any_distance_are_told_apart():
+    t = np.array([[0.0], [1e6], [-1e6], [1e15], [-1e15]])
+    assert cells(Saxe(0.07), Side(t)).classes == 5
+    assert cells(Saxe(0.07), Side(np.array([[1e300], [-1e300], [0.0]]))).classes == 3
