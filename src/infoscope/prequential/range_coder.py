@@ -20,7 +20,7 @@ def encode(y: Int[np.ndarray, " n"], p: Float[np.ndarray, "n classes"]) -> bytes
     """The shortest bytes that `decode` turns back into `y` under the probabilities `p`.
 
     >>> p = np.full((100, 2), 0.5)
-    >>> len(encode(np.arange(100) % 3 % 2, p))  # 100 bits are 13 bytes
+    >>> len(encode(np.arange(100) % 2, p))  # 100 bits are 13 bytes
     13
     """
     if p.shape[1] == 1:
