@@ -58,14 +58,12 @@ def codelength(
             )
             session.append(about_labels(task, curves), task=task.name)
             shown.append(figures.Coded(task.name, curves))
-    facts = {"coder": repr(code), "network": name or "none: the code is model-free"}
+    choices = {"Coder": coder if not name else f"{coder} of {name}"}
     if write is not None:
-        facts["label file"] = _told(write_labels(write, tasks[0], shown[0].curves[0], coder=coder, model=name))
+        choices["Label file"] = _told(write_labels(write, tasks[0], shown[0].curves[0], coder=coder, model=name))
     if per_example is not None:
         values.save_per_example(per_example, {"": shown[0].curves})
-    session.finish(f"Codelength of {data}", figures.of(shown), facts)
-    if write is not None and not (run.json or run.quiet):
-        print(f"Label file: {facts['label file']}")
+    session.finish(f"Codelength of {data}", figures.of(shown), {}, choices)
 
 
 def decode(file: Path, data: str, out: Path | None, size: int | None, json: bool, quiet: bool) -> None:

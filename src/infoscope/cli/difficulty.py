@@ -51,8 +51,7 @@ def difficulty(
             session.append(found.measurements(), task=task.name)
             labels.append(figures.Coded(task.name, found.curves))
             terms += figures.terms(task.name, found.known)
-    facts = {"network": ", ".join(dict.fromkeys(name for name, _ in learners)), "its code": repr(code)}
-    facts |= {task.name: "; ".join(part.notes) for task, part in zip(tasks, parts, strict=True)}
-    session.finish(
-        f"Difficulty of {', '.join(task.name for task in tasks)}", [*figures.of(labels), figures.saving(terms)], facts
-    )
+    choices = {"Network": ", ".join(dict.fromkeys(name for name, _ in learners))}
+    choices |= {task.name: "; ".join(part.notes) for task, part in zip(tasks, parts, strict=True)}
+    shown = [*figures.of(labels), figures.saving(terms)]
+    session.finish(f"Difficulty of {', '.join(task.name for task in tasks)}", shown, {"its code": repr(code)}, choices)

@@ -48,7 +48,7 @@ def information(
     own = _own_network(tasks[0], learner, weights, trained_on, init, reading)
     session = Session("information", run, options)
     terms: list[figures.Coded] = []
-    facts = {"network": name, "its code": repr(code)}
+    choices = {"Network": name}
     with session.progress(len(tasks) * (3 if own else 4) * run.orders, "measuring"):
         for task in tasks:
             known = knowledge(
@@ -64,10 +64,10 @@ def information(
             )
             session.append(known.measurements(), task=task.name)
             terms += figures.terms(task.name, known)
-            facts[task.name] = "; ".join(known.notes) or f"{len(known.coded)} examples coded"
+            choices[task.name] = "; ".join(known.notes) or f"{len(known.coded)} examples coded"
     if per_example is not None:
         values.save_per_example(per_example, {"initial_": terms[0].curves, "trained_": terms[1].curves})
-    session.finish(f"Information of {name} about {data}", [figures.saving(terms)], facts)
+    session.finish(f"Information of {name} about {data}", [figures.saving(terms)], {"its code": repr(code)}, choices)
 
 
 def _own_network(

@@ -11,6 +11,7 @@ import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from infoscope import __version__
@@ -23,6 +24,8 @@ from infoscope.record import Record
 from infoscope.report import Figure, json_text, show, write_html
 from infoscope.run import Store, Work, key
 from infoscope.run.progress import fractions
+
+NONE: Mapping[str, str] = MappingProxyType({})
 
 
 class Session:
@@ -79,8 +82,10 @@ class Session:
         for row in rows:
             self.record.append(row, **coordinates)
 
-    def finish(self, title: str, figures: Sequence[Figure], facts: Mapping[str, str]) -> None:
-        """Write the report, then print the table, or the JSON."""
+    def finish(
+        self, title: str, figures: Sequence[Figure], facts: Mapping[str, str], choices: Mapping[str, str] = NONE
+    ) -> None:
+        """Write the report, then print the table, or the JSON. What was chosen for the caller stands in both."""
         lead = sentences(self.record)
         report = write_html(
             self.root / "report.html",
@@ -88,14 +93,14 @@ class Session:
             title=title,
             lead=lead,
             figures=figures,
-            facts={"command": command_line(), **facts},
+            facts={"command": command_line(), **choices, **facts},
             glossary=glossary(self.record),
         )
         if self.run.json:
             print(json_text(self.record))
         elif not self.run.quiet:
             show(self.record)
-            print(f"{lead}\nSaved run and report: {report}")
+            print(lead, *(f"{what}: {chosen}" for what, chosen in choices.items()), f"Report: {report}", sep="\n")
 
 
 def default_out(command: str, run: Run, options: Mapping[str, Any]) -> Path:
