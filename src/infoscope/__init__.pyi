@@ -1,8 +1,15 @@
+from infoscope.dynamics.as_if_random import LateWeights, as_if_random
+from infoscope.dynamics.checkpoints import plane_of_checkpoints
+from infoscope.dynamics.information_plane import InformationPlane
+from infoscope.dynamics.saved_activations import plane_of_activations
 from infoscope.learn.corruption import Massart, MissingObjects, MissingPixels, ShuffledLabels
 from infoscope.learn.fit import fit
 from infoscope.learn.learner import SGD, Adam, Learner, Recipe
+from infoscope.learn.schedule import DeltaSkipApproximate, DeltaSkipExact, Every, Logarithmic
 from infoscope.learn.task import Task, union
+from infoscope.learn.tishby import tishby
 from infoscope.measurement import Bound, Measurement, Receipt, Status, UnreliableMeasurement
+from infoscope.mi.estimate import layer_information, mutual_information
 from infoscope.prequential.blocks import Blocks
 from infoscope.prequential.entk import NTK
 from infoscope.prequential.kernel import Kernel
@@ -20,8 +27,14 @@ __all__ = [
     "Adam",
     "Blocks",
     "Bound",
+    "DeltaSkipApproximate",
+    "DeltaSkipExact",
+    "Every",
+    "InformationPlane",
     "Kernel",
+    "LateWeights",
     "Learner",
+    "Logarithmic",
     "LossCurve",
     "Massart",
     "Measurement",
@@ -37,14 +50,20 @@ __all__ = [
     "Task",
     "UnreliableMeasurement",
     "__version__",
+    "as_if_random",
     "codelength",
     "difficulty",
     "explain",
     "fit",
+    "layer_information",
     "load",
     "loss_curves",
     "model_information",
+    "mutual_information",
+    "plane_of_activations",
+    "plane_of_checkpoints",
     "read_labels",
+    "tishby",
     "union",
     "write_labels",
 ]

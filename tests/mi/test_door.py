@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -109,3 +111,11 @@ def test_layers_that_tell_more_than_an_earlier_one_are_flagged():
     layers = data_processing([Measurement("I(T;Y)", v, e) for v, e in values])
     flagged = [Status.DATA_PROCESSING_VIOLATED in m.status for m in layers]
     assert flagged == [False, False, False, True, False, True]
+
+
+def test_estimators_that_learn_nothing_start_without_torch():
+    program = (
+        "import sys, numpy; from infoscope.mi import KDE, KSG, LNN, Saxe, layer_information; "
+        "layer_information(numpy.eye(4), [0, 1, 0, 1], Saxe()); assert 'torch' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)

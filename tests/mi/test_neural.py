@@ -21,11 +21,11 @@ from infoscope.mi import (
     InfoNCE,
     Largest,
     Probe,
+    bounds,
     latent_sweep,
     layer_information,
     mutual_information,
 )
-from infoscope.mi import bounds
 from infoscope.mi.copula_critic import canonical
 from infoscope.mi.critic import Contrast, Known
 from infoscope.mi.probe import from_predictions

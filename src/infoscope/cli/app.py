@@ -257,6 +257,28 @@ def information(
 
 
 @app.command
+def mi(file: Path, *, estimator: str = "kde-upper", null: int = 0, seed: int = 0, json: bool = False) -> None:
+    """How much do layers hold about input and label? I(X;T) and I(T;Y) of saved activations.
+
+    Parameters
+    ----------
+    file
+        An .npz with labels `y`, activations `T1`, `T2` … a layer, and the inputs `X` if there are any.
+    estimator
+        One of `infoscope list estimators`, with options as in "ross(k=3)" or "saxe(width=0.5)".
+    null
+        Estimate again on so many shufflings of the labels, and flag what is not above them.
+    seed
+        Of shufflings, of draws of noise, of what is trained.
+    json
+        Print one JSON object and nothing else on standard output.
+    """
+    from infoscope.cli import mi as command
+
+    command.mi(file, estimator, null, seed, json)
+
+
+@app.command
 def plane(
     what: str,
     data: str | None = None,

@@ -6,6 +6,7 @@ from typing import Any
 
 from infoscope.learn.corruption import CORRUPTIONS
 from infoscope.learn.datasets import EMBEDDED
+from infoscope.mi.methods import METHODS
 from infoscope.models import MODELS
 from infoscope.prequential.coders import CODERS
 from infoscope.quantities import terms
@@ -33,6 +34,7 @@ def _tables() -> dict[str, dict[str, str]]:
         "models": {name: repr(value) for name, value in MODELS.items()}
         | {"MODULE:FACTORY": "your own (shape, classes)"},
         "coders": {name: _first_line(value) for name, value in CODERS.items()},
+        "estimators": {name: _first_line(value) for name, value in METHODS.items()},
         "corruptions": {name: _first_line(value) for name, value in CORRUPTIONS.items()},
         "terms": terms(),
     }

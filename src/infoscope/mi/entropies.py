@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -17,14 +18,22 @@ TILE = 1 << 20
 """Coordinates of neighbours that are held at a time."""
 
 
-def of_entropies(x: Side, y: Side, entropy: Callable[[Float[np.ndarray, "n d"]], float]) -> Finding:
-    """H(X) + H(Y) − H(X,Y) of standardised columns; repeated values are spread out, and TIES is flagged."""
+def of_surprisals(
+    x: Side, y: Side, surprisal: Callable[[Float[np.ndarray, "n d"]], Float[np.ndarray, " n"]]
+) -> Finding:
+    """⟨−log f̂(x)⟩ + ⟨−log f̂(y)⟩ − ⟨−log f̂(x,y)⟩ of standardised columns, with its standard error to first order.
+
+    A surprisal of NaN is left out of its mean. Repeated values are spread out, and TIES is flagged.
+    """
     tied = repeats(x) or repeats(y)
     draws = np.random.default_rng(0)
     a, b = (spread_out(standardised(side.values), draws) for side in (x, y))
-    value = entropy(a) + entropy(b) - entropy(np.hstack([a, b]))
+    parts = np.stack([surprisal(a), surprisal(b), -surprisal(np.hstack([a, b]))])
+    value = float(np.nanmean(parts, axis=1).sum())
+    stderr = float(np.nanstd(parts.sum(0), ddof=1)) / math.sqrt(len(x))
     notes = ("every value was moved by noise of less than half the distance to the next",) if tied else ()
-    return Finding(value, status=frozenset({Status.TIES} if tied else ()), notes=notes)
+    status = frozenset({Status.TIES} if tied else ())
+    return Finding(value, stderr, "examples, to first order", status=status, notes=notes)
 
 
 def spread_out(points: Float[np.ndarray, "n d"], draws: np.random.Generator) -> Float[np.ndarray, "n d"]:

@@ -181,7 +181,8 @@ def _value(method: Method, x: Side, y: Side, seed: int) -> float:
 
 
 def _measurement(quantity: str, found: Finding, generic: float, receipt: Receipt) -> Measurement:
-    ceiling = generic if found.ceiling is None else found.ceiling
+    own = generic if found.ceiling is None else found.ceiling
+    ceiling = own if math.isinf(own) else min(own, generic)
     full = found.value > SATURATION * ceiling and ceiling > 0
     status = found.status | ({Status.SATURATED} if full else set())
     told = replace(receipt, over=found.over, notes=found.notes)

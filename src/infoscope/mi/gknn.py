@@ -9,7 +9,7 @@ from typing import ClassVar
 import numpy as np
 from jaxtyping import Float
 
-from infoscope.mi.entropies import of_entropies, offsets
+from infoscope.mi.entropies import of_surprisals, offsets
 from infoscope.mi.method import Finding
 from infoscope.mi.neighbours import nearest_euclidean
 from infoscope.mi.sample import Side
@@ -28,7 +28,7 @@ class GKNN:
     k: int = 20
 
     takes: ClassVar[tuple[str, ...]] = ("points-points",)
-    subsampled: ClassVar[bool] = True
+    subsampled: ClassVar[bool] = False
 
     def estimate(self, x: Side, y: Side, seed: int) -> Finding:
         """The three entropies."""
@@ -38,17 +38,16 @@ class GKNN:
                 f"GKNN(k={self.k}) on {len(x)} examples in {d} dimensions: a neighbourhood shows its shape with more "
                 "neighbours than dimensions, and there must be more examples than neighbours"
             )
-        return of_entropies(x, y, self.entropy)
+        return of_surprisals(x, y, self.surprisals)
 
-    def entropy(self, points: Float[np.ndarray, "n d"]) -> float:
-        """Differential entropy of points without ties, nats."""
+    def surprisals(self, points: Float[np.ndarray, "n d"]) -> Float[np.ndarray, " n"]:
+        """−log f̂ of every point, NaN where the ellipsoid is empty; their mean is the differential entropy."""
         n, d = points.shape
         distance, index = nearest_euclidean(points, self.k)
         radius = distance[:, -1]
         terms = np.concatenate([_log_ellipsoid(z) for z in offsets(points, index, radius)])
-        told = np.isfinite(terms)
         log_unit_ball = d / 2 * math.log(math.pi) - math.lgamma(1 + d / 2)
-        return math.log(n) + log_unit_ball + float((d * np.log(radius[told]) + terms[told]).mean())
+        return math.log(n) + log_unit_ball + d * np.log(radius) + np.where(np.isfinite(terms), terms, np.nan)
 
 
 def _log_ellipsoid(z: Float[np.ndarray, "n k d"]) -> Float[np.ndarray, " n"]:

@@ -16,6 +16,7 @@ from infoscope.mi.quantised import values
 from infoscope.mi.sample import Side
 
 ROUNDED = 0.01
+"""Share of repeated values that single precision makes of continuous ones; more are ties."""
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from typing import ClassVar
 from infoscope.measurement import NATS_PER_BIT
 from infoscope.mi.copula_critic import CopulaCritic
 from infoscope.mi.ksg import KSG
-from infoscope.mi.method import Finding, Method
+from infoscope.mi.method import Finding
 from infoscope.mi.neighbours import TREE_DIMENSIONS
 from infoscope.mi.sample import Side
 from infoscope.mi.subsample import subsample_error
@@ -38,11 +38,7 @@ class Largest:
         winner, other, method = (
             (learned, near, self.critic) if learned.value >= near.value else (near, learned, self.ksg)
         )
-        told = f"{_name(method)} is the larger; the other gives {other.value / NATS_PER_BIT:.6f} bit"
+        told = f"{type(method).__name__} is the larger; the other gives {other.value / NATS_PER_BIT:.6f} bit"
         if winner is near:
             winner = replace(near, stderr=subsample_error(self.ksg, x, y, seed), over="disjoint subsamples")
         return replace(winner, notes=(told, *winner.notes))
-
-
-def _name(method: Method) -> str:
-    return type(method).__name__

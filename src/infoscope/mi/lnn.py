@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy.special import gammaincc
 
-from infoscope.mi.entropies import of_entropies, offsets
+from infoscope.mi.entropies import of_surprisals, offsets
 from infoscope.mi.method import Finding
 from infoscope.mi.neighbours import nearest_euclidean
 from infoscope.mi.sample import Side
@@ -53,20 +53,20 @@ class LNN:
     k: int = 5
 
     takes: ClassVar[tuple[str, ...]] = ("points-points",)
-    subsampled: ClassVar[bool] = True
+    subsampled: ClassVar[bool] = False
 
     def estimate(self, x: Side, y: Side, seed: int) -> Finding:
         """The three entropies."""
         if len(x) <= self.k:
             raise ValueError(f"LNN(k={self.k}) needs more than {self.k} examples and has {len(x)}; lower k")
-        return of_entropies(x, y, self.entropy)
+        return of_surprisals(x, y, self.surprisals)
 
-    def entropy(self, points: Float[np.ndarray, "n d"]) -> float:
-        """Differential entropy of points without ties, nats."""
+    def surprisals(self, points: Float[np.ndarray, "n d"]) -> Float[np.ndarray, " n"]:
+        """−log f̂ of every point, corrected for bias; their mean is the differential entropy."""
         n, d = points.shape
         radius, tiles = neighbourhoods(points, self.k)
         log_f = np.concatenate([log_local_normal(z, weights(z)) for z in tiles])
-        return math.log(n) + float((d * np.log(radius) - log_f).mean()) + bias(self.k, d)
+        return math.log(n) + d * np.log(radius) - log_f + bias(self.k, d)
 
 
 def neighbourhoods(

@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from infoscope.measurement import Status
-from infoscope.mi.entropies import of_entropies
+from infoscope.mi.entropies import of_surprisals
 from infoscope.mi.lnn import moments, neighbourhoods, weights
 from infoscope.mi.method import Finding
 from infoscope.mi.sample import Side
@@ -48,7 +48,7 @@ class LocalGaussian:
     k: int = 100
 
     takes: ClassVar[tuple[str, ...]] = ("points-points",)
-    subsampled: ClassVar[bool] = True
+    subsampled: ClassVar[bool] = False
 
     def estimate(self, x: Side, y: Side, seed: int) -> Finding:
         """The three mean log densities."""
@@ -56,23 +56,23 @@ class LocalGaussian:
             raise ValueError(f"LocalGaussian needs {FEWEST} examples or more and has {len(x)}")
         gradients: list[float] = []
 
-        def entropy(points: Float[np.ndarray, "n d"]) -> float:
-            value, gradient = self._entropy(points)
+        def surprisals(points: Float[np.ndarray, "n d"]) -> Float[np.ndarray, " n"]:
+            values, gradient = self._surprisals(points)
             gradients.append(gradient)
-            return value
+            return values
 
-        found = of_entropies(x, y, entropy)
+        found = of_surprisals(x, y, surprisals)
         settled = max(gradients) < SETTLED
         return found if settled else replace(found, status=found.status | {Status.NOT_CONVERGED})
 
-    def _entropy(self, points: Float[np.ndarray, "n d"]) -> tuple[float, float]:
-        """−⟨log f̂⟩, and how far from their maximum the fits were left."""
+    def _surprisals(self, points: Float[np.ndarray, "n d"]) -> tuple[Float[np.ndarray, " n"], float]:
+        """−log f̂ of every point, and how far from their maximum the fits were left."""
         n, d = points.shape
         radius, tiles = neighbourhoods(points, min(self.k, n // 4))
         parts = [moments(z, weights(z)) for z in tiles]
         total, mean, spread = (np.concatenate(part) for part in zip(*parts, strict=True))
         log_f, gradient = fitted(total / (n - 1) / (2 * math.pi) ** (d / 2), mean, spread)
-        return float((d * np.log(radius) - log_f).mean()), gradient
+        return d * np.log(radius) - log_f, gradient
 
 
 def fitted(

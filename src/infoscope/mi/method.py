@@ -14,7 +14,8 @@ from infoscope.mi.sample import Side
 class Finding:
     """What an estimator found, in nats.
 
-    `ceiling` is the most that it can report on this sample; without one it is log n, or H(Y) where Y is labels.
+    `ceiling` is the most that it can report on this sample if that is less than log n, or than H(Y) where Y is labels;
+    infinite for a method that these don't bind.
     """
 
     value: float

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import ClassVar
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int
+from torch import nn
 
 from infoscope.learn.fit import fit
 from infoscope.learn.learner import Adam, Learner, Recipe
@@ -48,8 +50,6 @@ class Probe:
         self, x: Side, y: Side, seed: int
     ) -> tuple[Float[np.ndarray, "m classes"], Int[np.ndarray, " m"], bool]:
         """What the probe says of held-out examples, their labels, and whether its training settled."""
-        from infoscope.models import MLP
-
         points, n = standardised(x.values), len(x)
         sizes = np.cumsum([round(self.held_out * n), round(VALIDATION * (1 - self.held_out) * n)])
         if min(sizes[0], sizes[1] - sizes[0], n - sizes[1]) < 2:
@@ -57,11 +57,24 @@ class Probe:
         test, validation, train = np.split(np.random.default_rng(seed).permutation(n), sizes)
         alphabet = tuple(map(str, range(y.classes)))
         tasks = [Task.from_arrays(points[rows], y.values[rows], alphabet=alphabet) for rows in (train, validation)]
-        learner = Learner(MLP(self.widths), self.recipe)
+        learner = Learner(Network(self.widths), self.recipe)
         trained = fit(learner, *tasks, seed=seed)
         network = learner.starting_from(trained.weights).network(tasks[0].shape, y.classes, seed)
         p = probabilities(network, torch.as_tensor(points[test], dtype=torch.float32))
         return p.numpy(), y.values[test], trained.converged
+
+
+@dataclass(frozen=True)
+class Network:
+    """Factory of the probe: hidden layers of these widths, then logits."""
+
+    widths: tuple[int, ...]
+
+    def __call__(self, shape: tuple[int, ...], classes: int) -> nn.Module:
+        """The network for examples of this shape."""
+        sizes = (shape[0], *self.widths)
+        hidden = [layer for a, b in pairwise(sizes) for layer in (nn.Linear(a, b), nn.ReLU())]
+        return nn.Sequential(*hidden, nn.Linear(sizes[-1], classes))
 
 
 def from_predictions(p: Float[np.ndarray, "n classes"], y: Int[np.ndarray, " n"], converged: bool = True) -> Finding:
