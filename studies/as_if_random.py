@@ -1,10 +1,15 @@
-"""The as-if-random experiment on the 12-bit task: late epochs pooled, tanh against ReLU.
+"""The as-if-random experiment on the 12-bit task: the weights of several epochs pooled, tanh against ReLU.
 
-    python studies/as_if_random.py --epochs 2000 --late 20 --seeds 0 1 2
+    python studies/as_if_random.py --seeds 20 --epochs 10000
 
-After training, the weights of the last epochs are pooled, so that the layer given the input is a distribution. For
-each layer it prints I(X;T) of the last epoch alone, H(T), and of the pool, and how much of the difference the
-epochs could hide at most (log2 of their number). Values in bits, by 30 bins over the layer's range.
+The weights of `--late` successive epochs are pooled, so that the layer given the input is a distribution; so are the
+last epochs of all seeds. For windows that end early, midway and late it prints I(X;T) and I(T;Y) of the last epoch
+alone and of the pool. A pool hides at most log2 of the number of its epochs; if late wandering is what forgets, it
+hides more at the end than before. Values in bits, by 30 bins over the layer's range, mean ± standard error over seeds.
+Studies with the same `--out` share one training; the same command goes on where it stopped.
+
+What to expect: the last 20 of 10,000 epochs hide 0.15 bit of act5 with tanh and 0.23 with ReLU, epochs 81 to 100 hide
+1.1 and 1.7: less as training goes on, so that pooling makes no compression phase of its own.
 """
 
 from __future__ import annotations
@@ -12,66 +17,78 @@ from __future__ import annotations
 import argparse
 import json
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 
-from infoscope.dynamics.as_if_random import LateWeights, activations_of, as_if_random
-from infoscope.learn.fit import fit
-from infoscope.learn.learner import Adam, Learner, Recipe
+import numpy as np
+
+from infoscope import __version__
+from infoscope.dynamics.as_if_random import as_if_random
+from infoscope.learn.activations import Activations
 from infoscope.learn.look import Look, look
-from infoscope.learn.task import coding_order
 from infoscope.learn.tishby import tishby
 from infoscope.mi.binning import Uniform
-from infoscope.models import MLP
 from infoscope.run import Store
+from trajectories import Numbers, Training, Trajectory, trajectories
+
+BINS = Uniform(30, "layer")
 
 
-@dataclass(frozen=True)
-class Pooled:
-    """A row a layer: its name, I(X;T) and I(T;Y) of the last epoch and of the pool, bits."""
-
-    rows: tuple[tuple[str, float, float, float, float], ...]
-
-    def to_bytes(self) -> bytes:
-        """As JSON."""
-        return json.dumps(self.rows).encode()
-
-    @classmethod
-    def from_bytes(cls, data: bytes) -> Pooled:
-        """The value that `to_bytes` wrote."""
-        return cls(tuple(map(tuple, json.loads(data))))
+def looked(trajectory: Trajectory, epoch: int) -> Activations:
+    """The hidden layers after this epoch."""
+    layers = trajectory.layers(epoch, tishby().x)[:-1]
+    return Activations({f"act{i}": t for i, t in enumerate(layers, start=1)})
 
 
-def train(activation: str, epochs: int, late: int, seed: int) -> Pooled:
-    """One training, its last epoch and its late epochs."""
-    task, watched, bins = tishby(), LateWeights(late), Uniform(30, "layer")
-    network = MLP((10, 7, 5, 4, 3), activation)  # pyright: ignore[reportArgumentType]
-    learner = Learner(network, Recipe(Adam(4e-4), batch=512, epochs=epochs, patience=None))
-    fit(learner, task[coding_order(len(task), seed)[:3277]], seed=seed, observers=[watched])
-    looks = activations_of(learner.network(task.shape, task.classes, seed), watched.weights, task, ["act*"])
-    last, pooled = as_if_random(looks[-1:], task, bins), as_if_random(looks, task, bins)
-    return Pooled(
-        tuple((a.layer, a.x_t.bits, a.t_y.bits, b.x_t.bits, b.t_y.bits) for a, b in zip(last, pooled, strict=True))
-    )
+def pooled(trajectory: Trajectory, late: int, ends: Sequence[int]) -> Numbers:
+    """For each window's end: H(T) and I(T;Y) of its last epoch, I(X;T) and I(T;Y) of the window."""
+    rows = []
+    for end in ends:
+        looks = [looked(trajectory, e) for e in range(end - late + 1, end + 1)]
+        rows.append(_both(looks))
+    return Numbers({"windows": rows})
+
+
+def across(trained: Sequence[Trajectory]) -> list[list[float]]:
+    """The same over the last epochs of several networks."""
+    return _both([looked(t, len(t.weights) - 1) for t in trained])
+
+
+def _both(looks: Sequence[Activations]) -> list[list[float]]:
+    task = tishby()
+    pairs = zip(as_if_random(looks[-1:], task, BINS), as_if_random(looks, task, BINS), strict=True)
+    return [[a.x_t.bits, a.t_y.bits, b.x_t.bits, b.t_y.bits] for a, b in pairs]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--epochs", type=int, default=2000)
+    parser.add_argument("--epochs", type=int, default=10_000)
     parser.add_argument("--late", type=int, default=20)
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    parser.add_argument("--seeds", type=int, default=20)
+    parser.add_argument("--activations", nargs="+", choices=("tanh", "relu"), default=["tanh", "relu"])
     parser.add_argument("--jobs", type=int, default=1)
-    parser.add_argument("--out", type=Path, default=Path("infoscope-runs/as-if-random"))
+    parser.add_argument("--out", type=Path, default=Path("infoscope-runs/compression"))
     given = parser.parse_args()
-    asked = [(activation, seed) for activation in ("tanh", "relu") for seed in given.seeds]
-    looks = [Look(train, (a, given.epochs, given.late, s), Pooled, label=f"{a}-seed-{s}") for a, s in asked]
-    print(f"{given.late} late epochs can hide at most {math.log2(given.late):.4f} bits")
-    for (activation, seed), found in zip(asked, look(looks, Store(given.out), jobs=given.jobs), strict=True):
-        for layer, x_t, t_y, pooled_x_t, pooled_t_y in found.rows:
-            print(
-                f"{activation} seed {seed} {layer}: I(X;T) {x_t:.4f} -> {pooled_x_t:.4f}   "
-                f"I(T;Y) {t_y:.4f} -> {pooled_t_y:.4f}"
-            )
+    store, told = Store(given.out), {"version": __version__, "epochs": given.epochs, "seeds": given.seeds}
+    ends = tuple(e for e in (100, 1000, given.epochs) if given.late <= e <= given.epochs)
+    print(f"{given.late} epochs hide at most {math.log2(given.late):.4f} bits")
+    for activation in given.activations:
+        trained = trajectories(Training(activation, given.epochs), range(given.seeds), store, jobs=given.jobs)
+        found = look([Look(pooled, (t, given.late, ends), Numbers) for t in trained], store, jobs=given.jobs)
+        values = np.array([one["windows"] for one in found])
+        mean, error = values.mean(0), values.std(0, ddof=1) / math.sqrt(len(values))
+        networks = across(trained)
+        told[activation] = {"ends": ends, "mean": mean.tolist(), "stderr": error.tolist(), "networks": networks}
+        for window, end in enumerate(ends):
+            for layer, (m, e) in enumerate(zip(mean[window], error[window], strict=True), start=1):
+                informations = (
+                    f"{name} {m[k]:.4f} ± {e[k]:.4f} -> {m[k + 2]:.4f} ± {e[k + 2]:.4f}"
+                    for k, name in enumerate(("I(X;T)", "I(T;Y)"))
+                )
+                print(f"{activation} epochs to {end} act{layer}:", "   ".join(informations))
+        for layer, row in enumerate(networks, start=1):
+            print(f"{activation} {len(trained)} networks act{layer}: I(X;T) -> {row[2]:.4f}   I(T;Y) -> {row[3]:.4f}")
+    (given.out / "as_if_random.json").write_text(json.dumps(told, indent=1))
 
 
 if __name__ == "__main__":

@@ -11,7 +11,9 @@ from infoscope.learn.tishby import tishby
 from infoscope.measurement import Bound, Measurement, Receipt, Status, UnreliableMeasurement
 from infoscope.mi.estimate import layer_information, mutual_information
 from infoscope.prequential.blocks import Blocks
+from infoscope.prequential.codelength import memorisation_included, sample_complexity, surplus
 from infoscope.prequential.entk import NTK
+from infoscope.prequential.information import Running
 from infoscope.prequential.kernel import Kernel
 from infoscope.prequential.label_file import read_labels, write_labels
 from infoscope.prequential.loss_curve import LossCurve
@@ -44,6 +46,7 @@ __all__ = [
     "Recipe",
     "Record",
     "Replay",
+    "Running",
     "ShuffledLabels",
     "Status",
     "Store",
@@ -58,11 +61,14 @@ __all__ = [
     "layer_information",
     "load",
     "loss_curves",
+    "memorisation_included",
     "model_information",
     "mutual_information",
     "plane_of_activations",
     "plane_of_checkpoints",
     "read_labels",
+    "sample_complexity",
+    "surplus",
     "tishby",
     "union",
     "write_labels",

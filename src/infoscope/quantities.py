@@ -191,11 +191,33 @@ QUANTITIES: tuple[Quantity, ...] = (
         "coding order",
         "1",
         Bound.NONE,
-        "The random order in which labels are sent, drawn from a seed. A codelength depends on it a little; the "
-        "standard error is over several orders and seeds, and unknown for a single one.",
+        "The random order in which labels are sent, drawn from a seed. A codelength depends on it a little.",
         "",
         "",
-        ("orders", "seed", "standard error", "stderr"),
+        ("orders", "seed", "replicate"),
+    ),
+    Quantity(
+        "±",
+        "standard error",
+        "1",
+        Bound.NONE,
+        "How far the mean over replicates may be from the mean over all: the deviation over coding orders and seeds, "
+        "divided by the root of their number. Unknown (null in JSON) for a single replicate. It says nothing about "
+        "other data.",
+        "s / √r",
+        "",
+        ("stderr", "error"),
+    ),
+    Quantity(
+        "bound",
+        "side of a measurement",
+        "1",
+        Bound.NONE,
+        "Upper: the true value is at most this. Lower: at least this. Exact: neither. None: it may err on both "
+        "sides, as a difference of two upper bounds does.",
+        "",
+        "",
+        ("upper", "lower", "side"),
     ),
 )
 

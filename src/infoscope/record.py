@@ -85,7 +85,11 @@ class Record:
 def load(run: str | Path) -> pandas.DataFrame:
     """The table of a saved run (its directory, or its `record.jsonl`) as a data frame, values in bits."""
     path = Path(run)
-    path = path / "record.jsonl" if path.is_dir() else path
+    if path.is_dir():
+        # Until a run is whole, its rows stand in the partial table.
+        path = next(
+            (p for p in (path / "record.jsonl", path / "record.partial.jsonl") if p.exists()), path / "record.jsonl"
+        )
     if not path.is_file():
         raise ValueError(f"{run}: has no record.jsonl; give the run directory that a command named")
     return Record(path).frame()

@@ -182,6 +182,12 @@ def test_a_factory_of_one_s_own(measured, tmp_path):
         (["information", "iris", "--trained-on", "iris"], 1, "give its --weights too"),
         (["decode", "broken.npz", "iris"], 1, "not a label file"),
         (["explain", "codelenght"], 1, "did you mean codelength"),
+        (["codelength", "iriss"], 1, "did you mean iris"),
+        (["codelength", "iris", "--size", "16"], 1, "only images are scaled"),
+        (["codelength", "iris", "--write", "nofolder/a.bits"], 1, "make it first"),
+        (["codelength", "digits", "--corrupt", "missing-pixels=0.1", "--write", "a.bits"], 1, "leave --corrupt out"),
+        (["codelength", "iris", "--corrupt", "shuffled-labels=0.3"], 1, "has no level"),
+        (["information", "iris", "--k", "20", "--examples", "10"], 1, "give one of them"),
         (["list", "weather"], 1, "no list of 'weather'"),
         (["codelength", "iris", "--config", "nowhere.toml"], 1, "no such file"),
     ],
@@ -196,6 +202,47 @@ def test_bad_input_gets_one_clear_line(infoscope, tmp_path, words, code, message
     assert message in told.stderr
     assert len(told.stderr.strip().splitlines()) == 1, told.stderr
     assert told.stdout == ""
+
+
+def test_decode_never_writes_over_what_it_reads(infoscope, tmp_path):
+    np.savez(tmp_path / "e.npz", x=np.random.default_rng(0).normal(size=(30, 2)), y=np.arange(30) % 2)
+    before = (tmp_path / "e.npz").read_bytes()
+    infoscope("codelength", "e.npz", "--write", "e.bits", "--orders", 1)
+    infoscope("decode", "e.bits", "e.npz")
+    assert (tmp_path / "e.npz").read_bytes() == before
+    assert (tmp_path / "e.bits.decoded.npz").exists()
+    assert "name another file" in infoscope("decode", "e.bits", "e.npz", "--out", "e.npz", code=1).stderr
+
+
+def test_two_files_of_one_name_stay_apart(infoscope, tmp_path):
+    for folder in "ab":
+        (tmp_path / folder).mkdir()
+        iris = Task.from_dataset("iris")
+        np.savez(tmp_path / folder / "same.npz", x=iris.x, y=iris.y)
+    words = (
+        "difficulty",
+        "a/same.npz",
+        "b/same.npz",
+        "--orders",
+        1,
+        "--jobs",
+        1,
+        "--coder",
+        "replay(replays=1, floor=8)",
+    )
+    rows = json.loads(infoscope(*words, "--json").stdout)["measurements"]
+    assert {row["task"] for row in rows} == {"same #1", "same #2"}
+
+
+def test_a_run_directory_holds_one_run(infoscope):
+    infoscope("codelength", "iris", "--orders", 1, "--out", "run")
+    assert "choose another --out" in infoscope("codelength", "wine", "--orders", 1, "--out", "run", code=1).stderr
+
+
+def test_a_model_that_raises_is_told_in_one_line(infoscope, tmp_path):
+    (tmp_path / "bad.py").write_text("def net(shape, classes):\n    return {}['width']\n")
+    told = infoscope("information", "iris", "--model", "bad:net", "--orders", 1, "--jobs", 1, code=1).stderr
+    assert "KeyError: 'width'" in told
 
 
 def test_a_dry_run_says_how_many_and_how_long_and_writes_nothing(infoscope, tmp_path):

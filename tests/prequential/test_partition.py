@@ -26,6 +26,17 @@ def test_a_task_s_own_splits_are_used():
     assert set(parts.coded.ids) == set(task["test"].ids)
 
 
+def test_a_validation_split_is_kept_out_of_the_others():
+    parts = partition(numbered(100, splits={"train": (0, 80), "validation": (80, 100)}))
+    assert (len(parts.train), len(parts.validation), len(parts.coded)) == (54, 20, 26)
+    assert set(parts.validation.ids).isdisjoint([*parts.train.ids, *parts.coded.ids])
+
+
+def test_what_stops_a_small_training_is_small_too():
+    parts = partition(numbered(300), train=18)
+    assert (len(parts.train), len(parts.validation)) == (18, 2)
+
+
 def test_the_same_index_on_both_sides_is_refused():
     task = numbered(10)
     with pytest.raises(ValueError, match=r"3 examples of .* are also in"):

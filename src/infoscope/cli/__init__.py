@@ -15,10 +15,13 @@ def main(argv: list[str] | None = None) -> None:
 
 def run(argv: list[str]) -> int:
     """Run one command; its exit code. Every error is one clear line on standard error."""
+    import warnings
+
     from cyclopts import CycloptsError
 
     from infoscope.cli.app import app, configured
 
+    warnings.showwarning = lambda message, *_: _say(f"warning: {message}")
     try:
         app(configured(argv), exit_on_error=False, print_error=False, result_action="return_value")
     except CycloptsError as error:
@@ -28,16 +31,29 @@ def run(argv: list[str]) -> int:
     except BrokenPipeError:  # the reader of our output has gone, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return OK
-    except (ValueError, TypeError, OSError, ImportError, RuntimeError) as error:
+    except Exception as error:  # a user's model or data may raise anything
         if os.environ.get("INFOSCOPE_TRACEBACK"):
             raise
-        return _told(str(error) or type(error).__name__, FAILURE)
+        return _told(_sentence(error), FAILURE)
     return OK
 
 
 def _told(message: str, code: int) -> int:
-    print(f"infoscope: {' '.join(message.split())}", file=sys.stderr)
+    _say(message)
     return code
+
+
+def _say(message: str) -> None:
+    print(f"infoscope: {' '.join(message.split())}", file=sys.stderr)
+
+
+def _sentence(error: Exception) -> str:
+    """Our own errors are sentences; of others, which a user's code may raise, the kind is told too."""
+    if isinstance(error, OSError) and error.filename:
+        return f"{error.filename}: {error.strerror}"
+    if isinstance(error, (ValueError, TypeError, RuntimeError, ImportError, OSError)) and str(error):
+        return str(error)
+    return f"{type(error).__name__}: {error} (INFOSCOPE_TRACEBACK=1 shows where)"
 
 
 def _one_line(error: object) -> str:

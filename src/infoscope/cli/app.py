@@ -47,10 +47,20 @@ def configured(argv: list[str]) -> list[str]:
         else:
             rest.append(word)
     for file in files:
-        if not Path(file).is_file():
-            raise ValueError(f"--config {file}: no such file")
+        _check_toml(file)
     app.config = (Env("INFOSCOPE_", show=False), *(Toml(file) for file in files))
     return rest
+
+
+def _check_toml(file: str) -> None:
+    import tomllib
+
+    if not Path(file).is_file():
+        raise ValueError(f"--config {file or '(nothing)'}: no such file; give one as --print-config prints it")
+    try:
+        tomllib.loads(Path(file).read_text())
+    except ValueError as error:
+        raise ValueError(f"--config {file}: is not TOML ({error}); --print-config shows the form") from error
 
 
 @Parameter(name="*")
@@ -65,7 +75,7 @@ class Run:
     seed
         The first of the seeds.
     examples
-        Send only the first so many labels, in coding order.
+        Send only the first so many labels in coding order, to one who has these inputs and no others.
     device
         Where networks run: cpu, cuda, mps.
     jobs
@@ -187,6 +197,7 @@ def decode(
     data: str,
     *,
     out: Path | None = None,
+    model: str | None = None,
     size: Annotated[int | None, POSITIVE] = None,
     json: bool = False,
     quiet: bool = False,
@@ -200,7 +211,9 @@ def decode(
     data
         The data set whose labels they are.
     out
-        Where to write them: an .npz with `y` and `index`, the rows of DATA they belong to. Default: beside FILE.
+        Where to write them: an .npz with `y` and `index`, the rows of DATA they belong to. Default: FILE.decoded.npz.
+    model
+        Your own module:factory, if the labels were sent by its code.
     size
         Scale images to squares of this many pixels, as they were when the file was written.
     json
@@ -210,7 +223,7 @@ def decode(
     """
     from infoscope.cli import codelength as command
 
-    command.decode(file, data, out, size, json, quiet)
+    command.decode(file, data, out, model, size, json, quiet)
 
 
 @app.command
@@ -340,8 +353,8 @@ def explain(term: str) -> None:
     Parameters
     ----------
     term
-        Such as codelength, "L(M,D)" or SATURATED.
+        Such as codelength, "L(M,D)", SATURATED, replay or massart.
     """
-    from infoscope.quantities import explain as entry
+    from infoscope.cli import listing
 
-    print(entry(term))
+    print(listing.explain(term))

@@ -9,6 +9,7 @@ import numpy as np
 
 from infoscope.cli import dry_run, figures, values
 from infoscope.cli.app import Data, Run
+from infoscope.cli.bar import bar
 from infoscope.cli.session import Session, print_config
 from infoscope.learn.datasets import inputs
 from infoscope.learn.learner import Learner
@@ -34,9 +35,9 @@ def codelength(
     }
     if run.print_config:
         return print_config("codelength", options, run)
+    values.check_targets(write, per_example)
+    _check_one_task(write, per_example, reading)
     tasks = [training_part(task) for task in values.tasks_from(data, reading)]
-    if write is not None and len(tasks) > 1:
-        raise ValueError("--write takes the labels of one task; leave out all but one --corrupt")
     code = values.method(coder, CODERS)
     name, learner = _network_of(code, tasks[0], model)
     if run.dry_run:
@@ -66,15 +67,23 @@ def codelength(
     session.finish(f"Codelength of {data}", figures.of(shown), {}, choices)
 
 
-def decode(file: Path, data: str, out: Path | None, size: int | None, json: bool, quiet: bool) -> None:
+def decode(
+    file: Path, data: str, out: Path | None, model: str | None, size: int | None, json: bool, quiet: bool
+) -> None:
     """Give labels back from the inputs alone."""
     header, _ = read_header(file)
+    place = out or file.with_name(f"{file.name}.decoded.npz")
+    if place.exists() and (place.samefile(file) or (Path(data).exists() and place.samefile(data))):
+        raise ValueError(f"--out {place}: is what is read from; name another file")
+    values.check_targets(place)
+    if ":" in header.model and model != header.model:
+        raise ValueError(f"{file}: was sent by the code of {header.model!r}; to run it, say --model {header.model}")
     x = inputs(data, size=size)
     if header.part is not None and len(x) != header.n:
         x = inputs(f"{data}:{header.part}", size=size)
     learner = Learner(named_model(header.model)) if header.model else None
-    decoded = read_labels(file, x, values.method(header.coder, CODERS), learner)
-    place = out or file.with_suffix(".npz")
+    with bar(not quiet, "decoding") as advance:
+        decoded = read_labels(file, x, values.method(header.coder, CODERS), learner, on_label=advance)
     with place.open("wb") as target:
         np.savez(target, y=decoded.labels, index=decoded.index, classes=np.array(header.alphabet))
     bits = 8 * header.payload_bytes
@@ -82,6 +91,13 @@ def decode(file: Path, data: str, out: Path | None, size: int | None, json: bool
         print(json_.dumps({"labels": len(decoded.labels), "file": str(place), "payload_bits": bits}))
     elif not quiet:
         print(f"{len(decoded.labels)} labels decoded from a payload of {bits} bits: {place} (y, index)")
+
+
+def _check_one_task(write: Path | None, per_example: Path | None, reading: Data) -> None:
+    if (write or per_example) and len(reading.corrupt) > 1:
+        raise ValueError("--write and --per-example take one task; leave out all but one --corrupt")
+    if write and any(word.startswith("missing-") for word in reading.corrupt):
+        raise ValueError("--write: a decoder has the true inputs, not those with missing parts; leave --corrupt out")
 
 
 def _network_of(code: Coder, task: Task, model: str | None) -> tuple[str, Learner | None]:

@@ -10,6 +10,7 @@ from infoscope.cli.session import Session, print_config
 from infoscope.prequential.coders import CODERS
 from infoscope.prequential.partition import MOST_CODED, partition
 from infoscope.prequential.questions import comparable, describe, training_part
+from infoscope.report import Figure
 
 
 def difficulty(
@@ -22,7 +23,7 @@ def difficulty(
     if run.print_config:
         return print_config("difficulty", options, run)
     code, kernel = values.method(coder, CODERS), CODERS["kernel"]
-    tasks = [task for name in data for task in values.tasks_from(name, reading)]
+    tasks = values.told_apart([task for name in data for task in values.tasks_from(name, reading)])
     parts = comparable([partition(task, k=k, train=train) for task in tasks])
     learners = [values.learner_for(task, model) for task in tasks]
     if run.dry_run:
@@ -34,7 +35,7 @@ def difficulty(
         return dry_run.tell(total, run)
     session = Session("difficulty", run, options)
     labels: list[figures.Coded] = []
-    terms: list[figures.Coded] = []
+    saved: list[Figure] = []
     with session.progress(len(tasks) * 5 * run.orders, "measuring"):
         for task, part, (_, learner) in zip(tasks, parts, learners, strict=True):
             found = describe(
@@ -50,8 +51,8 @@ def difficulty(
             )
             session.append(found.measurements(), task=task.name)
             labels.append(figures.Coded(task.name, found.curves))
-            terms += figures.terms(task.name, found.known)
+            saved.append(figures.saving(task.name, found.known))
     choices = {"Network": ", ".join(dict.fromkeys(name for name, _ in learners))}
     choices |= {task.name: "; ".join(part.notes) for task, part in zip(tasks, parts, strict=True)}
-    shown = [*figures.of(labels), figures.saving(terms)]
+    shown = [*figures.of(labels), *saved]
     session.finish(f"Difficulty of {', '.join(task.name for task in tasks)}", shown, {"its code": repr(code)}, choices)

@@ -6,7 +6,8 @@ import json
 from dataclasses import dataclass
 
 from infoscope.cli.app import Run
-from infoscope.cli.session import cores, duration
+from infoscope.cli.session import cores
+from infoscope.cli.wording import duration
 from infoscope.learn.learner import Learner
 from infoscope.learn.task import Task
 from infoscope.prequential.cost import seconds_to_send, seconds_to_train
@@ -31,15 +32,15 @@ def of_codes(task: Task, coder: Coder, learner: Learner | None, orders: int, n: 
     return Cost(codes=orders, seconds=orders * seconds_to_send(task, coder, learner, n))
 
 
-def of_knowledge(parts: Partition, coder: Coder, learner: Learner, orders: int, trained: bool = False) -> Cost:
-    """Both terms of eq. (2), and the trainings before them unless the network comes trained."""
+def of_knowledge(parts: Partition, coder: Coder, learner: Learner, orders: int) -> Cost:
+    """Both terms of eq. (2), and the trainings before them."""
     both = of_codes(parts.coded, coder, learner, 2 * orders, len(parts.coded))
-    return both if trained else both + Cost(orders, seconds=orders * seconds_to_train(parts.train, learner))
+    return both + Cost(orders, seconds=orders * seconds_to_train(parts.train, learner))
 
 
 def tell(cost: Cost, run: Run) -> None:
     """Say it, in words or as JSON."""
-    jobs = run.jobs or cores()
+    jobs = min(run.jobs or cores(), max(cost.trainings, cost.codes, 1))
     seconds = cost.seconds / jobs
     if run.json:
         told = {"trainings": cost.trainings, "codes": cost.codes, "seconds": round(seconds, 1), "jobs": jobs}
@@ -47,5 +48,5 @@ def tell(cost: Cost, run: Run) -> None:
     else:
         print(
             f"This takes {cost.trainings or 'no'} trainings and {cost.codes} codes: "
-            f"about {duration(seconds)} with {jobs} jobs, by a short trial."
+            f"{duration(seconds)} with {jobs} jobs, by a short trial."
         )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -33,11 +32,19 @@ def of(coded: Sequence[Coded]) -> list[Figure]:
     return [_cumulative(coded), _cost(coded)]
 
 
-def saving(coded: Sequence[Coded]) -> Figure:
-    """What a label costs the untrained and the trained network: the information lies between the curves."""
-    shown = _cost(coded)
-    caption = f"Model information is the area between untrained and trained, in bits. {shown.caption}"
-    return dataclasses.replace(shown, title="What training saves", caption=caption)
+def saving(name: str, known: Knowledge) -> Figure:
+    """Bits that the trained network saves against the untrained one, as labels are sent; it ends at L(M,D)."""
+    saved = np.stack([np.cumsum(a.nats - b.nats) for a, b in zip(known.initial, known.trained, strict=True)])
+    n = range(1, saved.shape[1] + 1)
+    band = (_bits(saved.min(0)), _bits(saved.max(0))) if len(saved) > 1 else (None, None)
+    caption = "The last value is the model information. Mean over seeds, the band from the smallest to the largest."
+    lines = [Line(name, n, _bits(saved.mean(0)), *band)]
+    return Figure(f"What training saves on {name}", "labels sent", "bits saved", lines, caption=caption)
+
+
+def costs(coded: Sequence[Coded]) -> Figure:
+    """What a label costs against the number already known, for several networks."""
+    return _cost(coded)
 
 
 def _cumulative(coded: Sequence[Coded]) -> Figure:

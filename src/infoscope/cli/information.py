@@ -11,8 +11,10 @@ from infoscope.cli.session import Session, print_config
 from infoscope.learn.learner import Learner, Weights, copy_weights
 from infoscope.learn.task import Task
 from infoscope.prequential.coders import CODERS
-from infoscope.prequential.partition import partition
+from infoscope.prequential.partition import MOST_CODED, partition
 from infoscope.prequential.questions import knowledge, training_part
+from infoscope.prequential.sending import Coder
+from infoscope.report import Figure
 
 
 def information(
@@ -39,15 +41,20 @@ def information(
     if not code.needs_network:
         raise ValueError(f"{coder} knows no network; the information of a network needs its own code: replay or entk")
     tasks = values.tasks_from(data, reading)
+    if k is not None and run.examples is not None:
+        raise ValueError("--k and --examples both say how many examples are coded; give one of them")
+    if per_example is not None and len(tasks) > 1:
+        raise ValueError("--per-example takes one task; leave out all but one --corrupt")
+    values.check_targets(per_example)
     k = run.examples if k is None else k
     name, learner = values.learner_for(tasks[0], model)
     if run.dry_run:
-        parts = (partition(task, k=k, train=train) for task in tasks)
-        costs = (dry_run.of_knowledge(part, code, learner, run.orders, weights is not None) for part in parts)
+        costs = (_cost(task, code, learner, k, train, run, trained=weights is not None) for task in tasks)
         return dry_run.tell(sum(costs, dry_run.Cost()), run)
     own = _own_network(tasks[0], learner, weights, trained_on, init, reading)
     session = Session("information", run, options)
     terms: list[figures.Coded] = []
+    saved: list[Figure] = []
     choices = {"Network": name}
     with session.progress(len(tasks) * (3 if own else 4) * run.orders, "measuring"):
         for task in tasks:
@@ -64,10 +71,21 @@ def information(
             )
             session.append(known.measurements(), task=task.name)
             terms += figures.terms(task.name, known)
+            saved.append(figures.saving(task.name, known))
             choices[task.name] = "; ".join(known.notes) or f"{len(known.coded)} examples coded"
     if per_example is not None:
         values.save_per_example(per_example, {"initial_": terms[0].curves, "trained_": terms[1].curves})
-    session.finish(f"Information of {name} about {data}", [figures.saving(terms)], {"its code": repr(code)}, choices)
+    shown = [*saved, figures.costs(terms)]
+    session.finish(f"Information of {name} about {data}", shown, {"its code": repr(code)}, choices)
+
+
+def _cost(
+    task: Task, code: Coder, learner: Learner, k: int | None, train: int | None, run: Run, trained: bool
+) -> dry_run.Cost:
+    if not trained:
+        return dry_run.of_knowledge(partition(task, k=k, train=train), code, learner, run.orders)
+    coded = task["test"] if "test" in task.splits else task
+    return dry_run.of_codes(coded, code, learner, 2 * run.orders, min(k or MOST_CODED, len(coded)))
 
 
 def _own_network(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 from infoscope.learn.corruption import CORRUPTIONS
@@ -9,6 +10,7 @@ from infoscope.learn.datasets import EMBEDDED
 from infoscope.mi.methods import METHODS
 from infoscope.models import MODELS
 from infoscope.prequential.coders import CODERS
+from infoscope.quantities import explain as entry
 from infoscope.quantities import terms
 
 
@@ -21,6 +23,14 @@ def show(what: str | None) -> None:
         if what in (None, title):
             width = max(map(len, rows))
             print(f"{title}:", *(f"  {name:<{width}}  {text}" for name, text in rows.items()), sep="\n")
+
+
+def explain(term: str) -> str:
+    """A quantity or warning of the glossary, or a coder, estimator or corruption by its name."""
+    for title, table in (("coder", CODERS), ("estimator", METHODS), ("corruption", CORRUPTIONS)):
+        if term in table:
+            return f"{term} (a {title}): {inspect.cleandoc(table[term].__doc__ or '').split('>>>')[0].strip()}"
+    return entry(term)
 
 
 def _tables() -> dict[str, dict[str, str]]:

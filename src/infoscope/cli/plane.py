@@ -10,7 +10,7 @@ import numpy as np
 
 from infoscope.cli import values
 from infoscope.cli.app import Data, Run
-from infoscope.cli.session import Session, command_line, glossary, print_config
+from infoscope.cli.session import Session, print_config
 from infoscope.dynamics.checkpoints import plane_of_checkpoints
 from infoscope.dynamics.saved_activations import plane_of_activations
 from infoscope.dynamics.training import Watched, planes, table
@@ -24,7 +24,7 @@ from infoscope.mi.methods import METHODS
 from infoscope.models import MLP
 from infoscope.models import model as named_model
 from infoscope.record import Record
-from infoscope.report import Figure, Line, json_text, show, write_html
+from infoscope.report import Figure, Line
 
 MOST_MEASURED = 4096
 QUANTITIES = ("I(X;T)", "I(T;Y)")
@@ -164,15 +164,7 @@ def _finish(session: Session, record: Record, title: str, facts: dict[str, str])
             session.record.append(row.measurement, **row.coordinates)
     epochs = {(row.coordinates["seed"], row.coordinates["epoch"]) for row in record}
     lead = f"{len(epochs):,} epochs measured of {len(last)} trainings, the last shown below; all are in plane.jsonl."
-    report = write_html(
-        session.root / "report.html", session.record, title=title, lead=lead, figures=figures(record),
-        facts={"command": command_line(), **facts}, glossary=glossary(session.record),
-    )  # fmt: skip
-    if session.run.json:
-        print(json_text(session.record))
-    elif not session.run.quiet:
-        show(session.record)
-        print(f"{lead}\nSaved run and report: {report}")
+    session.finish(title, figures(record), facts, lead=lead)
 
 
 def figures(record: Record) -> list[Figure]:

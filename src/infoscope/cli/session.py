@@ -9,13 +9,15 @@ import shlex
 import sys
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 from infoscope import __version__
 from infoscope.cli.app import Run
+from infoscope.cli.bar import bar
+from infoscope.cli.wording import sentences
 from infoscope.learn.learner import check_device
 from infoscope.measurement import Measurement
 from infoscope.prequential.information import Running
@@ -36,12 +38,25 @@ class Session:
         self.run = run
         self.root = run.out or default_out(command, run, options)
         self.store = Store(self.root)
-        path = self.root / "record.jsonl"
-        path.unlink(missing_ok=True)  # made again from the looks, which are what is kept
-        self.record = Record(path)
+        self._claim(command, options)
+        # Made again from the looks, which are what is kept; an earlier table stays until this one is whole.
+        self.draft = self.root / "record.partial.jsonl"
+        self.draft.unlink(missing_ok=True)
+        self.record = Record(self.draft)
         self.done = 0
         self.jobs = run.jobs or cores()
-        self.store.write_json("run", {"command": command_line(), "version": __version__, "options": _plain(options)})
+
+    def _claim(self, command: str, options: Mapping[str, Any]) -> None:
+        """Write on the folder what it holds; ValueError if it holds something else already."""
+        mine = {"command": command, "data": _plain(options)["data"]}
+        there: Any = None
+        with suppress(ValueError):  # a damaged note tells nothing
+            there = self.store.read_json("run")
+        if there and {k: there.get(k) for k in mine} != mine:
+            raise ValueError(f"{self.root}: holds the run `{there.get('line')}`; choose another --out")
+        self.store.write_json(
+            "run", {**mine, "line": command_line(), "version": __version__, "options": _plain(options)}
+        )
 
     def running(self) -> Running:
         """How the looks of this command are taken."""
@@ -52,22 +67,13 @@ class Session:
 
     @contextmanager
     def progress(self, total: int, title: str) -> Iterator[None]:
-        """A bar with the time left on standard error, unless it is to be quiet or nobody watches."""
-        if self.run.quiet or not sys.stderr.isatty():
-            yield
-            return
-        from rich.console import Console
-        from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-
-        columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"),
-                   TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn())  # fmt: skip
-        with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-            task = bar.add_task(title, total=total)
+        """A bar that counts finished looks, and how far the others are."""
+        with bar(not self.run.quiet, title) as advance:
             over = threading.Event()
 
             def watch() -> None:
                 while not over.wait(0.3):
-                    bar.update(task, completed=min(total, self.done + sum(fractions(self.root).values())))
+                    advance(min(total, self.done + sum(fractions(self.root).values())), total)
 
             watcher = threading.Thread(target=watch, daemon=True)
             watcher.start()
@@ -83,10 +89,17 @@ class Session:
             self.record.append(row, **coordinates)
 
     def finish(
-        self, title: str, figures: Sequence[Figure], facts: Mapping[str, str], choices: Mapping[str, str] = NONE
+        self,
+        title: str,
+        figures: Sequence[Figure],
+        facts: Mapping[str, str],
+        choices: Mapping[str, str] = NONE,
+        lead: str = "",
     ) -> None:
         """Write the report, then print the table, or the JSON. What was chosen for the caller stands in both."""
-        lead = sentences(self.record)
+        lead = lead or sentences(self.record)
+        if len(self.record):
+            self.draft.replace(self.root / "record.jsonl")
         report = write_html(
             self.root / "report.html",
             self.record,
@@ -105,7 +118,8 @@ class Session:
 
 def default_out(command: str, run: Run, options: Mapping[str, Any]) -> Path:
     """A folder under `infoscope-runs` whose name tells the command and the data, and whose hash tells the options."""
-    what = {**options, "orders": run.orders, "seed": run.seed, "examples": run.examples, "device": run.device}
+    what = {k: v for k, v in options.items() if k not in ("write", "per_example")}
+    what |= {"orders": run.orders, "seed": run.seed, "examples": run.examples, "device": run.device}
     data = options["data"]
     names = [data] if isinstance(data, str) else data
     title = "-".join(re.sub(r"[^A-Za-z0-9_.=]+", "_", Path(name).name) for name in names)[:60]
@@ -127,45 +141,6 @@ def command_line() -> str:
 def cores() -> int:
     """Cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def duration(seconds: float) -> str:
-    """About how long, in words.
-
-    >>> duration(5), duration(400), duration(9000)
-    ('under 10 seconds', '7 minutes', '2.5 hours')
-    """
-    if seconds < 10:
-        return "under 10 seconds"
-    if seconds < 90:
-        return f"{round(seconds)} seconds"
-    return f"{round(seconds / 60)} minutes" if seconds < 5400 else f"{seconds / 3600:.1f} hours"
-
-
-def sentences(record: Record) -> str:
-    """The result in one plain sentence a task."""
-    by_task: dict[str, dict[str, Measurement]] = {}
-    for row in record:
-        by_task.setdefault(str(row.coordinates["task"]), {})[row.measurement.quantity] = row.measurement
-    return " ".join(_sentence(task, rows) for task, rows in by_task.items())
-
-
-def _sentence(task: str, rows: dict[str, Measurement]) -> str:
-    parts = []
-    if "L(y|x)" in rows:
-        length, uniform, n = rows["L(y|x)"].bits, rows["n log C"].bits, rows["L(y|x)"].receipt.n
-        parts.append(
-            f"the {n:,} labels of {task} can be sent in {length:,.0f} bits instead of {uniform:,.0f}, "
-            f"{length / n:.2f} instead of {uniform / n:.2f} a label"
-        )
-    if "L(M,D)" in rows:
-        known = rows["L(M,D)"]
-        parts.append(
-            f"training put {known.bits:,.0f} bits about {task} into the network, measured on {known.receipt.n:,} "
-            f"examples it had not seen (accuracy {rows['accuracy'].value:.1%})"
-        )
-    text = "; ".join(parts)
-    return text[:1].upper() + text[1:] + "."
 
 
 def print_config(command: str, options: Mapping[str, Any], run: Run) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import dataclasses
 import difflib
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -61,6 +62,8 @@ def corruption(text: str) -> Corruption:
         raise ValueError(f"no corruption {kind!r}; there are {', '.join(CORRUPTIONS)}")
     make: Any = CORRUPTIONS[kind]
     if kind == "shuffled-labels":
+        if level:
+            raise ValueError(f"{text!r}: shuffled-labels has no level; all labels are shuffled")
         return make()
     try:
         return make(float(level))
@@ -107,5 +110,38 @@ def weights_from(path: Path) -> Weights:
 
         loaded: Any = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # each format raises its own
-        raise ValueError(f"{path}: cannot be read as weights ({str(error).splitlines()[0][:120]})") from error
-    return loaded.get("state_dict", loaded)
+        raise ValueError(
+            f"{path}: cannot be read as weights ({type(error).__name__}); save the tensors alone: model.state_dict()"
+        ) from error
+    tensors = loaded.get("state_dict", loaded) if isinstance(loaded, dict) else loaded
+    if not isinstance(tensors, dict) or not all(isinstance(value, torch.Tensor) for value in tensors.values()):
+        raise ValueError(f"{path}: holds a {type(tensors).__name__}, not tensors by name; save model.state_dict()")
+    return {_unwrapped(name): tensor for name, tensor in tensors.items()}
+
+
+def _unwrapped(name: str) -> str:
+    """A parameter's name without what data parallelism and compilation put before it."""
+    for wrapper in ("module.", "_orig_mod."):
+        name = name.removeprefix(wrapper)
+    return name
+
+
+def told_apart(tasks: Sequence[Task]) -> list[Task]:
+    """The tasks with a number behind a name that another one has already."""
+    seen: dict[str, int] = {}
+    for task in tasks:
+        seen[task.name] = seen.get(task.name, 0) + 1
+    count: dict[str, int] = {}
+    told = []
+    for task in tasks:
+        count[task.name] = count.get(task.name, 0) + 1
+        unique = task.name if seen[task.name] == 1 else f"{task.name} #{count[task.name]}"
+        told.append(dataclasses.replace(task, name=unique))
+    return told
+
+
+def check_targets(*files: Path | None) -> None:
+    """ValueError if a file that is to be written could not be, before anything is computed for it."""
+    for file in files:
+        if file is not None and not (file.parent.is_dir() and os.access(file.parent, os.W_OK)):
+            raise ValueError(f"{file}: cannot be written, there is no folder {file.parent} to write to; make it first")

@@ -21,10 +21,15 @@ def keep(key: str, **arrays: np.ndarray) -> None:
     place = folder() / key
     if place.exists():
         return
-    place.parent.mkdir(parents=True, exist_ok=True)
-    draft = Path(tempfile.mkdtemp(prefix=".draft-", dir=place.parent))
-    for name, array in arrays.items():
-        np.save(draft / f"{name}.npy", array)
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        draft = Path(tempfile.mkdtemp(prefix=".draft-", dir=place.parent))
+        for name, array in arrays.items():
+            np.save(draft / f"{name}.npy", array)
+    except OSError as error:
+        raise ValueError(
+            f"{folder()}: arrays cannot be kept here ({error.strerror}); name another folder in INFOSCOPE_CACHE"
+        ) from error
     try:
         draft.rename(place)
     except OSError:  # another process was first

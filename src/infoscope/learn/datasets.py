@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
+import difflib
 import hashlib
 import io
+import logging
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from torch.nn import functional as F
 
 from infoscope.learn import cache
 from infoscope.learn.task import Task, as_inputs, derive
@@ -21,6 +25,10 @@ EMBEDDED: dict[str, str] = {
     "wine": "178 wines, 13 measurements, 3 classes",
     "breast_cancer": "569 tumours, 30 measurements, 2 classes",
 }
+
+
+FILES = (".npy", ".csv", ".json", ".jsonl", ".parquet", ".arrow", ".pt", ".pkl", ".mat", ".xlsx", ".zip", ".txt")
+"""Suffixes by which a name is taken for a file's rather than a Hub name's."""
 
 
 @dataclass(frozen=True)
@@ -75,18 +83,27 @@ def _source_and_split(name: str) -> tuple[str, str | None]:
 
 
 def _read(source: str, labels: bool, size: int | None) -> Raw:
-    if source in EMBEDDED:
-        return _embedded(source)
     path = Path(source)
-    if path.suffix == ".npz":
-        return _npz(path, labels)
-    if path.suffix:
-        if not path.exists():
-            raise ValueError(f"{source}: no such file")
+    if source in EMBEDDED or path.suffix == ".npz":
+        raw = _embedded(source) if source in EMBEDDED else _npz(path, labels)
+        return dataclasses.replace(raw, x=_scaled(raw.x, size, source)) if size else raw
+    if path.is_file():
         raise ValueError(
             f"{source}: cannot read {path.suffix} files; give an .npz with x and y, or a folder of parquet"
         )
+    if not path.is_dir() and path.suffix in FILES:
+        raise ValueError(f"{source}: no such file")
+    near = difflib.get_close_matches(source, EMBEDDED, 1) if "/" not in source and not path.is_dir() else []
+    if not source or near:
+        raise ValueError(f"no data called {source!r}" + (f"; did you mean {near[0]}?" if near else "; give a name"))
     return _hub(source, labels, size)
+
+
+def _scaled(x: np.ndarray, size: int, source: str) -> np.ndarray:
+    images = as_inputs(x, source)
+    if images.ndim != 4:
+        raise ValueError(f"{source}: only images are scaled, and its examples have shape {tuple(images.shape[1:])}")
+    return F.interpolate(images, (size, size), mode="bilinear", antialias=True).numpy()
 
 
 def _embedded(name: str) -> Raw:
@@ -111,7 +128,10 @@ def _npz(path: Path, labels: bool) -> Raw:
             wanted = [name for name in ("x", "y", "classes") if name in file.files and (labels or name == "x")]
             arrays, have = {name: file[name] for name in wanted}, ", ".join(file.files)
     except (OSError, EOFError, ValueError, AttributeError, zipfile.BadZipFile) as error:
-        raise ValueError(f"{path}: not a readable .npz file ({str(error)[:80]}); write it with numpy.savez") from error
+        why = "it holds Python objects" if "pickle" in str(error) else str(error)[:80]
+        raise ValueError(
+            f"{path}: not a readable .npz file ({why}); write arrays of numbers with numpy.savez"
+        ) from error
     if "x" not in arrays:
         raise ValueError(f"{path}: has no array 'x'; it has: {have or 'none'}")
     alphabet = tuple(map(str, arrays["classes"])) if "classes" in arrays else None
@@ -123,7 +143,7 @@ def _hub(source: str, labels: bool, size: int | None) -> Raw:
     first = next(iter(parts.values()))
     x_name, y_name = _columns(source, first)
     stops = np.cumsum([len(part) for part in parts.values()]).tolist()
-    splits = dict(zip(parts, zip([0, *stops[:-1]], stops, strict=True), strict=True)) if len(parts) > 1 else {}
+    splits = dict(zip(parts, zip([0, *stops[:-1]], stops, strict=True), strict=True))
     key = _cache_key(parts, x_name, size)
     kept = cache.read(key)
     if kept is None:
@@ -146,6 +166,7 @@ def _load_hub(source: str) -> Mapping[str, Any]:
             "pip install 'infoscope[data]'"
         ) from error
     datasets.disable_progress_bars()
+    logging.getLogger("huggingface_hub").setLevel(logging.CRITICAL)  # its retries; the outcome is told below
     try:
         loaded: Any = datasets.load_dataset(source)
     except Exception as error:  # the Hub client raises dozens of kinds

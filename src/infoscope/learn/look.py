@@ -60,7 +60,9 @@ def look(
     Each runs on one thread, the fastest for networks of the size that one machine trains by the dozen, and the only
     count at which results repeat bit for bit.
     """
-    works = [Work(_key(one), _taken, (one.step, one.args), one.label) for one in looks]
+    works = [
+        Work(one_key, _taken, (one.step, one.args), one.label) for one_key, one in zip(_keys(looks), looks, strict=True)
+    ]
     done = execute(works, store or Store(None), jobs=jobs, threads=1, on_done=on_done)
     return [one.result.from_bytes(done[work.key]) for one, work in zip(looks, works, strict=True)]
 
@@ -69,12 +71,19 @@ def _taken(step: Callable[..., Keepable], args: tuple[Any, ...]) -> bytes:
     return step(*args).to_bytes()
 
 
-def _key(one: Look[Any]) -> str:
-    try:
-        return one.key
-    except TypeError as error:
-        warnings.warn(f"{one.label or one.step.__name__} is not kept for a later run: {error}", stacklevel=3)
-        return uuid.uuid4().hex
+def _keys(looks: Sequence[Look[Any]]) -> list[str]:
+    """The keys of these looks; what has no stable description gets one of its own, and a warning for all."""
+    keys: list[str] = []
+    reasons: list[str] = []
+    for one in looks:
+        try:
+            keys.append(one.key)
+        except TypeError as error:
+            keys.append(uuid.uuid4().hex)
+            reasons.append(f"{one.label or one.step.__name__} is not kept for a later run: {error}")
+    if reasons:
+        warnings.warn(f"{reasons[0]}" + f" (and {len(reasons) - 1} more)" * (len(reasons) > 1), stacklevel=3)
+    return keys
 
 
 def pack(tensors: Mapping[str, Tensor], **facts: Any) -> bytes:

@@ -112,7 +112,7 @@ class Task:
     def label_entropy(self) -> float:
         """H(Y) of the empirical label frequencies, in nats: what a label costs one who sees no input."""
         p = np.bincount(self.y.numpy(), minlength=self.classes) / max(len(self), 1)
-        return float(-(p[p > 0] * np.log(p[p > 0])).sum())
+        return float(-(p[p > 0] * np.log(p[p > 0])).sum()) + 0.0
 
     @cached_property
     def content_hashes(self) -> np.ndarray:

@@ -137,8 +137,11 @@ def measure_weights(
     status = frozenset({Status.UNVERIFIED_SPLIT})
     if trained_on is not None:
         coded, dropped = without_overlap(coded, trained_on)
-        status = frozenset()
+        # Inputs of another shape cannot be compared, so nobody has checked that they are new.
+        status = frozenset() if trained_on.shape == coded.shape else status
         notes = (f"{dropped} examples equal to trained ones were not coded",) if dropped else ()
+    if k is not None and k > len(coded):
+        raise ValueError(f"{coded.name!r} has {len(coded)} examples to code, and k = {k} were asked for")
     coded = coded[: min(MOST_CODED if k is None else k, len(coded))]
     start = learner if initial is None else learner.starting_from(initial)
     pairs = [(start, learner.starting_from(weights))] * replicates

@@ -35,22 +35,15 @@ def partition(task: Task, *, k: int | None = None, train: int | None = None, see
     """Cut a task into train, validation and coded parts.
 
     The coded part is the task's own `test` split, else a third of the examples, at most 10,000; the validation part
-    is the task's own `validation` split, else a tenth of what is left, at most 5,000. A coded example whose input is
-    equal to one that is trained or validated on is dropped, and counted in the notes.
+    is the task's own `validation` split, else one example for nine that are trained on, at most 5,000. A coded example
+    whose input is equal to one that is trained or validated on is dropped, and counted in the notes.
     """
     if len(task) < 3:
         raise ValueError(f"{task.name!r} has {len(task)} examples; training, stopping and coding need 3 or more")
     if k is not None and k < 0:
         raise ValueError(f"k is {k}; it counts the examples to code, 0 or more")
     pool, held_out = _pool_and_held_out(task, k, seed)
-    validation = task["validation"] if "validation" in task.splits else None
-    if validation is None:
-        size = min(5_000, max(1, len(pool) // 10))
-        pool, validation = pool[size:], pool[:size]
-    if train is not None:
-        if not 1 <= train <= len(pool):
-            raise ValueError(f"{task.name!r} has {len(pool)} examples to train on; {train} were asked for")
-        pool = pool[:train]
+    pool, validation = _train_and_validation(task, pool, train)
     coded, dropped = without_overlap(held_out, pool, validation)
     coded = coded[: min(len(coded), MOST_CODED if k is None else k)]
     notes = [f"trained on {len(pool)}, stopped by {len(validation)}, coded {len(coded)} other examples"]
@@ -60,13 +53,28 @@ def partition(task: Task, *, k: int | None = None, train: int | None = None, see
 
 
 def _pool_and_held_out(task: Task, k: int | None, seed: int) -> tuple[Task, Task]:
+    """What may be trained on, and what is coded: the test split, or a part of the rest."""
+    pool = task["train"] if "train" in task.splits else task
     if "test" in task.splits and "train" in task.splits:
-        return task["train"].shuffled(seed), task["test"].shuffled(seed)
-    mixed = task.shuffled(seed)
-    size = min(MOST_CODED, max(1, len(task) // 3)) if k is None else k
-    if size > len(task) - 2:
-        raise ValueError(f"{task.name!r} has {len(task)} examples; coding k = {k} of them leaves none to train on")
+        held_out = task["test"]
+        if k is not None and k > len(held_out):
+            raise ValueError(f"{held_out.name!r} has {len(held_out)} examples to code, and k = {k} were asked for")
+        return pool.shuffled(seed), held_out.shuffled(seed)
+    mixed = pool.shuffled(seed)
+    size = min(MOST_CODED, max(1, len(pool) // 3)) if k is None else k
+    if size > len(pool) - 2:
+        raise ValueError(f"{task.name!r} has {len(pool)} examples; coding k = {k} of them leaves none to train on")
     return mixed[size:], mixed[:size]
+
+
+def _train_and_validation(task: Task, pool: Task, train: int | None) -> tuple[Task, Task]:
+    """The pool, or `train` of it, and what stops the training: the validation split, or one for nine trained on."""
+    own = task["validation"] if "validation" in task.splits else None
+    size = 0 if own is not None else min(5_000, max(1, len(pool) // 10 if train is None else train // 9))
+    if train is not None and not 1 <= train <= len(pool) - size:
+        raise ValueError(f"{task.name!r} has {len(pool) - size} examples to train on; {train} were asked for")
+    rest = pool[size:] if train is None else pool[size : size + train]
+    return rest, pool[:size] if own is None else own
 
 
 def without_overlap(coded: Task, *trained_on: Task) -> tuple[Task, int]:

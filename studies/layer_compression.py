@@ -1,0 +1,188 @@
+"""Which layers of Shwartz-Ziv & Tishby's network compress, by which estimator, over many seeds.
+
+    python studies/layer_compression.py --activation tanh --seeds 20 --epochs 10000
+    python studies/layer_compression.py --activation relu --seeds 20 --epochs 10000
+
+Every seed is trained once and its weights are kept (12 MB a seed for 10,000 epochs). The plane of the paper's 30 bins
+is measured at the epochs that delta skip asks for; the other estimators at epochs evenly spaced on a logarithmic axis.
+A layer compresses by as much as the mean curve over seeds falls from its highest epoch to the last: mean and standard
+error over seeds of that difference. The largest value of a single seed's curve is not used: its jitter would count as
+compression. The same command goes on where it stopped.
+
+What to expect, fall of I(X;T) of act1 … act5 in bits, by the paper's bins (tanh) or 30 over the layer's range (ReLU):
+
+    tanh  0.00  0.05 ± 0.01  0.00         0.71 ± 0.24  2.94 ± 0.16
+    ReLU  0.00  0.00         0.05 ± 0.04  0.19 ± 0.09  0.18 ± 0.14
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float
+
+from infoscope import __version__
+from infoscope.learn.look import Look, look
+from infoscope.learn.schedule import DeltaSkipExact
+from infoscope.learn.task import coding_order
+from infoscope.learn.tishby import tishby
+from infoscope.mi.binning import IDNNS, Adaptive, Saxe, Uniform
+from infoscope.mi.estimate import layer_bracket
+from infoscope.mi.method import Method
+from infoscope.mi.noisy import Noisy
+from infoscope.mi.probe import Probe
+from infoscope.mi.sample import as_points, read_labels
+from infoscope.run import Store
+from plane_svg import plane_svg
+from trajectories import TRAINED_ON, Numbers, Training, Trajectory, epochs_between, place, trajectories
+
+VARIANCE = 1e-3
+H_X = 12.0
+
+
+def estimators(activation: str) -> dict[str, Method]:
+    """The estimators besides the bounds of `KDE`, which are measured in pairs."""
+    return {
+        "idnns 30": IDNNS(),
+        "uniform 30, layer": Uniform(30, "layer"),
+        "uniform 30, neuron": Uniform(30, "neuron"),
+        "adaptive 30": Adaptive(30),
+        "saxe": Saxe(0.07 if activation == "tanh" else 0.5),
+        "noisy": Noisy(VARIANCE, 2048),
+    }
+
+
+def skipped(trajectory: Trajectory, method: Method, delta: float) -> Numbers:
+    """The plane at the epochs that delta skip asks for."""
+    task, course = tishby(), DeltaSkipExact(delta).start()
+    last, found = len(trajectory.weights) - 1, {}
+    for reached in range(last + 1):
+        while wanted := course.wanted(reached, reached == last):
+            for epoch in wanted:
+                found[epoch] = place(trajectory, epoch, task, method)
+                course.measured(epoch, [v for x_t, t_y in found[epoch] for v in (x_t / H_X, t_y)])
+    epochs = sorted(found)
+    return Numbers({"epochs": epochs, "places": [found[epoch] for epoch in epochs]})
+
+
+def sampled(trajectory: Trajectory, epochs: Sequence[int]) -> Numbers:
+    """Every estimator at these epochs, and the share of activations within 1/15 of the ends of tanh, or at 0."""
+    task = tishby()
+    methods = estimators(trajectory.training.activation)
+    held = {name: [place(trajectory, e, task, method) for e in epochs] for name, method in methods.items()}
+    kde: dict[str, list] = {"kde lower": [], "kde upper": []}
+    ends: list[list[float]] = []
+    for epoch in epochs:
+        layers = trajectory.layers(epoch, task.x)[:-1]
+        pairs = [layer_bracket(t, task.y, VARIANCE) for t in layers]
+        for i, name in enumerate(kde):
+            kde[name].append([(pair[i].x_t.bits, pair[i].t_y.bits) for pair in pairs])
+        tanh = trajectory.training.activation == "tanh"
+        ends.append([float(((t.abs() > 1 - 1 / 15) if tanh else t == 0).float().mean()) for t in layers])
+    return Numbers({"epochs": list(epochs), **held, **kde, "at the ends": ends})
+
+
+def probed(trajectory: Trajectory, epochs: Sequence[int]) -> Numbers:
+    """The probe's lower bound on I(T;Y) of each layer, bits, with its standard error."""
+    task, probe, rows = tishby(), Probe(), []
+    labels = read_labels(task.y, "y")
+    for epoch in epochs:
+        found = [probe.estimate(as_points(t, "t"), labels, 0) for t in trajectory.layers(epoch, task.x)[:-1]]
+        rows.append([(f.value / math.log(2), f.stderr / math.log(2)) for f in found])
+    return Numbers({"epochs": list(epochs), "probe": rows})
+
+
+def learned(trajectory: Trajectory, seed: int) -> dict[str, float]:
+    """Loss and accuracy at the end, on the patterns that were trained on and on the others."""
+    task, order = tishby(), coding_order(4096, seed)
+    told = {}
+    for side, rows in (("train", order[:TRAINED_ON]), ("test", order[TRAINED_ON:])):
+        loss, right = trajectory.loss_and_accuracy(len(trajectory.weights) - 1, task.x[rows], task.y[rows])
+        told |= {f"{side} loss": loss, f"{side} accuracy": right}
+    return told
+
+
+def fall(curves: Float[np.ndarray, "seeds epochs"], epochs: Sequence[int]) -> dict[str, float]:
+    """From the highest epoch of the mean curve to the last: mean and standard error over seeds.
+
+    >>> fall(np.array([[0.0, 2.0, 1.0], [0.0, 4.0, 1.0]]), [0, 1, 10])
+    {'at': 1, 'highest': 3.0, 'last': 1.0, 'fall': 2.0, 'stderr': 1.0}
+    """
+    top = int(curves.mean(0).argmax())
+    falls = curves[:, top] - curves[:, -1]
+    stderr = float(falls.std(ddof=1) / math.sqrt(len(falls))) if len(falls) > 1 else math.nan
+    means = curves.mean(0)
+    return {"at": epochs[top], "highest": float(means[top]), "last": float(means[-1]),
+            "fall": float(falls.mean()), "stderr": stderr}  # fmt: skip
+
+
+def on_every_epoch(curve: Numbers) -> Float[np.ndarray, "epochs layers 2"]:
+    """A skipped curve with straight lines between the epochs that were measured."""
+    at = np.array(curve["epochs"])
+    flat = np.array(curve["places"]).reshape(len(at), -1)
+    every = np.arange(at[-1] + 1)
+    return np.stack([np.interp(every, at, one) for one in flat.T], 1).reshape(len(every), -1, 2)
+
+
+def table(name: str, curves: Float[np.ndarray, "seeds epochs layers 2"], epochs: Sequence[int]) -> list[dict]:
+    """A row a layer and quantity."""
+    return [
+        {"estimator": name, "quantity": q, "layer": f"act{i + 1}", **fall(curves[:, :, i, j], epochs)}
+        for j, q in enumerate(("I(X;T)", "I(T;Y)"))
+        for i in range(curves.shape[2])
+    ]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--activation", choices=("tanh", "relu"), default="tanh")
+    parser.add_argument("--epochs", type=int, default=10_000)
+    parser.add_argument("--seeds", type=int, default=20)
+    parser.add_argument("--sampled", type=int, help="seeds that every estimator measures; without it, all")
+    parser.add_argument("--probed", type=int, default=3, help="seeds whose layers are probed, the slowest estimate")
+    parser.add_argument("--delta", type=float, default=0.01)
+    parser.add_argument("--per-decade", type=int, default=2)
+    parser.add_argument("--jobs", type=int, default=1)
+    parser.add_argument("--out", type=Path, default=Path("infoscope-runs/compression"))
+    given = parser.parse_args()
+    store, seeds = Store(given.out), range(given.seeds)
+    trained = trajectories(Training(given.activation, given.epochs), seeds, store, jobs=given.jobs)
+    epochs = tuple(epochs_between(given.epochs, given.per_decade))
+    few = tuple(e for e in (0, 100, given.epochs) if e <= given.epochs)
+    method = IDNNS() if given.activation == "tanh" else Uniform(30, "layer")
+    planes = look([Look(skipped, (t, method, given.delta), Numbers) for t in trained], store, jobs=given.jobs)
+    points = look([Look(sampled, (t, epochs), Numbers) for t in trained[: given.sampled]], store, jobs=given.jobs)
+    probes = look([Look(probed, (t, few), Numbers) for t in trained[: given.probed]], store, jobs=given.jobs)
+    dense = np.stack([on_every_epoch(plane) for plane in planes])
+    rows = table(f"{method!r}, delta skip", dense, range(given.epochs + 1))
+    for name in (*estimators(given.activation), "kde lower", "kde upper"):
+        rows += table(name, np.array([p[name] for p in points]), epochs)
+    shown = epochs_between(given.epochs, 15)
+    drawn = plane_svg(dense.mean(0)[shown].transpose(1, 0, 2), shown)
+    (given.out / f"information_plane_{given.activation}.svg").write_text(drawn)
+    told = {
+        "version": __version__, "activation": given.activation, "epochs": given.epochs, "seeds": given.seeds,
+        "measured by delta skip": [len(plane["epochs"]) for plane in planes],
+        "learned": [learned(t, seed) for t, seed in zip(trained, seeds, strict=True)],
+        "falls": rows, "sampled at": epochs,
+        "means": {k: np.array([p[k] for p in points]).mean(0).tolist() for k in points[0].held if k != "epochs"},
+        "falls by seed": (dense.max(1) - dense[:, -1]).tolist(),
+        "probed at": few, "probe": np.array([p["probe"] for p in probes]).mean(0).tolist(),
+    }  # fmt: skip
+    (given.out / f"{given.activation}.json").write_text(json.dumps(told, indent=1))
+    for row in rows:
+        print("{estimator:28} {quantity} {layer}: {highest:8.4f} at {at:5} -> {last:8.4f}  "
+              "fall {fall:8.4f} ± {stderr:.4f}".format(**row))  # fmt: skip
+    for key in told["learned"][0]:
+        values = [one[key] for one in told["learned"]]
+        print(f"{key}: {np.mean(values):.4f} ± {np.std(values, ddof=1) / math.sqrt(len(values)):.4f}")
+    print(f"epochs measured by delta skip: {np.mean(told['measured by delta skip']):.0f} of {given.epochs + 1}")
+
+
+if __name__ == "__main__":
+    main()

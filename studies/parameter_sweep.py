@@ -1,0 +1,76 @@
+"""Is the plane robust to its parameters: bins, noise, learning rate, batch?
+
+    python studies/parameter_sweep.py --seeds 3 --epochs 2000
+    python studies/parameter_sweep.py --what bins --seeds 20 --epochs 10000 --out infoscope-runs/compression
+
+One parameter is changed at a time. For each setting it prints by how much I(X;T) of each layer falls from the highest
+epoch of the mean curve to the last, mean ± standard error over seeds, in bits. Bins and noise are swept on the kept
+weights of one training (the second command sweeps bins on those of layer_compression.py); learning rates and batches
+are trainings of their own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from infoscope import __version__
+from infoscope.learn.look import Look, look
+from infoscope.learn.tishby import tishby
+from infoscope.mi.binning import IDNNS, Uniform
+from infoscope.mi.kde import KDE
+from infoscope.mi.method import Method
+from infoscope.run import Store
+from layer_compression import table
+from trajectories import Numbers, Training, Trajectory, epochs_between, place, trajectories
+
+
+def curve(trajectory: Trajectory, epochs: Sequence[int], method: Method) -> Numbers:
+    """One estimator at these epochs."""
+    task = tishby()
+    return Numbers({"places": [place(trajectory, epoch, task, method) for epoch in epochs]})
+
+
+Swept = tuple[str, Training, Method]
+
+
+def settings(activation: str, epochs: int) -> dict[str, list[Swept]]:
+    """What is swept."""
+    usual, bins = Training(activation, epochs), IDNNS() if activation == "tanh" else Uniform(30, "layer")
+    cut: list[Swept] = [(f"{n} bins, layer's range", usual, Uniform(n, "layer")) for n in (5, 10, 30, 100, 1000)]
+    noise: list[Swept] = [(f"kde upper, variance {v:g}", usual, KDE(v, "upper")) for v in (1e-4, 1e-2, 0.1)]
+    rate: list[Swept] = [(f"rate {r:g}", replace(usual, rate=r), bins) for r in (1e-4, 4e-4, 1.6e-3, 6.4e-3)]
+    batch: list[Swept] = [(f"batch {b}", replace(usual, batch=b), bins) for b in (128, 3277)]
+    return {"bins": cut, "noise": noise, "rate": rate, "batch": batch}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--epochs", type=int, default=3000)
+    parser.add_argument("--seeds", type=int, default=4)
+    parser.add_argument("--activation", choices=("tanh", "relu"), default="tanh")
+    parser.add_argument("--what", nargs="+", choices=tuple(settings("tanh", 1)), default=tuple(settings("tanh", 1)))
+    parser.add_argument("--jobs", type=int, default=1)
+    parser.add_argument("--out", type=Path, default=Path("infoscope-runs/sweep"))
+    given = parser.parse_args()
+    store, told = Store(given.out), {}
+    swept = settings(given.activation, given.epochs)
+    for name, training, method in (one for what in given.what for one in swept[what]):
+        trained = trajectories(training, range(given.seeds), store, jobs=given.jobs)
+        epochs = tuple(epochs_between(given.epochs, 4 if isinstance(method, KDE) else 12))
+        found = look([Look(curve, (t, epochs, method), Numbers) for t in trained], store, jobs=given.jobs)
+        rows = table(name, np.array([one["places"] for one in found]), epochs)
+        told[name] = rows
+        falls = [row for row in rows if row["quantity"] == "I(X;T)"]
+        print(f"{name:28}", "  ".join("{layer} {fall:.3f} ± {stderr:.3f}".format(**row) for row in falls), flush=True)
+    about = {"version": __version__, "epochs": given.epochs, "seeds": given.seeds, "falls": told}
+    (given.out / f"sweep-{given.activation}.json").write_text(json.dumps(about, indent=1))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,72 @@
+"""Quantised networks on the 12-bit task, whose mutual information is exact: nothing is binned, nothing is noisy.
+
+    python studies/quantised.py --bits 4 8 --seeds 5 --epochs 5000 --activations tanh
+    python studies/quantised.py --bits 8 --seeds 5 --epochs 2000 --activations relu
+
+Weights and activations have 2^bits levels while training (the values 1 … 256 of Grabauskas 2019, "Extensions", are 8
+bits); gradients pass the rounding unchanged inside the range. For every number of bits and both activation functions
+it prints I(X;T) and I(T;Y) of each layer at the highest epoch of the mean curve and at the last, and the fall between
+them, mean ± standard error over seeds, with the accuracies of the networks.
+
+What to expect: with tanh and 8 bits act5 falls by 1.0 ± 0.2 bits, with 4 bits not at all in 5000 epochs; with ReLU no
+layer falls by twice the standard error.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from infoscope import __version__
+from infoscope.learn.look import Look, look
+from infoscope.learn.tishby import tishby
+from infoscope.mi.quantised import Quantised
+from infoscope.run import Store
+from layer_compression import learned, table
+from trajectories import Numbers, Training, Trajectory, epochs_between, place, trajectories
+
+
+def exact(trajectory: Trajectory, epochs: Sequence[int]) -> Numbers:
+    """Exact I(X;T) and I(T;Y) of each layer at these epochs, bits."""
+    task = tishby()
+    return Numbers({"places": [place(trajectory, epoch, task, Quantised()) for epoch in epochs]})
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--bits", type=int, nargs="+", default=[2, 4, 8])
+    parser.add_argument("--epochs", type=int, default=3000)
+    parser.add_argument("--seeds", type=int, default=10)
+    parser.add_argument("--activations", nargs="+", choices=("tanh", "relu"), default=["tanh", "relu"])
+    parser.add_argument("--jobs", type=int, default=1)
+    parser.add_argument("--out", type=Path, default=Path("infoscope-runs/quantised"))
+    given = parser.parse_args()
+    store, told = Store(given.out), []
+    epochs = tuple(epochs_between(given.epochs, 12))
+    for activation in given.activations:
+        for bits in given.bits:
+            training = Training(activation, given.epochs, bits=bits)
+            trained = trajectories(training, range(given.seeds), store, jobs=given.jobs)
+            found = look([Look(exact, (t, epochs), Numbers) for t in trained], store, jobs=given.jobs)
+            rows = table("exact", np.array([one["places"] for one in found]), epochs)
+            scores = [learned(t, seed) for seed, t in enumerate(trained)]
+            told.append({"activation": activation, "bits": bits, "falls": rows, "learned": scores})
+            for row in rows:
+                print(f"{activation} {bits} bits "
+                      "{quantity} {layer}: {highest:8.4f} at {at:5} -> {last:8.4f}  fall {fall:8.4f} ± {stderr:.4f}"
+                      .format(**row), flush=True)  # fmt: skip
+            for key in ("train accuracy", "test accuracy"):
+                values = [one[key] for one in scores]
+                print(f"{activation} {bits} bits {key}: {np.mean(values):.4f} ± "
+                      f"{np.std(values, ddof=1) / math.sqrt(len(values)):.4f}", flush=True)  # fmt: skip
+    about = {"version": __version__, "epochs": given.epochs, "seeds": given.seeds, "networks": told}
+    (given.out / "quantised.json").write_text(json.dumps(about, indent=1))
+
+
+if __name__ == "__main__":
+    main()
