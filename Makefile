@@ -28,6 +28,7 @@ lint: $(VENV)/installed-test
 benchmarks: $(VENV)/installed $(PEERS)/installed  ## every published number; MNIST's too with DATA=folder
 	$(BIN)/python benchmarks/codelength.py $(FULL) $(if $(DATA),--data $(DATA))
 	$(BIN)/python benchmarks/fit.py
+	$(BIN)/python benchmarks/mutual_information.py --only default --only ksg --n 5000 --seeds 3
 	$(BIN)/python benchmarks/peer.py
 
 clean:

@@ -97,12 +97,13 @@ def probed(trajectory: Trajectory, epochs: Sequence[int]) -> Numbers:
     return Numbers({"epochs": list(epochs), "probe": rows})
 
 
-def learned(trajectory: Trajectory, seed: int) -> dict[str, float]:
-    """Loss and accuracy at the end, on the patterns that were trained on and on the others."""
+def learned(trajectory: Trajectory, seed: int, epoch: int | None = None) -> dict[str, float]:
+    """Loss and accuracy at an epoch, or at the end, on the patterns that were trained on and on the others."""
+    epoch = len(trajectory.weights) - 1 if epoch is None else epoch
     task, order = tishby(), coding_order(4096, seed)
     told = {}
     for side, rows in (("train", order[:TRAINED_ON]), ("test", order[TRAINED_ON:])):
-        loss, right = trajectory.loss_and_accuracy(len(trajectory.weights) - 1, task.x[rows], task.y[rows])
+        loss, right = trajectory.loss_and_accuracy(epoch, task.x[rows], task.y[rows])
         told |= {f"{side} loss": loss, f"{side} accuracy": right}
     return told
 
@@ -178,9 +179,18 @@ def main() -> None:
     for row in rows:
         print("{estimator:28} {quantity} {layer}: {highest:8.4f} at {at:5} -> {last:8.4f}  "
               "fall {fall:8.4f} ± {stderr:.4f}".format(**row))  # fmt: skip
-    for key in told["learned"][0]:
-        values = [one[key] for one in told["learned"]]
-        print(f"{key}: {np.mean(values):.4f} ± {np.std(values, ddof=1) / math.sqrt(len(values)):.4f}")
+    tops = {row["at"] for row in rows[3:5]}
+    for epoch in sorted({*epochs[-3:], *tops}):
+        scores = [learned(t, seed, epoch) for t, seed in zip(trained, seeds, strict=True)]
+        means = {key: (np.mean(v), np.std(v) / math.sqrt(max(len(v) - 1, 1))) for key in scores[0]
+                 if (v := [one[key] for one in scores])}  # fmt: skip
+        print(f"epoch {epoch}:", ", ".join(f"{key} {m:.4f} ± {e:.4f}" for key, (m, e) in means.items()))
+    for layer, row in enumerate(rows[:5]):
+        falls = dense[:, row["at"], layer, 0] - dense[:, -1, layer, 0]
+        told_by = {key: np.corrcoef(falls, [one[key] for one in told["learned"]])[0, 1]
+                   for key in ("test accuracy", "test loss") if falls.std() > 0}  # fmt: skip
+        print(f"{row['layer']}: {(falls > 0.5).sum()} seeds fall by more than 0.5 bit; correlation of the fall with",
+              ", ".join(f"{key} {r:+.2f}" for key, r in told_by.items()))  # fmt: skip
     print(f"epochs measured by delta skip: {np.mean(told['measured by delta skip']):.0f} of {given.epochs + 1}")
 
 

@@ -7,6 +7,10 @@ One parameter is changed at a time. For each setting it prints by how much I(X;T
 epoch of the mean curve to the last, mean ± standard error over seeds, in bits. Bins and noise are swept on the kept
 weights of one training (the second command sweeps bins on those of layer_compression.py); learning rates and batches
 are trainings of their own.
+
+What to expect: act5 of a tanh network falls with any number of bins, by 1.3 bits with 5 and 7.3 with 1000 (20 seeds,
+10,000 epochs). In 2000 epochs it falls by 0 at rate 0.0001, by 0.5 at 0.0004, by 3.6 at 0.0064, and by 2.1 with the
+whole training set in every batch, where gradients have no noise.
 """
 
 from __future__ import annotations
