@@ -29,7 +29,7 @@ def terms(name: str, known: Knowledge) -> list[Coded]:
 
 def of(coded: Sequence[Coded]) -> list[Figure]:
     """Bits sent against labels sent, and the cost of a label against the number already known."""
-    return [_cumulative(coded), _cost(coded)]
+    return [_cumulative(coded), costs(coded)]
 
 
 def saving(name: str, known: Knowledge) -> Figure:
@@ -40,11 +40,6 @@ def saving(name: str, known: Knowledge) -> Figure:
     caption = "The last value is the model information. Mean over seeds, the band from the smallest to the largest."
     lines = [Line(name, n, _bits(saved.mean(0)), *band)]
     return Figure(f"What training saves on {name}", "labels sent", "bits saved", lines, caption=caption)
-
-
-def costs(coded: Sequence[Coded]) -> Figure:
-    """What a label costs against the number already known, for several networks."""
-    return _cost(coded)
 
 
 def _cumulative(coded: Sequence[Coded]) -> Figure:
@@ -64,12 +59,13 @@ def _cumulative(coded: Sequence[Coded]) -> Figure:
     return Figure("What the labels cost", "labels sent", "bits sent", lines, log_x=True, log_y=True, caption=caption)
 
 
-def _cost(coded: Sequence[Coded]) -> Figure:
+def costs(coded: Sequence[Coded]) -> Figure:
+    """What a label costs against the number already known, one line a task or network."""
     lines = []
     for one in coded:
-        costs = np.stack([smooth(curve.nats) for curve in one.curves])
-        band = (_bits(costs.min(0)), _bits(costs.max(0))) if len(costs) > 1 else (None, None)
-        lines.append(Line(one.name, range(1, costs.shape[1] + 1), _bits(costs.mean(0)), *band))
+        nats = np.stack([smooth(curve.nats) for curve in one.curves])
+        band = (_bits(nats.min(0)), _bits(nats.max(0))) if len(nats) > 1 else (None, None)
+        lines.append(Line(one.name, range(1, nats.shape[1] + 1), _bits(nats.mean(0)), *band))
     caption = (
         "Mean over orders, the band from the smallest to the largest; each step is a mean over a quarter of the prefix."
     )

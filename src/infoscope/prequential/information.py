@@ -21,7 +21,6 @@ from infoscope.prequential.loss_curve import LossCurve
 from infoscope.prequential.partition import MOST_CODED, Partition, without_overlap
 from infoscope.prequential.performance import accuracy, confidence
 from infoscope.prequential.sending import Coder, curve_looks
-from infoscope.record import Record
 from infoscope.run import Store
 
 
@@ -49,13 +48,6 @@ class Knowledge:
     predictions: dict[int, np.ndarray]
     status: frozenset[Status]
     notes: tuple[str, ...]
-
-    def record(self, into: Record | None = None, **coordinates: str) -> Record:
-        """L(M, D), its two terms, accuracy and confidence as rows of a table."""
-        record = Record() if into is None else into
-        for measurement in self.measurements():
-            record.append(measurement, **coordinates)
-        return record
 
     def measurements(self) -> list[Measurement]:
         """L(M, D) first, then its terms, then accuracy and confidence on the coded examples."""
