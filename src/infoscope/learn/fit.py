@@ -3,29 +3,32 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from infoscope.learn.isolation import isolated
-from infoscope.learn.learner import Learner, Recipe, Weights, check_logits, copy_weights
+from infoscope.learn.learner import Learner, Recipe, Weights, check_logits, copy_weights, cross_entropy
 from infoscope.learn.look import pack, unpack
 from infoscope.learn.task import Task
 
 
 @dataclass(frozen=True)
 class Moment:
-    """What an observer sees after each step: the live network (do not change it) and where training stands."""
+    """What an observer sees after each step: the live network (do not change it) and where training stands.
+
+    `loss` is that of the step's batch; `mean` that of the whole epoch, at its end.
+    """
 
     network: nn.Module
     step: int
     epoch: int
     loss: Tensor
     end_of_epoch: bool
+    mean: float = math.nan
 
 
 class Observer(Protocol):
@@ -95,7 +98,8 @@ def fit(
     """
     network = learner.network(task.shape, task.classes, seed).to(device)
     initial = copy_weights(network)
-    check_logits(_eval_logits(network, task.x[:2].to(device)), len(task.x[:2]), task.classes, network)
+    if learner.recipe.loss is cross_entropy:
+        check_logits(_eval_logits(network, task.x[:2].to(device)), len(task.x[:2]), task.classes, network)
     losses: list[float] = []
     held_out: list[float] = []
     best: Weights | None = None
@@ -104,13 +108,13 @@ def fit(
             losses.append(loss)
             if validation is None or learner.recipe.patience is None:
                 continue
-            held_out.append(cross_entropy(network, validation))
+            held_out.append(held_out_loss(network, validation, learner.recipe.loss))
             if held_out[-1] <= min(held_out):
                 best = copy_weights(network)
             if len(held_out) - 1 - held_out.index(min(held_out)) >= learner.recipe.patience:
                 break
     stopped = len(losses) < learner.recipe.epochs
-    converged = stopped or _settled(losses, stopping=bool(held_out))
+    converged = stopped or settled(losses, stopping=bool(held_out))
     return Trained(initial, best or copy_weights(network), tuple(losses), tuple(held_out), converged)
 
 
@@ -122,32 +126,40 @@ def _epochs(
     x, y = task.x.to(device), task.y.to(device)
     optimizer = recipe.optimizer(network.parameters())
     rates = [group["lr"] for group in optimizer.param_groups]
-    batches = math.ceil(len(x) / recipe.batch)
+    a_epoch = math.ceil(len(x) / recipe.batch)
     step = 0
     for epoch in range(recipe.epochs):
         network.train()
-        losses, sizes = [], []
-        for last, rows in _batches(len(x), recipe.batch, draws):
-            factor = recipe.decay(step / (batches * recipe.epochs))
+        losses, sizes, mean = [], [], math.nan
+        for last, rows in batches(len(x), recipe.batch, draws):
+            factor = recipe.decay(step / (a_epoch * recipe.epochs))
             for group, rate in zip(optimizer.param_groups, rates, strict=True):
                 group["lr"] = rate * factor
             inputs = x[rows] if recipe.augment is None else recipe.augment(x[rows], draws)
-            loss = F.cross_entropy(network(inputs), y[rows])
+            loss = recipe.loss(network(inputs), y[rows])
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
             losses.append(loss.detach())
             sizes.append(len(rows))
             step += 1
+            mean = mean_loss(torch.stack(losses), sizes, epoch) if last else math.nan
             for observer in observers:
-                observer.observe(Moment(network, step, epoch, losses[-1], last))
-        mean = float(torch.stack(losses) @ torch.tensor(sizes, device=device, dtype=losses[0].dtype)) / len(x)
-        if not math.isfinite(mean):
-            raise ValueError(f"training diverged in epoch {epoch + 1}: the loss is {mean}; lower the learning rate")
+                observer.observe(Moment(network, step, epoch, losses[-1], last, mean))
         yield mean
 
 
-def _batches(n: int, batch: int, draws: torch.Generator) -> Iterable[tuple[bool, Tensor]]:
+def mean_loss(losses: Tensor, sizes: Sequence[int], epoch: int) -> float:
+    """The mean over an epoch's examples of its batches' losses; a ValueError if it is not finite."""
+    weights = torch.tensor(sizes, device=losses.device, dtype=losses.dtype)
+    mean = float(losses @ weights) / sum(sizes)
+    if not math.isfinite(mean):
+        raise ValueError(f"training diverged in epoch {epoch + 1}: the loss is {mean}; lower the learning rate")
+    return mean
+
+
+def batches(n: int, batch: int, draws: torch.Generator) -> Iterable[tuple[bool, Tensor]]:
+    """The rows of each batch of one epoch in random order, and whether it is the last."""
     parts = torch.randperm(n, generator=draws).split(batch)
     # A last batch of one example is joined to its neighbour: BatchNorm cannot train on a single example.
     if len(parts) > 1 and len(parts[-1]) == 1:
@@ -156,12 +168,14 @@ def _batches(n: int, batch: int, draws: torch.Generator) -> Iterable[tuple[bool,
 
 
 @torch.no_grad()
-def cross_entropy(network: nn.Module, task: Task, batch: int = 1024) -> float:
+def held_out_loss(
+    network: nn.Module, task: Task, loss: Callable[[Any, Tensor], Tensor] = cross_entropy, batch: int = 1024
+) -> float:
     """Mean loss on a task in nats an example, in eval mode; the network is left in eval mode."""
     device = next((p.device for p in network.parameters()), torch.device("cpu"))
     network.eval()
     parts = zip(task.x.split(batch), task.y.split(batch), strict=True)
-    total = sum(float(F.cross_entropy(network(x.to(device)), y.to(device), reduction="sum")) for x, y in parts)
+    total = sum(float(loss(network(x.to(device)), y.to(device))) * len(x) for x, y in parts)
     return total / len(task)
 
 
@@ -170,7 +184,7 @@ def _eval_logits(network: nn.Module, x: Tensor) -> Tensor:
     return network.eval()(x)
 
 
-def _settled(losses: Sequence[float], stopping: bool) -> bool:
+def settled(losses: Sequence[float], stopping: bool) -> bool:
     """Whether training that used up its epochs is done: the loss is next to nothing, or has stopped to fall.
 
     Where early stopping was to end it and did not, only the first counts.

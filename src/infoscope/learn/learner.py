@@ -7,10 +7,11 @@ import inspect
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from infoscope.learn.isolation import isolated
 
@@ -84,11 +85,17 @@ class Steps:
         return self.factor ** sum(done >= m for m in self.milestones)
 
 
+def cross_entropy(outputs: Any, y: Tensor) -> Tensor:
+    """Mean cross-entropy of logits (n, classes) at labels (n,), nats an example."""
+    return F.cross_entropy(outputs, y)
+
+
 @dataclass(frozen=True)
 class Recipe:
-    """How to train: optimizer, decay, batch, epochs, early stopping after `patience` epochs, augmentation.
+    """How to train: optimizer, decay, batch, epochs, early stopping after `patience` epochs, augmentation, loss.
 
-    `patience=None` trains all epochs. `augment(x, generator)` maps a batch to a batch.
+    `patience=None` trains all epochs. `augment(x, generator)` maps a batch to a batch. `loss(outputs, y)` is the mean
+    over a batch of what is brought down; with the default the network must give one logit a class.
     """
 
     optimizer: Adam | SGD | Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer] = Adam()
@@ -97,6 +104,7 @@ class Recipe:
     epochs: int = 300
     patience: int | None = 10
     augment: Callable[[Tensor, torch.Generator], Tensor] | None = None
+    loss: Callable[[Any, Tensor], Tensor] = cross_entropy
 
 
 @dataclass(frozen=True)

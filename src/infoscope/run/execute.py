@@ -13,6 +13,7 @@ from typing import Any, Protocol
 from infoscope.run.parcel import NotPortable
 from infoscope.run.pool import Pool, PoolBroken, WorkerDied
 from infoscope.run.progress import reporting
+from infoscope.run.scratch import discard, scratch
 from infoscope.run.store import Store
 
 
@@ -159,13 +160,15 @@ def _do(store: Store | None, key: str, fn: Callable[..., bytes], args: tuple[Any
     """One unit, where it runs: kept at once if the store is shared with whoever asked, brought back otherwise."""
     if store is not None and key in store:
         return None
-    with reporting(store.root if store is not None else None, key):
+    root = store.root if store is not None else None
+    with reporting(root, key), scratch(root, key):
         result = fn(*args)
     if not isinstance(result, bytes):
         raise TypeError(f"the function of a work gives bytes, but {fn!r} gave a {type(result).__name__}")
     if store is None:
         return result
     store.put(key, result)
+    discard(root, key)
     return None
 
 

@@ -1,0 +1,187 @@
+"""Which way to train many networks is fastest here: decided by a few steps of each."""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from infoscope.learn.isolation import isolated
+from infoscope.learn.population import Member
+from infoscope.learn.side_by_side import NotStackable
+from infoscope.learn.stack import Stack, ways
+
+_SHORT = 3.0  # seconds of plain looping below which no trial pays
+_LONG = 600.0  # seconds of training above which compiling may
+_SIZES = (4, 10, 30, 100, 300, 1000)
+_WORSE = 1.15  # times the best so far: larger stacks won't help
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How to train: the way, how many networks at once, and what is known of time and memory.
+
+    `seconds` is of one network's training in this way, `bytes_each` of one network while it trains. `tried` holds the
+    seconds a step of a network takes by way and stack size; `closed` why a way is not open.
+    """
+
+    way: str
+    together: int
+    bytes_each: int
+    seconds: float
+    tried: dict[str, float] = field(default_factory=dict)
+    closed: dict[str, str] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        stack = "one after another" if self.way == "loop" else f"{self.together} at a time by {self.way}"
+        size = self.together * self.bytes_each
+        return f"{stack}, {self.seconds:.3g} s a network, {size / 2**20:.0f} MiB at a time"
+
+
+def plan(
+    members: Sequence[Member],
+    *,
+    device: str | torch.device = "cpu",
+    way: str | None = None,
+    memory: int | None = None,
+    jobs: int = 1,
+    kept: int = 0,
+) -> Plan:
+    """The way and the stack size for these members, which share an architecture, an n and a batch size.
+
+    `memory` is what all stacks may fill at a time, in bytes: half of what is free, unless said otherwise; `kept` counts
+    the states of each network that are kept besides its first, best and last.
+    """
+    first = members[0]
+    recipe, n = first.learner.recipe, len(first.task)
+    with isolated(first.seed, threads=1):
+        network = first.learner.network(first.task.shape, first.task.classes, first.seed).to(device)
+        closed = {name: why for name, why in ways(network, [m.learner.recipe for m in members]).items() if why}
+        if way is not None and way != "loop" and way in closed:
+            raise ValueError(f"{way!r} is not open to {type(network).__name__}: {closed[way]}; use way='loop'")
+        each = bytes_each(network, first, kept)
+        most = max(1, min(math.ceil(len(members) / jobs), _room(memory, device) // jobs // each))
+        trial = _Trial(network, first, device)
+        steps = recipe.epochs * math.ceil(n / recipe.batch)
+        tried = {"loop": trial.of_loop()}
+        if way is None and (tried["loop"] * steps * len(members) < _SHORT or len(members) == 1):
+            return Plan("loop", 1, each, tried["loop"] * steps, tried, closed)
+        for name in ("grouped", "vmap") if way is None else (way,):
+            if name in closed or name == "loop":
+                continue
+            try:
+                tried |= {f"{name} × {size}": s for size, s in trial.of_sizes(name, most)}
+            except Exception as error:  # vmap says in many ways that it can't
+                closed[name] = (str(error).splitlines() or [type(error).__name__])[0][:160]
+                if way is not None:
+                    raise ValueError(f"{way!r} is not open to {type(network).__name__}: {closed[name]}") from error
+        best = min((k for k in tried if way is None or k.startswith(way)), key=tried.__getitem__)
+        if way is None and best.startswith("vmap") and tried[best] * steps * len(members) > _LONG and _compiler(device):
+            size = int(best.split(" × ")[1])
+            try:
+                tried[f"compiled × {size}"] = trial.of("compiled", size)
+            except Exception as error:  # a compiler that is there but does not work
+                closed["compiled"] = (str(error).splitlines() or [type(error).__name__])[0][:160]
+            best = min(tried, key=tried.__getitem__)
+        name, _, size = best.partition(" × ")
+        return Plan(name, int(size or 1), each, tried[best] * steps, tried, closed)
+
+
+def bytes_each(network: nn.Module, member: Member, kept: int = 0) -> int:
+    """What one network fills while it trains: weights, gradient, moments, the states kept, a batch's activations."""
+    weights = sum(t.numel() * t.element_size() for t in network.state_dict().values())
+    held: dict[int, int] = {}
+
+    def keep(t: Tensor) -> Tensor:
+        held[t.data_ptr()] = t.numel() * t.element_size()
+        return t
+
+    rows = min(4, len(member.task))
+    x, y = member.task.x[:rows], member.task.y[:rows]
+    device = next((p.device for p in network.parameters()), torch.device("cpu"))
+    network.eval()
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda t: t):
+        loss = member.learner.recipe.loss(network(x.to(device)), y.to(device))
+    del loss
+    parameters = {p.data_ptr() for p in network.parameters()}
+    activations = sum(size for at, size in held.items() if at not in parameters)
+    return weights * (7 + kept) + 2 * activations * min(member.learner.recipe.batch, len(member.task)) // rows
+
+
+def _room(memory: int | None, device: str | torch.device) -> int:
+    if memory is not None:
+        return memory
+    if torch.device(device).type == "cuda":
+        return torch.cuda.mem_get_info(device)[0] // 2
+    return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
+
+
+def _compiler(device: str | torch.device) -> bool:
+    from shutil import which
+
+    return torch.device(device).type == "cuda" or which(os.environ.get("CXX", "g++")) is not None
+
+
+class _Trial:
+    """Seconds that a step takes for one network."""
+
+    def __init__(self, network: nn.Module, member: Member, device: Any):
+        self.network, self.recipe = network, member.learner.recipe
+        rows = torch.arange(min(self.recipe.batch, len(member.task)))
+        self.x, self.y = member.task.x[rows].to(device), member.task.y[rows].to(device)
+
+    def of_loop(self) -> float:
+        network, loss = self.network.train(), self.recipe.loss
+        before = {k: v.clone() for k, v in network.state_dict().items()}
+        optimizer = self.recipe.optimizer(network.parameters())
+
+        def step() -> None:
+            value = loss(network(self.x), self.y)
+            optimizer.zero_grad()
+            value.backward()
+            optimizer.step()
+
+        seconds = self._timed(step)
+        network.load_state_dict(before)
+        return seconds
+
+    def of_sizes(self, way: str, most: int) -> Iterator[tuple[int, float]]:
+        best = math.inf
+        for size in sorted({*(s for s in _SIZES if s < most), min(most, _SIZES[-1])}):
+            seconds = self.of(way, size)
+            yield size, seconds
+            if seconds > _WORSE * best:
+                return
+            best = min(best, seconds)
+
+    def of(self, way: str, size: int) -> float:
+        stack = Stack([self.network] * size, [self.recipe] * size, way)
+        x, y = (t.expand(size, *t.shape).contiguous() for t in (self.x, self.y))
+        self._check(stack, x[:, :8], y[:, :8])
+        return self._timed(lambda: stack.step(x, y, 0, 1)) / size
+
+    @torch.no_grad()
+    def _check(self, stack: Stack, x: Tensor, y: Tensor) -> None:
+        """A way must give the losses that the network itself gives."""
+        want = self.recipe.loss(self.network.eval()(x[0]), y[0])
+        if not torch.allclose(stack.loss(x, y), want.expand(len(x)), rtol=1e-3, atol=1e-4):
+            raise NotStackable("its losses differ from those of the network by itself")
+
+    def _timed(self, step: Callable[[], Any]) -> float:
+        step()
+        best, begun = math.inf, time.perf_counter()
+        while True:
+            start = time.perf_counter()
+            step()
+            if self.x.is_cuda:
+                torch.cuda.synchronize()
+            now = time.perf_counter()
+            best = min(best, now - start)
+            if now - begun > 0.1:
+                return best
