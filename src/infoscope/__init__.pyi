@@ -22,9 +22,21 @@ from infoscope.prequential.replay import Replay
 from infoscope.quantities import explain
 from infoscope.record import Record, load
 from infoscope.run import Store
+from infoscope.weights.alignment import align, aligned_ends
+from infoscope.weights.distance import weight_distances
+from infoscope.weights.distance_curve import distance_curve
+from infoscope.weights.function_distance import function_distances
+from infoscope.weights.groups import permutation_groups
+from infoscope.weights.invariance import balance, scale_groups
+from infoscope.weights.landmarks import landmark_mds
+from infoscope.weights.mds import classical_mds
+from infoscope.weights.nearest import nearest_ends
+from infoscope.weights.qmcm import QMCM
+from infoscope.weights.stacked import Networks
 
 __all__ = [
     "NTK",
+    "QMCM",
     "SGD",
     "Adam",
     "Blocks",
@@ -42,6 +54,7 @@ __all__ = [
     "Measurement",
     "MissingObjects",
     "MissingPixels",
+    "Networks",
     "Receipt",
     "Recipe",
     "Record",
@@ -53,24 +66,35 @@ __all__ = [
     "Task",
     "UnreliableMeasurement",
     "__version__",
+    "align",
+    "aligned_ends",
     "as_if_random",
+    "balance",
+    "classical_mds",
     "codelength",
     "difficulty",
+    "distance_curve",
     "explain",
     "fit",
+    "function_distances",
+    "landmark_mds",
     "layer_information",
     "load",
     "loss_curves",
     "memorisation_included",
     "model_information",
     "mutual_information",
+    "nearest_ends",
+    "permutation_groups",
     "plane_of_activations",
     "plane_of_checkpoints",
     "read_labels",
     "sample_complexity",
+    "scale_groups",
     "surplus",
     "tishby",
     "union",
+    "weight_distances",
     "write_labels",
 ]
 

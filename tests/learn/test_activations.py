@@ -15,9 +15,8 @@ from infoscope.learn.activations import (
     Architecture,
     activations,
     in_groups,
-    layer_names,
-    unwrapped,
 )
+from infoscope.learn.layers import layer_names, unwrapped
 from infoscope.learn.learner import copy_weights
 from infoscope.models import MLP, LeNet5, PreActResNet
 from infoscope.run import key

@@ -100,8 +100,8 @@ def test_extrapolation_takes_the_bias_of_a_plug_in_off():
     raw, straight = [], []
     for _ in range(40):
         x, y = r.integers(8, size=(2, 4000))
-        raw.append(mutual_information(x, y, strict=False).value)
-        straight.append(extrapolated(x, y).value)
+        raw.append(mutual_information(x, y, Quantised(), strict=False).value)
+        straight.append(extrapolated(x, y, Quantised()).value)
     assert np.mean(raw) == pytest.approx(49 / 8000, rel=0.1)
     assert abs(np.mean(straight)) < 4 * np.std(straight) / math.sqrt(40) < 0.002
 

@@ -11,8 +11,9 @@ from jaxtyping import Int
 from torch import nn
 
 from infoscope.dynamics.plane_point import Place
-from infoscope.learn.activations import Activations, Architecture, activations, unwrapped
+from infoscope.learn.activations import Activations, Architecture, activations
 from infoscope.learn.fit import Moment
+from infoscope.learn.layers import unwrapped
 from infoscope.learn.learner import Weights, copy_weights
 from infoscope.learn.task import Task
 from infoscope.mi.estimate import mutual_information
@@ -54,7 +55,7 @@ def as_if_random(looks: Sequence[Activations], task: Task, method: Method, *, se
     for other in looks:
         if list(other.layers) != list(looks[0].layers) or len(other) != len(task):
             raise ValueError(f"the looks differ in their layers, or have not the {len(task)} examples of {task.name!r}")
-    x, y = np.tile(_patterns(task), len(looks)), np.tile(task.y.numpy(), len(looks))
+    x, y = np.tile(_patterns(task), len(looks)), np.tile(task.labels.numpy(), len(looks))
     places = []
     for layer in looks[0].layers:
         t = torch.cat([one[layer] for one in looks])

@@ -10,10 +10,12 @@ from torch import nn
 
 from infoscope.dynamics.plane_point import PlaneView
 from infoscope.dynamics.walk import Walk
-from infoscope.learn.activations import Architecture, activations, unwrapped
+from infoscope.learn.activations import Architecture, activations
 from infoscope.learn.fit import Moment
+from infoscope.learn.layers import unwrapped
 from infoscope.learn.learner import Weights, copy_weights
 from infoscope.learn.schedule import Every, Schedule
+from infoscope.learn.sketch import Sketch
 from infoscope.learn.task import Task
 from infoscope.mi.binning import Uniform
 from infoscope.mi.method import Method
@@ -38,8 +40,9 @@ class InformationPlane:
     computes must follow from its `state_dict`; what doesn't (a temperature that a loop anneals) is noticed and refused.
 
     Weights are kept only while the schedule may go back to them, at most `memory` bytes of them: when that is full, a
-    section ends early. `room` bounds the bytes of activations at a time. With `store`, an interrupted run measures
-    nothing twice; rows are appended to `record` as they are measured. With `jobs` > 1 epochs that are wanted together
+    section ends early. `room` bounds the bytes of activations at a time. Layers of millions of activations are seen
+    through a random projection by methods that may (see `PlaneView`; `sketch=None` holds them whole). With `store`, an
+    interrupted run measures nothing twice; rows are appended to `record` as they are measured. With `jobs` > 1 epochs that are wanted together
     are measured side by side. `device` is where the copy runs, the network's own unless said otherwise.
 
     Epoch 0 is the untrained network; `fit` shows epochs from 1 on, so call `step(network, 0)` before it for the start.
@@ -61,9 +64,12 @@ class InformationPlane:
         batch: int = 1024,
         null: int = 0,
         seed: int = 0,
+        sketch: Sketch | None = Sketch(),
         device: str | torch.device | None = None,
     ):
-        self.view = PlaneView.of(task, test, layers, method, null=null, seed=seed, batch=batch, room=room)
+        self.view = PlaneView.of(
+            task, test, layers, method, null=null, seed=seed, batch=batch, room=room, sketch=sketch
+        )
         self._walk = Walk(self.view, schedule.start(), record, store, jobs)
         self._memory, self._device = memory, device
         self._kept: dict[int, tuple[int, Weights]] = {}

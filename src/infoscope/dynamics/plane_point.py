@@ -5,21 +5,25 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import torch
 from torch import nn
 
 from infoscope.learn.activations import Activations, Architecture, in_groups
 from infoscope.learn.learner import Weights
 from infoscope.learn.look import Look
+from infoscope.learn.noise import noise_of
+from infoscope.learn.sketch import Sketch
 from infoscope.learn.task import Task
-from infoscope.measurement import NATS_PER_BIT, Measurement, Status
+from infoscope.measurement import NATS_PER_BIT, Bound, Measurement, Status
 from infoscope.mi.binning import Uniform
-from infoscope.mi.estimate import layer_information
+from infoscope.mi.estimate import layer_information, mutual_information
 from infoscope.mi.method import Method
+from infoscope.mi.noisy import Noisy
 from infoscope.record import Record
 
 Arrays = tuple[Any, Any]
@@ -63,7 +67,10 @@ class PlanePoint:
 class PlaneView:
     """What the plane is measured on and how: the task of each side, the layers, the estimator.
 
-    `room` bounds the bytes of activations that are held at a time, `null` is the number of shuffled baselines.
+    `room` bounds the bytes of activations that are held at a time, `null` is the number of shuffled baselines. Where
+    the method may see a layer through a projection (`Probe`, `Compressed`), a layer that is too large for `sketch` is
+    projected batch by batch and never held; a lower bound stays one, and the receipt says so. `passes` is how often a
+    network with noise inside (`with_noise`) is run for `Noisy`.
     """
 
     sides: tuple[tuple[str, Task], ...]
@@ -71,6 +78,8 @@ class PlaneView:
     layers: tuple[str, ...] | None = None
     null: int = 0
     seed: int = 0
+    sketch: Sketch | None = Sketch()
+    passes: int = 8
     batch: int = field(default=1024, compare=False)
     room: int = field(default=2**29, compare=False)
 
@@ -105,12 +114,32 @@ def point_of(view: PlaneView, network: nn.Module) -> PlanePoint:
     places: list[Place] = []
     for side, task in view.sides:
         found: list[Place] = []
-        for group in in_groups(network, task.x, view.layers, view.batch, view.room):
-            found += places_of(
-                group, task.y, view.method, side=side, x=task.x.flatten(1), null=view.null, seed=view.seed
-            )
+        for group in _groups(view, network, task):
+            if isinstance(group, list):
+                found += noisy_places(group, task, view.method, side=side, seed=view.seed)
+            else:
+                found += places_of(
+                    group, task.labels, view.method, side=side, x=task.x.flatten(1), null=view.null, seed=view.seed
+                )
         places += along_layers(found, is_chain(network))
     return PlanePoint(tuple(places))
+
+
+def _groups(view: PlaneView, network: nn.Module, task: Task) -> Iterator[Activations | list[Activations]]:
+    """The layers' activations as they fit into the room: of one pass, or of several where noise is measured exactly."""
+    given = network, task.x, view.layers, view.batch
+    if isinstance(view.method, Noisy) and (variance := noise_of(network)) is not None:
+        if variance != view.method.variance:
+            raise ValueError(
+                f"the network's noise has variance {variance:g} and Noisy's is {view.method.variance:g}; "
+                "data processing holds where they are equal"
+            )
+        passes = range(view.passes)
+        yield from map(list, zip(*(in_groups(*given, view.room // view.passes, seed=seed, own_noise=False)
+                                   for seed in passes), strict=True))  # fmt: skip
+    else:
+        sketch = view.sketch if getattr(view.method, "projects", False) else None
+        yield from in_groups(*given, view.room, sketch=sketch)
 
 
 def places_of(
@@ -120,8 +149,46 @@ def places_of(
     found = []
     for layer, t in activations.layers.items():
         both = layer_information(t, y, method, x=x, null=null, seed=seed, name=layer)
-        found.append(Place(side, layer, both.x_t, both.t_y))
+        x_t, t_y = both.x_t, both.t_y
+        if layer in activations.sketched:
+            note = (
+                f"the layer's {activations.sketched[layer]:,} activations were seen through a random projection to "
+                f"{t.shape[1]:,} (CountSketch); what is shown of it is no more than the layer holds"
+            )
+            x_t, t_y = (noted(m, note) for m in (x_t, t_y))
+        found.append(Place(side, layer, x_t, t_y))
     return found
+
+
+def noisy_places(passes: Sequence[Activations], task: Task, method: Method, *, side: str, seed: int = 0) -> list[Place]:
+    """I(X;T̂) and I(T̂;Y) of layers of a network with noise inside, from several passes of the same examples, nats.
+
+    T̂_k = S_k + Z_k, and given x the layer before its own noise, S_k, is random too: its law is that of the passes. As
+    I is convex in p(t̂|x), the mean over their draws is not below the truth, and falls to it as passes are added.
+    A layer that no noise reaches is the same in every pass, and exact.
+    """
+    patterns = np.unique(task.content_hashes, return_inverse=True)[1].astype(np.int64)
+    x, y = np.tile(patterns, len(passes)), np.tile(task.y.numpy(), len(passes))
+    note = f"{len(passes)} noisy passes stand for the noise of earlier layers; more of them give less, on average"
+    found = []
+    for layer, t in passes[0].layers.items():
+        if all(torch.equal(t, other[layer]) for other in passes):
+            both = layer_information(t, task.y, method, seed=seed, name=layer)
+            found.append(Place(side, layer, both.x_t, both.t_y))
+            continue
+        pooled = torch.cat([one[layer] for one in passes])
+        x_t, t_y = (mutual_information(pooled, other, method, seed=seed, strict=False) for other in (x, y))
+        found.append(Place(side, layer, _upper(x_t, "I(X;T)", note), _upper(t_y, "I(T;Y)", note)))
+    return found
+
+
+def _upper(m: Measurement, quantity: str, note: str) -> Measurement:
+    return dataclasses.replace(noted(m.named(quantity), note), bound=Bound.UPPER)
+
+
+def noted(m: Measurement, note: str) -> Measurement:
+    """The measurement with one more note in its receipt."""
+    return dataclasses.replace(m, receipt=dataclasses.replace(m.receipt, notes=(*m.receipt.notes, note)))
 
 
 def along_layers(places: Sequence[Place], chain: bool) -> list[Place]:
@@ -158,9 +225,8 @@ def _against_lowest(here: Measurement, before: Sequence[tuple[str, Measurement]]
     if not rise > max(2 * math.hypot(*errors), 1e-9):
         return here
     note = f"{here.quantity} is {rise / NATS_PER_BIT:.4f} bit above that of {layer}, an earlier layer"
-    receipt = dataclasses.replace(here.receipt, notes=(*here.receipt.notes, note))
     status = here.status | ({Status.DATA_PROCESSING_VIOLATED} if chain else set())
-    return dataclasses.replace(here, receipt=receipt, status=status)
+    return dataclasses.replace(noted(here, note), status=status)
 
 
 def pattern_entropy(task: Task) -> float:

@@ -31,15 +31,24 @@ class Walk:
         self._pool: Pool | None = None
 
     def go(self, reached: int, state: Callable[[int], State], architecture: Architecture, last: bool) -> None:
-        """Measure all that the course wants of the states up to `reached`."""
+        """Measure all that the course wants of the states up to `reached`.
+
+        Where a state cannot be measured, those that were wanted beside it are kept, and a `PlaneStopped` holds all.
+        """
         while wanted := self.course.wanted(reached, last):
-            states = [state(number) for number in wanted]
-            points = self._measured([self.view.look(architecture, *one) for one in states])
-            for number, (epoch, _), point in zip(wanted, states, points, strict=True):
-                self._points[epoch] = point
+            states, failed = self._read(wanted, state)
+            looks = [self.view.look(architecture, *one) for _, one in states]
+            for (number, (epoch, _)), found in zip(states, self._measured(looks), strict=True):
+                if isinstance(found, ValueError):
+                    failed = failed or PlaneStopped(f"epoch {epoch}: {found}", self.record(), found)
+                    continue
+                self._points[epoch] = found
                 if self.told is not None:
-                    point.append_to(self.told, epoch)
-                self.course.measured(number, self._scaled(point))
+                    found.append_to(self.told, epoch)
+                self.course.measured(number, self._scaled(found))
+            if failed is not None:
+                failed.record = self.record()
+                raise failed from failed.reason
 
     def record(self) -> Record:
         """All that was measured, by epoch."""
@@ -53,15 +62,30 @@ class Walk:
         self._workers.close()
         self._pool = None
 
-    def _measured(self, looks: Sequence[Look[PlanePoint]]) -> list[PlanePoint]:
-        """The looks' results, from the store where it has them; one thread each, so that they repeat bit for bit."""
+    def _read(
+        self, wanted: Sequence[int], state: Callable[[int], State]
+    ) -> tuple[list[tuple[int, State]], PlaneStopped | None]:
+        """The states that can be read, up to the first that cannot, and why it cannot."""
+        states: list[tuple[int, State]] = []
+        for number in sorted(wanted):
+            try:
+                states.append((number, state(number)))
+            except ValueError as error:
+                return states, PlaneStopped(str(error), self.record(), error)
+        return states, None
+
+    def _measured(self, looks: Sequence[Look[PlanePoint]]) -> list[PlanePoint | ValueError]:
+        """The looks' results, from the store where it has them; one thread each, so that they repeat bit for bit.
+
+        What a look cannot measure, because of the network or the data, stands in its place.
+        """
         if self.jobs > 1 and len(looks) > 1 and self._pool is None:
             self._pool = self._workers.enter_context(Pool(self.jobs, threads=1))
         # Without a store nothing is asked for twice, and nothing needs hashing.
         works = [Work(one.key if self.store else one.label, _bytes, one.args, one.label) for one in looks]
         pool = self._pool if len(looks) > 1 else None
         done = execute(works, self.store or Store(None), threads=1, pool=pool)
-        return [PlanePoint.from_bytes(done[work.key]) for work in works]
+        return [_found(done[work.key]) for work in works]
 
     def _scaled(self, point: PlanePoint) -> list[float]:
         """The point in units of H(X) and H(Y)."""

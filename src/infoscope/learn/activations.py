@@ -6,8 +6,7 @@ import pickle
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from copy import deepcopy
-from dataclasses import dataclass
-from fnmatch import fnmatchcase
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -18,18 +17,13 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from infoscope.learn.isolation import isolated
+from infoscope.learn.layers import layer_names, unwrapped
 from infoscope.learn.learner import Weights, load_weights
 from infoscope.learn.look import pack, unpack
+from infoscope.learn.sketch import Sketch
 
-_WRAPPERS = ("_orig_mod", "_forward_module", "module")  # torch.compile; Fabric; DDP, FSDP, DataParallel
-_NORMS = (
-    nn.modules.batchnorm._NormBase,
-    nn.LayerNorm,
-    nn.GroupNorm,
-    nn.RMSNorm,
-    nn.LocalResponseNorm,
-    nn.CrossMapLRN2d,
-)
+LEAST = 2**26
+"""A batch may always take so many bytes of activations."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,9 +33,12 @@ class Activations:
     >>> net = nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 2))
     >>> {name: tuple(t.shape) for name, t in activations(net, torch.zeros(5, 3)).layers.items()}
     {'1': (5, 4), '2': (5, 2)}
+
+    `sketched` holds the true width d of the layers that are given as a random projection (see `Sketch`).
     """
 
     layers: Mapping[str, Float[Tensor, "n d"]]
+    sketched: Mapping[str, int] = field(default_factory=dict)
 
     def __getitem__(self, layer: str) -> Float[Tensor, "n d"]:
         return self.layers[layer]
@@ -56,34 +53,53 @@ class Activations:
 
     def to_bytes(self) -> bytes:
         """As one safetensors file."""
-        return pack(dict(self.layers), order=list(self.layers))
+        return pack(dict(self.layers), order=list(self.layers), sketched=dict(self.sketched))
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Activations:
         """The value that `to_bytes` wrote."""
         tensors, facts = unpack(data)
-        return cls({name: tensors[name] for name in facts["order"]})
+        return cls({name: tensors[name] for name in facts["order"]}, facts.get("sketched", {}))
 
 
 def activations(
-    network: nn.Module, x: Float[Tensor, "n ..."], layers: Sequence[str] | None = None, batch: int = 1024
+    network: nn.Module,
+    x: Float[Tensor, "n ..."],
+    layers: Sequence[str] | None = None,
+    batch: int = 1024,
+    *,
+    sketch: Sketch | None = None,
+    seed: int = 0,
+    own_noise: bool = True,
 ) -> Activations:
     """The outputs of a network's layers in eval mode, in float32 on the CPU.
 
     `layers` are names or globs over `named_modules`, see `layer_names` for the default; one that never runs is an
     error. A module that is called k times in one pass gives `name`, `name#2`, …, `name#k`. Of an output that is a
     tuple, list or mapping the first tensor counts. The network's modes, buffers and hooks and all random states are as
-    they were afterwards.
+    they were afterwards. With `sketch`, layers that are too large for it are projected as they come, batch by batch,
+    and are never held whole. `seed` is what a network that draws in its forward pass draws from. Without `own_noise`
+    a layer that adds noise (see `with_noise`) is seen before it does; the noise of earlier layers is in it.
     """
     inner = unwrapped(network)
     names = layer_names(inner, layers)
-    parts: dict[str, list[Tensor]] = {}
-    with _undisturbed(inner), torch.no_grad():
+    held: dict[str, Tensor] = {}
+    widths: dict[str, int] = {}
+    seen: dict[str, int] = {}
+    start = 0
+    with _undisturbed(inner, seed), torch.no_grad():
         for rows in x.split(batch):
-            for name, output in _one_pass(inner, names, rows).items():
-                parts.setdefault(name, []).append(output)
-    _check_fired(names if layers is not None or not parts else (), parts, network)
-    return Activations({name: torch.cat(outputs) for name, outputs in parts.items()})
+            for name, (output, width) in _one_pass(inner, names, rows, len(x), sketch, first=not own_noise).items():
+                # Rows are written where they stay: joining parts at the end would hold all of them twice.
+                whole = held.setdefault(name, output.new_full((len(x), output.shape[1]), torch.nan))
+                _check_width(name, output, whole)
+                whole[start : start + len(rows)] = output
+                if width != output.shape[1]:
+                    widths[name] = width
+                seen[name] = seen.get(name, 0) + len(rows)
+            start += len(rows)
+    _check_fired(names if layers is not None or not held else (), seen, len(x), network)
+    return Activations(held, widths)
 
 
 def in_groups(
@@ -92,57 +108,27 @@ def in_groups(
     layers: Sequence[str] | None = None,
     batch: int = 1024,
     room: int = 2**29,
+    **options: Any,
 ) -> Iterator[Activations]:
-    """The same outputs, as many layers at a time as fit into `room` bytes: one pass over `x` for each group."""
+    """The same outputs, as many layers at a time as fit into `room` bytes: one pass over `x` for each group.
+
+    `options` are those of `activations`: sketch, seed, own_noise. A batch is made smaller where the largest output of any module would not fit otherwise.
+    """
+    sketch: Sketch | None = options.get("sketch")
+    batch = _fitting(unwrapped(network), x, batch, room)
     widths: dict[str, int] = {}
     for name, t in activations(network, x[:1], layers).layers.items():
         name = name.partition("#")[0]
-        widths[name] = widths.get(name, 0) + t.shape[1]
+        width = t.shape[1]
+        wide = sketch is not None and sketch.needed(len(x), width)
+        widths[name] = widths.get(name, 0) + (sketch.columns if sketch is not None and wide else width)
     group: list[str] = []
     for name, width in widths.items():
         if group and 4 * len(x) * (sum(widths[other] for other in group) + width) > room:
-            yield activations(network, x, group, batch)
+            yield activations(network, x, group, batch, **options)
             group = []
         group.append(name)
-    yield activations(network, x, group, batch)
-
-
-def layer_names(network: nn.Module, patterns: Sequence[str] | None = None) -> tuple[str, ...]:
-    """The modules that the globs match; without globs, every layer of the network after its activation function.
-
-    A layer is a leaf module with parameters that is no normalisation; the activation module that follows it in
-    `named_modules`, before the next layer, takes its place. An activation that is a plain function (`F.relu`) is no
-    module: there the layer is seen before it.
-
-    >>> net = nn.Sequential(nn.Flatten(), nn.Linear(3, 4), nn.BatchNorm1d(4), nn.ReLU(), nn.Linear(4, 2))
-    >>> layer_names(net), layer_names(net, ["[13]"])
-    (('3', '4'), ('1', '3'))
-    """
-    modules = {name: module for name, module in unwrapped(network).named_modules() if name}
-    if patterns is None:
-        return _after_activation(modules) or tuple(modules)
-    if isinstance(patterns, str):
-        patterns = [patterns]
-    for pattern in patterns:
-        if not any(fnmatchcase(name, pattern) for name in modules):
-            have = ", ".join(list(modules)[:12]) + (", …" if len(modules) > 12 else "")
-            raise ValueError(f"no layer of {type(network).__name__} matches {pattern!r}; it has: {have or 'none'}")
-    return tuple(name for name in modules if any(fnmatchcase(name, pattern) for pattern in patterns))
-
-
-def unwrapped(network: nn.Module) -> nn.Module:
-    """The network inside torch.compile, DistributedDataParallel, FSDP, DataParallel, Fabric and their like.
-
-    >>> net = nn.Linear(2, 2)
-    >>> unwrapped(nn.DataParallel(net)) is net
-    True
-    """
-    children = dict(network.named_children())
-    for attribute in _WRAPPERS:
-        # A user's own network may call one of several parts `module`: a wrapper has nothing beside it.
-        if attribute in children and (len(children) == 1 or attribute == "_forward_module"):
-            return unwrapped(children[attribute])
-    return network
+    yield activations(network, x, group, batch, **options)
 
 
 @dataclass(frozen=True, eq=False)
@@ -186,45 +172,27 @@ class Architecture:
             raise TypeError(f"{type(self.module).__name__} has no stable key ({error}); run without a store") from error
 
 
-def _after_activation(modules: Mapping[str, nn.Module]) -> tuple[str, ...]:
-    attention = tuple(f"{name}." for name, module in modules.items() if isinstance(module, nn.MultiheadAttention))
-    names: list[str] = []
-    open_layer = False
-    for name, module in modules.items():
-        if name.startswith(attention) or (_has_parts(module) and f"{name}." not in attention):
-            continue
-        if _is_activation(module):
-            if open_layer:
-                names[-1], open_layer = name, False
-        elif not isinstance(module, _NORMS) and any(True for _ in module.parameters(recurse=False)):
-            names.append(name)
-            open_layer = True
-    return tuple(names)
-
-
-def _has_parts(module: nn.Module) -> bool:
-    return any(True for _ in module.children())
-
-
-def _is_activation(module: nn.Module) -> bool:
-    return type(module).__module__ == "torch.nn.modules.activation" and not isinstance(module, nn.MultiheadAttention)
-
-
-def _one_pass(network: nn.Module, names: Sequence[str], rows: Tensor) -> dict[str, Tensor]:
-    """One forward pass: the outputs in the order in which the modules gave them."""
-    seen: dict[str, Tensor] = {}
+def _one_pass(
+    network: nn.Module, names: Sequence[str], rows: Tensor, n: int, sketch: Sketch | None, first: bool
+) -> dict[str, tuple[Tensor, int]]:
+    """One forward pass: outputs, and their widths before any sketch, in the order in which the modules gave them."""
+    seen: dict[str, tuple[Tensor, int]] = {}
     calls = dict.fromkeys(names, 0)
 
     def listener(name: str) -> Any:
         def hear(module: nn.Module, inputs: Any, output: Any) -> None:
             calls[name] += 1
             place = name if calls[name] == 1 else f"{name}#{calls[name]}"
-            seen[place] = _rows_of(output, len(rows), place)
+            flat = _rows_of(output, len(rows), place)
+            wide = sketch is not None and sketch.needed(n, flat.shape[1])
+            # At once, for the next module may work in place, and a copy of a wide output is large.
+            kept = sketch(_single(flat)) if sketch is not None and wide else _single(flat, copy=True)
+            seen[place] = kept, flat.shape[1]
 
         return hear
 
     modules = dict(network.named_modules())
-    hooks = [modules[name].register_forward_hook(listener(name)) for name in names]
+    hooks = [modules[name].register_forward_hook(listener(name), prepend=first) for name in names]
     try:
         network(rows.to(_device_of(network)))
     finally:
@@ -241,8 +209,31 @@ def _rows_of(output: Any, n: int, place: str) -> Float[Tensor, "n d"]:
         raise ValueError(
             f"layer {place!r} gives shape {tuple(tensor.shape)} for {n} examples; name layers that give one row each"
         )
-    # A copy: the next module may work in place.
-    return tensor.detach().reshape(n, -1).to("cpu", torch.float32, copy=True)
+    return tensor.detach().reshape(n, -1)
+
+
+def _single(t: Tensor, copy: bool = False) -> Tensor:
+    return t.to("cpu", torch.float32, copy=copy)
+
+
+def _fitting(network: nn.Module, x: Tensor, batch: int, room: int) -> int:
+    """At most `batch` examples, fewer where a few tensors of the largest output would not fit into `room` bytes."""
+    largest = 0
+
+    def hear(module: nn.Module, inputs: Any, output: Any) -> None:
+        nonlocal largest
+        tensor = _first_tensor(output)
+        largest = max(largest, tensor.numel() if tensor is not None else 0)
+
+    hooks = [module.register_forward_hook(hear) for module in network.modules()]
+    try:
+        with _undisturbed(network), torch.no_grad():
+            network(x[:1].to(_device_of(network)))
+    finally:
+        for hook in hooks:
+            hook.remove()
+    # Input and output of a layer, what its kernel unfolds, and the copy that is kept: four tensors of four bytes.
+    return max(1, min(batch, max(room, LEAST) // (16 * max(largest, 1))))
 
 
 def _first_tensor(output: Any) -> Tensor | None:
@@ -255,12 +246,26 @@ def _first_tensor(output: Any) -> Tensor | None:
     return None
 
 
-def _check_fired(names: Sequence[str], parts: Mapping[str, Any], network: nn.Module) -> None:
-    silent = [name for name in names if name not in parts]
+def _check_fired(names: Sequence[str], seen: Mapping[str, int], n: int, network: nn.Module) -> None:
+    silent = [name for name in names if name not in seen]
     if silent:
         raise ValueError(
             f"layer {silent[0]!r} of {type(network).__name__} never ran in a forward pass ({len(silent)} such layers); "
             "leave it out, or measure before torch.compile or scripting, which skip the hooks of inner modules"
+        )
+    for name, count in seen.items():
+        if count < n:
+            raise ValueError(
+                f"layer {name!r} of {type(network).__name__} ran for {count} of {n} examples only, in some batches and "
+                "not in others; leave it out"
+            )
+
+
+def _check_width(name: str, output: Tensor, whole: Tensor) -> None:
+    if output.shape[1] != whole.shape[1]:
+        raise ValueError(
+            f"layer {name!r} gives {whole.shape[1]} activations for one batch and {output.shape[1]} for another; name "
+            "layers of one width"
         )
 
 
@@ -269,13 +274,13 @@ def _device_of(network: nn.Module) -> torch.device:
 
 
 @contextmanager
-def _undisturbed(network: nn.Module) -> Iterator[None]:
+def _undisturbed(network: nn.Module, seed: int = 0) -> Iterator[None]:
     """Eval mode, eager and with its own random state inside; modes and buffers as they were afterwards."""
     modes = [(module, module.training) for module in network.modules()]
     buffers = [(buffer, buffer.clone()) for buffer in network.buffers()]
     # Code that was compiled before a hook was there does not call it.
     compiled = any(m._compiled_call_impl is not None or "_orig_mod" in m._modules for m in network.modules())
-    with isolated(0), torch.compiler.set_stance("force_eager") if compiled else nullcontext():
+    with isolated(seed), torch.compiler.set_stance("force_eager") if compiled else nullcontext():
         network.eval()
         try:
             yield

@@ -54,7 +54,7 @@ class Massart:
         """The corrupted task."""
         _check_level(self, task)
         rows = _chosen(task, self.level, seed)
-        y = task.y.clone()
+        y = task.labels.clone()
         y[torch.from_numpy(rows)] = torch.from_numpy(_rng(seed, "labels").integers(0, task.classes, len(rows)))
         return dataclasses.replace(task, name=_named(task, self), y=y)
 

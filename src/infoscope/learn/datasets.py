@@ -1,4 +1,4 @@
-"""Tasks by name: embedded data, Hub names and folders in Hub layout (through Hugging Face datasets), `.npz` files."""
+"""Tasks by name: embedded data, Hub names and folders in Hub layout (through Hugging Face datasets), `.npz`, VOC."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from torch.nn import functional as F
 
 from infoscope.learn import cache
 from infoscope.learn.task import Task, as_inputs, derive
+from infoscope.learn.voc import is_voc, voc
 
 EMBEDDED: dict[str, str] = {
     "digits": "1,797 handwritten digits, 8×8, 10 classes",
@@ -44,7 +45,8 @@ class Raw:
 def from_dataset(name: str, *, classes: int | None = None, size: int | None = None) -> Task:
     """The task called `name`, `name:split` for one of its splits.
 
-    `classes` declares the alphabet 0 … classes − 1 where the source names none; `size` scales images to squares.
+    `classes` declares the alphabet 0 … classes − 1 where the source names none; `size` scales images to squares. A
+    folder in VOC layout gives a task of boxes, see `infoscope.learn.voc`.
     """
     source, split = _source_and_split(name)
     task = derive(load, source=source, classes=classes, size=size)
@@ -53,16 +55,24 @@ def from_dataset(name: str, *, classes: int | None = None, size: int | None = No
 
 def load(*, source: str, classes: int | None = None, size: int | None = None) -> Task:
     """All examples of a source; see `from_dataset`."""
+    if is_voc(Path(source)):
+        task = voc(source, size=size)
+        _declared(source, task.alphabet, classes)
+        return task
     raw = _read(source, labels=True, size=size)
     if raw.y is None:
         raise ValueError(f"{source}: has no labels (an array or column named 'y' or 'label'); name them so")
-    alphabet = raw.alphabet
-    if classes is not None:
-        if alphabet is not None and len(alphabet) != classes:
-            raise ValueError(f"{source}: names {len(alphabet)} classes, and {classes} were asked for; leave it out")
-        alphabet = alphabet or tuple(map(str, range(classes)))
+    alphabet = _declared(source, raw.alphabet, classes)
     title = Path(source).stem if Path(source).exists() else source
     return Task.from_arrays(raw.x, raw.y, alphabet=alphabet, name=title, splits=raw.splits)
+
+
+def _declared(source: str, named: tuple[str, ...] | None, classes: int | None) -> tuple[str, ...] | None:
+    if classes is None:
+        return named
+    if named is not None and len(named) != classes:
+        raise ValueError(f"{source}: names {len(named)} classes, and {classes} were asked for; leave it out")
+    return named or tuple(map(str, range(classes)))
 
 
 def inputs(name: str, *, size: int | None = None) -> Any:
@@ -84,6 +94,8 @@ def _source_and_split(name: str) -> tuple[str, str | None]:
 
 def _read(source: str, labels: bool, size: int | None) -> Raw:
     path = Path(source)
+    if is_voc(path):
+        raise ValueError(f"{source}: holds boxes of objects (VOC layout), not one label an example")
     if source in EMBEDDED or path.suffix == ".npz":
         raw = _embedded(source) if source in EMBEDDED else _npz(path, labels)
         return dataclasses.replace(raw, x=_scaled(raw.x, size, source)) if size else raw

@@ -24,7 +24,7 @@ def like(task: Task, name: str, shape: tuple[int, ...], alphabet: tuple[str, ...
             "only tasks over one alphabet meet: rename the classes, or unite them with union(..., disjoint=True)"
         )
     place = torch.tensor([alphabet.index(w) for w in task.alphabet])
-    return dataclasses.replace(task, name=f"{task.name} as {name}", x=x, y=place[task.y], alphabet=alphabet)
+    return dataclasses.replace(task, name=f"{task.name} as {name}", x=x, y=place[task.labels], alphabet=alphabet)
 
 
 def _images_like(task: Task, name: str, shape: tuple[int, ...]) -> Tensor:

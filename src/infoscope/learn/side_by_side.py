@@ -45,7 +45,7 @@ class SideBySide:
         except Exception as error:
             raise NotStackable(f"{type(network).__name__} can't be traced ({_first_line(error)})") from error
         self._modules = dict(self._traced.named_modules())
-        self._alias = _aliases(network)
+        self._alias = aliases(network)
         for node in self._traced.graph.nodes:
             _check(node, self._modules)
 
@@ -229,7 +229,7 @@ def _tensors(module: nn.Module) -> list[str]:
             *(n for n, b in module._buffers.items() if b is not None)]  # fmt: skip
 
 
-def _aliases(network: nn.Module) -> dict[str, str]:
+def aliases(network: nn.Module) -> dict[str, str]:
     """The one name of each parameter and buffer, by all the names that it goes by."""
     named = [*network.named_parameters(remove_duplicate=False), *network.named_buffers(remove_duplicate=False)]
     first: dict[int, str] = {}

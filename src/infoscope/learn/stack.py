@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
 from infoscope.learn.learner import SGD, Adam, Recipe, cross_entropy
-from infoscope.learn.side_by_side import NotStackable, SideBySide
+from infoscope.learn.side_by_side import NotStackable, SideBySide, aliases
 
 WAYS = ("loop", "vmap", "compiled", "grouped")
 
@@ -40,7 +40,8 @@ class Stack:
         self._names = list(states[0])
         self._shapes = {name: p.shape for name, p in trained.items()}
         rows = [torch.cat([state[name].detach().reshape(-1) for name in trained]) for state in states]
-        others = [name for name in self._names if name not in trained]
+        self._one = aliases(networks[0])  # a tied weight goes by several names, and is held once
+        others = [name for name in self._names if name not in trained and self._one[name] == name]
         self._others = {name: torch.stack([state[name] for state in states]).contiguous() for name in others}
         self._forward: dict[bool, Callable[[Tensors, Tensor, Tensor], Tensor]] = {}
         self._hold(torch.stack(rows), list(recipes), None)
@@ -51,13 +52,12 @@ class Stack:
     @property
     def tensors(self) -> dict[str, Tensor]:
         """The live stacked state dict: each tensor has a leading axis of E networks; do not change it."""
-        alive = {**self._views, **self._others}
-        return {name: alive[name] for name in self._names if name in alive}
+        own = self._own
+        return {name: own[self._one[name]] for name in self._names}
 
-    @torch.no_grad()
-    def copy(self) -> dict[str, Tensor]:
-        """A copy of the stacked state dict, on the CPU."""
-        return {name: t.detach().cpu().clone() for name, t in self.tensors.items()}
+    @property
+    def _own(self) -> dict[str, Tensor]:
+        return {**self._views, **self._others}
 
     def step(self, x: Tensor, y: Tensor, step: int, an_epoch: int) -> Tensor:
         """Step number `step`, with so many `an_epoch`, on batches (E, b, …); the losses (E,), nats."""
@@ -65,7 +65,7 @@ class Stack:
             factor = recipe.decay(step / (an_epoch * recipe.epochs))
             for group, rate in zip(optimizer.param_groups, rates, strict=True):
                 group["lr"] = rate * factor
-        losses = self._losses(True)(self.tensors, x, y)
+        losses = self._losses(True)(self._own, x, y)
         gradients = torch.autograd.grad(losses.sum(), list(self._views.values()), allow_unused=True)
         parts = [torch.zeros_like(v) if g is None else g for g, v in zip(gradients, self._views.values(), strict=True)]
         torch.cat([part.flatten(1) for part in parts], 1, out=self._gradient)
@@ -76,7 +76,7 @@ class Stack:
     @torch.no_grad()
     def loss(self, x: Tensor, y: Tensor) -> Tensor:
         """Losses (E,) on batches (E, b, …) in eval mode; nothing changes."""
-        return self._losses(False)(self.tensors, x, y)
+        return self._losses(False)(self._own, x, y)
 
     def keep(self, rows: Sequence[int]) -> None:
         """Go on with these rows only."""

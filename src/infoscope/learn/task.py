@@ -38,9 +38,10 @@ class Origin:
 class Task:
     """Examples `x`, labels `y`, the `alphabet` that the labels are drawn from, and how it was made.
 
-    `x` is float32, (n, d) or (n, channels, height, width); `y` counts into `alphabet`. `ids` tells every example
-    apart by where it came from, through slices, unions and corruptions, so that an example that was trained on is
-    recognised among those to be coded. A task travels to another process by its origin, not by its content.
+    `x` is float32, (n, d) or (n, channels, height, width); `y` counts into `alphabet`, or holds the boxes of objects
+    (see `infoscope.learn.boxes`); ask for `labels` where it must be one an example. `ids` tells every example apart by
+    where it came from, through slices, unions and corruptions, so that an example that was trained on is recognised
+    among those to be coded. A task travels to another process by its origin, not by its content.
 
     >>> task = Task.from_arrays(torch.zeros(4, 2), [0, 1, 1, 0], alphabet=["no", "yes", "unseen"])
     >>> len(task), task.classes, task[:2].y.tolist()
@@ -49,7 +50,7 @@ class Task:
 
     name: str
     x: Float[Tensor, "n ..."]
-    y: Int[Tensor, " n"]
+    y: Int[Tensor, " n"] | Float[Tensor, "n k 5"]
     alphabet: tuple[str, ...]
     ids: Int[np.ndarray, " n"]
     origin: Origin
@@ -73,14 +74,11 @@ class Task:
         inputs, labels = as_inputs(x, name), _as_labels(y, name)
         words = tuple(map(str, alphabet)) if alphabet is not None else _alphabet_of(labels)
         _check(inputs, labels, words, name)
-        content = _digest(inputs, labels, words)
-        ids = _ids(content, len(labels))
-        origin = Origin(arrays, (("content", content),))
-        return cls(name, inputs, labels, words, ids, origin, dict(splits or {}))
+        return from_content(name, inputs, labels, words, splits)
 
     @classmethod
     def from_dataset(cls, name: str, **options: Any) -> Task:
-        """A task by name: `digits` and its kin, a Hub name, a local folder in Hub layout, or an `.npz` file."""
+        """A task by name: `digits` and its kin, a Hub name, a local folder in Hub or VOC layout, or an `.npz` file."""
         from infoscope.learn.datasets import from_dataset
 
         return from_dataset(name, **options)
@@ -92,6 +90,16 @@ class Task:
     def classes(self) -> int:
         """Size of the declared alphabet."""
         return len(self.alphabet)
+
+    @property
+    def labels(self) -> Int[Tensor, " n"]:
+        """`y`, checked to hold one label an example."""
+        if self.y.ndim != 1:
+            raise ValueError(
+                f"{self.name!r} has boxes of objects, {tuple(self.y.shape)}, not one label an example; take data with "
+                "one class an image"
+            )
+        return self.y
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -111,7 +119,7 @@ class Task:
     @cached_property
     def label_entropy(self) -> float:
         """H(Y) of the empirical label frequencies, in nats: what a label costs one who sees no input."""
-        p = np.bincount(self.y.numpy(), minlength=self.classes) / max(len(self), 1)
+        p = np.bincount(self.labels.numpy(), minlength=self.classes) / max(len(self), 1)
         return float(-(p[p > 0] * np.log(p[p > 0])).sum()) + 0.0
 
     @cached_property
@@ -157,6 +165,15 @@ class Task:
 
     def __describe__(self) -> tuple[str, str]:
         return ("Task", self.fingerprint)
+
+
+def from_content(
+    name: str, x: Tensor, y: Tensor, alphabet: tuple[str, ...], splits: Mapping[str, tuple[int, int]] | None = None
+) -> Task:
+    """A task of checked arrays, which are known by their content."""
+    content = _digest(x, y, alphabet)
+    origin = Origin(arrays, (("content", content),))
+    return Task(name, x, y, alphabet, _ids(content, len(y)), origin, dict(splits or {}))
 
 
 def derive(step: Callable[..., Task], /, *parents: Task, **arguments: Any) -> Task:
@@ -224,7 +241,7 @@ def _union(*tasks: Task, disjoint: bool) -> Task:
     words = [tuple(f"{t.name}:{w}" if disjoint else w for w in t.alphabet) for t in tasks]
     alphabet = tuple(dict.fromkeys(w for ws in words for w in ws))
     place = {w: i for i, w in enumerate(alphabet)}
-    labels = [torch.tensor([place[w] for w in ws])[t.y] for t, ws in zip(tasks, words, strict=True)]
+    labels = [torch.tensor([place[w] for w in ws])[t.labels] for t, ws in zip(tasks, words, strict=True)]
     return Task(
         "+".join(t.name for t in tasks),
         torch.cat([t.x for t in tasks]),

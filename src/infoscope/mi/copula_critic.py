@@ -17,6 +17,7 @@ from infoscope.mi.gaussian import Gaussian, normal_scores
 from infoscope.mi.method import Finding
 from infoscope.mi.neural import FEWEST
 from infoscope.mi.sample import Side
+from infoscope.run import Store
 
 LEVEL = 0.001
 """Canonical correlations that Bartlett's test does not find at this level are taken for 0."""
@@ -46,8 +47,9 @@ class CopulaCritic:
 
     takes: ClassVar[tuple[str, ...]] = ("points-points",)
     subsampled: ClassVar[bool] = False
+    learns: ClassVar[bool] = True
 
-    def estimate(self, x: Side, y: Side, seed: int) -> Finding:
+    def estimate(self, x: Side, y: Side, seed: int, store: Store | None = None) -> Finding:
         """Closed form, training, and the gain on held-out pairs."""
         copula = Gaussian(copula=True).estimate(x, y, seed)
         if len(x) < FEWEST or not math.isfinite(copula.value):
@@ -55,7 +57,7 @@ class CopulaCritic:
         a, b = normal_scores(x.values), normal_scores(y.values)
         test, train = np.split(np.random.default_rng(seed).permutation(len(x)), [round(self.held_out * len(x))])
         known = canonical(a[train], b[train])
-        scores = learn(a[train], b[train], a[test], b[test], self.critic, seed, known)
+        scores = learn(a[train], b[train], a[test], b[test], self.critic, seed, known, store)
         more, error = bounds.gain(scores.all, scores.known)
         counts = more > DEVIATIONS * error
         note = f"the critic adds {more / NATS_PER_BIT:.6f} ± {error / NATS_PER_BIT:.6f} bit to the normal copula"

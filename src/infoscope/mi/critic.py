@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +12,9 @@ from torch import Tensor, nn
 
 from infoscope.learn.fit import fit
 from infoscope.learn.learner import Adam, Learner, Recipe
+from infoscope.learn.look import Look, look, pack, unpack
 from infoscope.learn.task import Task
+from infoscope.run import Store
 
 SMALLEST = 1e-6
 """Contrastive losses below this count as this: the logit that stands for a loss is finite."""
@@ -43,11 +46,38 @@ class Known:
 
 @dataclass(frozen=True, eq=False)
 class Scores:
-    """What a trained critic says of held-out pairs: f(x_i, y_j), the known part alone, and whether training settled."""
+    """What a trained critic says of held-out pairs, in factors: g(x), h(y), the known part's aᵀx, bᵀy and ρ.
 
-    all: Float[np.ndarray, "n n"]
-    known: Float[np.ndarray, "n n"]
+    `converged` says whether training settled.
+    """
+
+    factors: Mapping[str, Tensor]
     converged: bool
+
+    @property
+    def all(self) -> Float[np.ndarray, "n n"]:
+        """f(x_i, y_j)."""
+        learned = LARGEST * torch.tanh(self.factors["g"] @ self.factors["h"].T / LARGEST)
+        return (self._known + learned).double().numpy()
+
+    @property
+    def known(self) -> Float[np.ndarray, "n n"]:
+        """The known part of f alone."""
+        return self._known.double().numpy()
+
+    @property
+    def _known(self) -> Tensor:
+        return normal_log_ratio(*(self.factors[name] for name in ("u", "v", "rho")))
+
+    def to_bytes(self) -> bytes:
+        """This value as bytes."""
+        return pack(self.factors, converged=self.converged)
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Scores:
+        """The value that `to_bytes` wrote."""
+        factors, facts = unpack(data)
+        return cls(factors, facts["converged"])
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,14 +115,12 @@ class Contrast(nn.Module):
 
     def scores(self, x: Tensor, y: Tensor) -> Tensor:
         """f(x_i, y_j) of all pairs."""
-        return self.known(x, y) + LARGEST * torch.tanh(self.g(x) @ self.h(y).T / LARGEST)
+        known = normal_log_ratio(x @ self.a, y @ self.b, self.rho)
+        return known + LARGEST * torch.tanh(self.g(x) @ self.h(y).T / LARGEST)
 
-    def known(self, x: Tensor, y: Tensor) -> Tensor:
-        """Σ_r −½ log(1 − ρ²) − (ρ²(u² + v²) − 2ρuv) / 2(1 − ρ²) of all pairs."""
-        u, v, rest = x @ self.a, y @ self.b, 1 - self.rho**2
-        squares = self.rho**2 / (2 * rest)
-        own = (u**2 @ squares)[:, None] + v**2 @ squares
-        return (u * (self.rho / rest)) @ v.T - own - 0.5 * rest.log().sum()
+    def factors(self, x: Tensor, y: Tensor) -> dict[str, Tensor]:
+        """What the scores are made of: see `Scores`."""
+        return {"g": self.g(x), "h": self.h(y), "u": x @ self.a, "v": y @ self.b, "rho": self.rho}
 
     def forward(self, rows: Tensor) -> Tensor:
         """Two logits a row."""
@@ -100,6 +128,14 @@ class Contrast(nn.Module):
         loss = -0.5 * (f.log_softmax(1).diagonal() + f.log_softmax(0).diagonal())
         z = loss.clamp_min(SMALLEST).expm1().log()
         return torch.stack([z, torch.zeros_like(z)], 1)
+
+
+def normal_log_ratio(u: Tensor, v: Tensor, rho: Tensor) -> Tensor:
+    """Σ_r −½ log(1 − ρ²) − (ρ²(u² + v²) − 2ρuv) / 2(1 − ρ²) of all pairs."""
+    rest = 1 - rho**2
+    squares = rho**2 / (2 * rest)
+    own = (u**2 @ squares)[:, None] + v**2 @ squares
+    return (u * (rho / rest)) @ v.T - own - 0.5 * rest.log().sum()
 
 
 class _WithNorm(nn.Module):
@@ -126,18 +162,33 @@ def learn(
     critic: Critic,
     seed: int,
     known: Known | None = None,
+    store: Store | None = None,
 ) -> Scores:
-    """Train a critic on pairs and score held-out ones: all that is costly and random about a neural bound."""
+    """Scores of held-out pairs by a critic that learned on others, from the store if it has them."""
     known = known or Known(np.zeros((x.shape[1], 0)), np.zeros((y.shape[1], 0)), np.zeros(0))
+    args = x, y, held_out_x, held_out_y, critic, seed, known
+    return trained(*args) if store is None else look([Look(trained, args, Scores, label="critic")], store)[0]
+
+
+def trained(
+    x: Float[np.ndarray, "n dx"],
+    y: Float[np.ndarray, "n dy"],
+    held_out_x: Float[np.ndarray, "m dx"],
+    held_out_y: Float[np.ndarray, "m dy"],
+    critic: Critic,
+    seed: int,
+    known: Known,
+) -> Scores:
+    """Train a critic on pairs and look at held-out ones: all that is costly and random about a neural bound."""
     learner = Learner(Network(x.shape[1], critic, known), critic.recipe)
     few = max(1, round(VALIDATION * len(x)))
     training, validation = _pairs(x[few:], y[few:]), _pairs(x[:few], y[:few])
-    trained = fit(learner, training, validation, seed=seed)
-    network = learner.starting_from(trained.weights).network(training.shape, training.classes, seed)
+    fitted = fit(learner, training, validation, seed=seed)
+    network = learner.starting_from(fitted.weights).network(training.shape, training.classes, seed)
     assert isinstance(network, Contrast)  # what the factory gives
     with torch.no_grad():
         a, b = (torch.as_tensor(side, dtype=torch.float32) for side in (held_out_x, held_out_y))
-        return Scores(network.scores(a, b).double().numpy(), network.known(a, b).double().numpy(), trained.converged)
+        return Scores(network.factors(a, b), fitted.converged)
 
 
 def _pairs(x: Float[np.ndarray, "n dx"], y: Float[np.ndarray, "n dy"]) -> Task:

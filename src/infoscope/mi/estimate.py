@@ -10,10 +10,11 @@ import numpy as np
 
 from infoscope import __version__
 from infoscope.measurement import NATS_PER_BIT, Bound, Measurement, Receipt, Status, mean_and_stderr
-from infoscope.mi.method import Finding, LayerMethod, Method
+from infoscope.mi.method import Finding, LayerMethod, LearningMethod, Method, ShufflingMethod
 from infoscope.mi.quantised import Quantised
 from infoscope.mi.sample import Side, as_points, is_constant, paired, read, read_labels
 from infoscope.mi.subsample import subsample_error
+from infoscope.run import Store
 
 SATURATION = 0.95
 """A value above this share of the most that can be reported says that there is more than the sample can show."""
@@ -31,13 +32,21 @@ class LayerInformation:
 
 
 def mutual_information(
-    x: Any, y: Any, method: Method | None = None, *, null: int = 0, seed: int = 0, strict: bool = True
+    x: Any,
+    y: Any,
+    method: Method | None = None,
+    *,
+    null: int = 0,
+    seed: int = 0,
+    strict: bool = True,
+    store: Store | None = None,
 ) -> Measurement:
     """Mutual information I(X;Y) of two variables from n pairs, nats.
 
     `x` and `y` are arrays or tensors of shape (n,) or (n, d): floating values are points, integers and booleans are
     labels. Without a `method` it is chosen by what the sides are. `null=20` estimates again on 20 shufflings of `y`
-    and flags a value that is not above them. A flagged value raises unless `strict=False`.
+    and flags a value that is not above them. A flagged value raises unless `strict=False`. What a method learns is kept
+    in the `store`, if there is one, and never learned twice.
 
     >>> x = np.arange(4096)
     >>> round(mutual_information(x % 64, x % 8).bits, 12)
@@ -49,7 +58,7 @@ def mutual_information(
         a, b = b, a
     chosen = method or default(a, b)
     _check_kinds(chosen, a, b, "x and y")
-    return _measured("I(X;Y)", chosen, a, b, null, seed).checked(strict)
+    return _measured("I(X;Y)", chosen, a, b, null, seed, store).checked(strict)
 
 
 def layer_information(
@@ -62,21 +71,24 @@ def layer_information(
     seed: int = 0,
     strict: bool = False,
     name: str = "t",
+    store: Store | None = None,
 ) -> LayerInformation:
     """I(X;T) and I(T;Y) of a layer's activations `t` (n, d), the labels `y` (n,) and input patterns X, nats.
 
     The layer is a function of X, and every pattern is distinct: I(X;T) is H(T) of the binned or noisy layer under
     the empirical distribution. A method that neither bins nor adds noise needs `x`; if `x` is continuous the true
     value is infinite, and says so. `name` names the layer in errors. The shuffled baseline `null` concerns I(T;Y)
-    alone: I(X;T) does not depend on the pairing when all patterns are distinct.
+    alone: I(X;T) does not depend on the pairing when all patterns are distinct. What a method learns is kept in the
+    `store`, if there is one, and never learned twice.
     """
     points, labels = _layer(t, y, name)
     _check_kinds(method, points, labels, f"a layer {name} and its labels")
     if isinstance(method, LayerMethod):
         x_t, t_y = method.layer(points, labels, seed)
     else:
-        x_t, t_y = _of_inputs(method, x, points, name, seed), _found(method, points, labels, seed)
-    t_y = _against_shuffled(t_y, method, points, labels, null, seed)
+        x_t = _of_inputs(method, x, points, name, seed, store)
+        t_y = _found(method, points, labels, seed, store)
+    t_y = _against_shuffled(t_y, method, points, labels, null, seed, store)
     information = _of_layer(method, points, labels, (x_t, t_y), seed)
     information.x_t.checked(strict)
     information.t_y.checked(strict)
@@ -103,7 +115,7 @@ def layer_bracket(
 def default(x: Side, y: Side) -> Method:
     """The method when none is named: `Quantised` for labels, `Ross` for points and labels, `Largest` for points."""
     if x.labels:
-        return Quantised()
+        return Quantised(corrected=True)
     if y.labels:
         from infoscope.mi.ross import Ross
 
@@ -129,23 +141,25 @@ def _of_layer(
     )
 
 
-def _measured(quantity: str, method: Method, x: Side, y: Side, null: int, seed: int) -> Measurement:
-    found = _against_shuffled(_found(method, x, y, seed), method, x, y, null, seed)
+def _measured(
+    quantity: str, method: Method, x: Side, y: Side, null: int, seed: int, store: Store | None
+) -> Measurement:
+    found = _against_shuffled(_found(method, x, y, seed, store), method, x, y, null, seed, store)
     log_n = math.log(len(x))
     ceiling = log_n if x.labels else min(log_n, y.entropy())
     return _measurement(quantity, found, ceiling, _receipt(method, x, y, seed))
 
 
-def _found(method: Method, x: Side, y: Side, seed: int) -> Finding:
+def _found(method: Method, x: Side, y: Side, seed: int, store: Store | None) -> Finding:
     if is_constant(x) or is_constant(y):
         return Finding(0.0, 0.0, "one side is constant", Bound.EXACT)
-    found = method.estimate(x, y, seed)
+    found = method.estimate(x, y, seed, store) if isinstance(method, LearningMethod) else method.estimate(x, y, seed)
     if method.subsampled and math.isnan(found.stderr):
         return replace(found, stderr=subsample_error(method, x, y, seed), over="disjoint subsamples")
     return found
 
 
-def _of_inputs(method: Method, x: Any, t: Side, name: str, seed: int) -> Finding:
+def _of_inputs(method: Method, x: Any, t: Side, name: str, seed: int, store: Store | None) -> Finding:
     """I(X;T) by a method that neither bins nor adds noise: infinite, unless the sample hides it."""
     infinite = frozenset({Status.INFINITE})
     if x is None:
@@ -158,26 +172,28 @@ def _of_inputs(method: Method, x: Any, t: Side, name: str, seed: int) -> Finding
         inputs = as_points(x, "x")
     if "points-points" not in method.takes:
         return Finding(math.nan, status=infinite, notes=(f"{type(method).__name__} is for I(T;Y) only",))
-    found = _found(method, inputs, t, seed)
+    found = _found(method, inputs, t, seed, store)
     return replace(found, status=found.status | (infinite if not is_constant(t) else set()))
 
 
-def _against_shuffled(found: Finding, method: Method, x: Side, y: Side, null: int, seed: int) -> Finding:
+def _against_shuffled(
+    found: Finding, method: Method, x: Side, y: Side, null: int, seed: int, store: Store | None
+) -> Finding:
     """The finding with its shuffled baseline in the notes, flagged unless it stands above it."""
     if not null:
         return found
     draws = np.random.default_rng(seed)
-    values = [_value(method, x, y.take(draws.permutation(len(y))), seed) for _ in range(null)]
+    shufflings = [y.take(draws.permutation(len(y))) for _ in range(null)]
+    if isinstance(method, ShufflingMethod) and not is_constant(x):
+        values = method.shuffled(x, shufflings, seed)
+    else:
+        values = [_found(quick, x, shuffled, seed, store).value for shuffled in shufflings]
     mean, _ = mean_and_stderr(values)
     deviation = float(np.std(values, ddof=1)) if null > 1 else math.nan
     above = found.value > mean + DEVIATIONS * (0.0 if math.isnan(deviation) else deviation)
     note = f"{null} shufflings give {mean / NATS_PER_BIT:.6f} ± {deviation / NATS_PER_BIT:.6f} bit (mean, deviation)"
     status = found.status if above else found.status | {Status.INSIGNIFICANT}
     return replace(found, status=status, notes=(*found.notes, note))
-
-
-def _value(method: Method, x: Side, y: Side, seed: int) -> float:
-    return 0.0 if is_constant(x) or is_constant(y) else method.estimate(x, y, seed).value
 
 
 def _measurement(quantity: str, found: Finding, generic: float, receipt: Receipt) -> Measurement:

@@ -26,6 +26,7 @@ class GKNN:
     """
 
     k: int = 20
+    scores: bool = True
 
     takes: ClassVar[tuple[str, ...]] = ("points-points",)
     subsampled: ClassVar[bool] = False
@@ -38,7 +39,7 @@ class GKNN:
                 f"GKNN(k={self.k}) on {len(x)} examples in {d} dimensions: a neighbourhood shows its shape with more "
                 "neighbours than dimensions, and there must be more examples than neighbours"
             )
-        return of_surprisals(x, y, self.surprisals)
+        return of_surprisals(x, y, self.surprisals, self.scores)
 
     def surprisals(self, points: Float[np.ndarray, "n d"]) -> Float[np.ndarray, " n"]:
         """−log f̂ of every point, NaN where the ellipsoid is empty; their mean is the differential entropy."""

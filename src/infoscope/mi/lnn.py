@@ -51,6 +51,7 @@ class LNN:
     """
 
     k: int = 5
+    scores: bool = True
 
     takes: ClassVar[tuple[str, ...]] = ("points-points",)
     subsampled: ClassVar[bool] = False
@@ -59,7 +60,7 @@ class LNN:
         """The three entropies."""
         if len(x) <= self.k:
             raise ValueError(f"LNN(k={self.k}) needs more than {self.k} examples and has {len(x)}; lower k")
-        return of_surprisals(x, y, self.surprisals)
+        return of_surprisals(x, y, self.surprisals, self.scores)
 
     def surprisals(self, points: Float[np.ndarray, "n d"]) -> Float[np.ndarray, " n"]:
         """−log f̂ of every point, corrected for bias; their mean is the differential entropy."""

@@ -46,6 +46,7 @@ class LocalGaussian:
     """
 
     k: int = 100
+    scores: bool = True
 
     takes: ClassVar[tuple[str, ...]] = ("points-points",)
     subsampled: ClassVar[bool] = False
@@ -61,7 +62,7 @@ class LocalGaussian:
             gradients.append(gradient)
             return values
 
-        found = of_surprisals(x, y, surprisals)
+        found = of_surprisals(x, y, surprisals, self.scores)
         settled = max(gradients) < SETTLED
         return found if settled else replace(found, status=found.status | {Status.NOT_CONVERGED})
 

@@ -8,6 +8,7 @@ from typing import ClassVar, Protocol, runtime_checkable
 
 from infoscope.measurement import Bound, Status
 from infoscope.mi.sample import Side
+from infoscope.run import Store
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,17 @@ class Method(Protocol):
 
     def estimate(self, x: Side, y: Side, seed: int) -> Finding:
         """I(X;Y) from the sample."""
+        ...
+
+
+@runtime_checkable
+class LearningMethod(Method, Protocol):
+    """A method that trains a network: its training is a look, which a store keeps."""
+
+    learns: ClassVar[bool]
+
+    def estimate(self, x: Side, y: Side, seed: int, store: Store | None = None) -> Finding:
+        """I(X;Y) from the sample; what the store has of it is not learned again."""
         ...
 
 

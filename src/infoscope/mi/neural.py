@@ -15,6 +15,7 @@ from infoscope.mi.critic import Critic, Scores, learn
 from infoscope.mi.gaussian import normal_scores
 from infoscope.mi.method import Finding
 from infoscope.mi.sample import Side
+from infoscope.run import Store
 
 FEWEST = 60
 """Examples below which a critic has nothing to learn from."""
@@ -31,14 +32,15 @@ class NeuralBound(Protocol):
 
     takes: ClassVar[tuple[str, ...]] = ("points-points", "points-labels")
     subsampled: ClassVar[bool] = False
+    learns: ClassVar[bool] = True
 
     def bound(self, scores: Float[np.ndarray, "n n"]) -> Finding:
         """The bound from scores of held-out pairs."""
         ...
 
-    def estimate(self, x: Side, y: Side, seed: int) -> Finding:
+    def estimate(self, x: Side, y: Side, seed: int, store: Store | None = None) -> Finding:
         """Learn, then bound."""
-        return of_scores(self.bound, critic_scores(x, y, self.critic, self.held_out, seed))
+        return of_scores(self.bound, critic_scores(x, y, self.critic, self.held_out, seed, store))
 
 
 @dataclass(frozen=True)
@@ -47,10 +49,7 @@ class MINE(NeuralBound):
 
     critic: Critic = Critic()
     held_out: float = 0.3
-
-    def bound(self, scores: Float[np.ndarray, "n n"]) -> Finding:
-        """Donsker & Varadhan's bound."""
-        return bounds.donsker_varadhan(scores)
+    bound = staticmethod(bounds.donsker_varadhan)
 
 
 @dataclass(frozen=True)
@@ -59,10 +58,7 @@ class NWJ(NeuralBound):
 
     critic: Critic = Critic()
     held_out: float = 0.3
-
-    def bound(self, scores: Float[np.ndarray, "n n"]) -> Finding:
-        """The bound of Nguyen, Wainwright & Jordan."""
-        return bounds.nwj(scores)
+    bound = staticmethod(bounds.nwj)
 
 
 @dataclass(frozen=True)
@@ -71,10 +67,7 @@ class InfoNCE(NeuralBound):
 
     critic: Critic = Critic()
     held_out: float = 0.3
-
-    def bound(self, scores: Float[np.ndarray, "n n"]) -> Finding:
-        """InfoNCE."""
-        return bounds.infonce(scores)
+    bound = staticmethod(bounds.infonce)
 
 
 @dataclass(frozen=True)
@@ -90,7 +83,9 @@ class SMILE(NeuralBound):
         return bounds.smile(scores, self.clip)
 
 
-def critic_scores(x: Side, y: Side, critic: Critic, held_out: float, seed: int) -> Scores:
+def critic_scores(
+    x: Side, y: Side, critic: Critic, held_out: float, seed: int, store: Store | None = None
+) -> Scores:
     """Scores of a random held-out share by a critic that learned on the rest, on normal scores of every column.
 
     One look serves all bounds: `of_scores(bounds.infonce, scores)`, `of_scores(bounds.nwj, scores)` …
@@ -101,7 +96,7 @@ def critic_scores(x: Side, y: Side, critic: Critic, held_out: float, seed: int) 
     a, b = features(x), features(y)
     order = np.random.default_rng(seed).permutation(n)
     test, train = np.split(order, [max(3, round(held_out * n))])
-    return learn(a[train], b[train], a[test], b[test], critic, seed)
+    return learn(a[train], b[train], a[test], b[test], critic, seed, store=store)
 
 
 def of_scores(bound: Callable[[Float[np.ndarray, "n n"]], Finding], scores: Scores) -> Finding:

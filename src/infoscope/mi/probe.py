@@ -10,16 +10,18 @@ from typing import ClassVar
 import numpy as np
 import torch
 from jaxtyping import Float, Int
-from torch import nn
+from torch import Tensor, nn
 
 from infoscope.learn.fit import fit
 from infoscope.learn.learner import Adam, Learner, Recipe
+from infoscope.learn.look import Look, look, pack, unpack
 from infoscope.learn.predict import probabilities
 from infoscope.learn.task import Task
 from infoscope.measurement import Bound, Status
 from infoscope.mi.method import Finding
 from infoscope.mi.neighbours import standardised
 from infoscope.mi.sample import Side
+from infoscope.run import Store
 
 VALIDATION = 0.2
 """Share of the training examples that says when to stop."""
@@ -40,28 +42,55 @@ class Probe:
 
     takes: ClassVar[tuple[str, ...]] = ("points-labels",)
     subsampled: ClassVar[bool] = False
+    learns: ClassVar[bool] = True
+    projects: ClassVar[bool] = True  # a bound for a projection of T is one for T
 
-    def estimate(self, x: Side, y: Side, seed: int) -> Finding:
+    def estimate(self, x: Side, y: Side, seed: int, store: Store | None = None) -> Finding:
         """Train the probe, then bound."""
-        p, labels, converged = self.predictions(x, y, seed)
-        return from_predictions(p, labels, converged)
+        found = self.predictions(x, y, seed, store)
+        return from_predictions(found.p.numpy(), found.y.numpy(), found.converged)
 
-    def predictions(
-        self, x: Side, y: Side, seed: int
-    ) -> tuple[Float[np.ndarray, "m classes"], Int[np.ndarray, " m"], bool]:
-        """What the probe says of held-out examples, their labels, and whether its training settled."""
-        points, n = standardised(x.values), len(x)
-        sizes = np.cumsum([round(self.held_out * n), round(VALIDATION * (1 - self.held_out) * n)])
-        if min(sizes[0], sizes[1] - sizes[0], n - sizes[1]) < 2:
-            raise ValueError(f"{n} examples are too few to train a probe on and to hold some out; give 20 or more")
-        test, validation, train = np.split(np.random.default_rng(seed).permutation(n), sizes)
-        alphabet = tuple(map(str, range(y.classes)))
-        tasks = [Task.from_arrays(points[rows], y.values[rows], alphabet=alphabet) for rows in (train, validation)]
-        learner = Learner(Network(self.widths), self.recipe)
-        trained = fit(learner, *tasks, seed=seed)
-        network = learner.starting_from(trained.weights).network(tasks[0].shape, y.classes, seed)
-        p = probabilities(network, torch.as_tensor(points[test], dtype=torch.float32))
-        return p.numpy(), y.values[test], trained.converged
+    def predictions(self, x: Side, y: Side, seed: int, store: Store | None = None) -> Predictions:
+        """What the probe says of held-out examples, from the store if it has it."""
+        args = self, standardised(x.values), y.values, y.classes, seed
+        return predicted(*args) if store is None else look([Look(predicted, args, Predictions, label="probe")], store)[0]
+
+
+@dataclass(frozen=True, eq=False)
+class Predictions:
+    """Predicted probabilities p (m, classes) of held-out examples, their labels y, and whether training settled."""
+
+    p: Tensor
+    y: Tensor
+    converged: bool
+
+    def to_bytes(self) -> bytes:
+        """This value as bytes."""
+        return pack({"p": self.p, "y": self.y}, converged=self.converged)
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Predictions:
+        """The value that `to_bytes` wrote."""
+        tensors, facts = unpack(data)
+        return cls(**tensors, **facts)
+
+
+def predicted(
+    probe: Probe, points: Float[np.ndarray, "n d"], y: Int[np.ndarray, " n"], classes: int, seed: int
+) -> Predictions:
+    """Train a probe on most of the examples, and ask it about the rest: all that is costly and random about it."""
+    n = len(points)
+    sizes = np.cumsum([round(probe.held_out * n), round(VALIDATION * (1 - probe.held_out) * n)])
+    if min(sizes[0], sizes[1] - sizes[0], n - sizes[1]) < 2:
+        raise ValueError(f"{n} examples are too few to train a probe on and to hold some out; give 20 or more")
+    test, validation, train = np.split(np.random.default_rng(seed).permutation(n), sizes)
+    alphabet = tuple(map(str, range(classes)))
+    tasks = [Task.from_arrays(points[rows], y[rows], alphabet=alphabet) for rows in (train, validation)]
+    learner = Learner(Network(probe.widths), probe.recipe)
+    trained = fit(learner, *tasks, seed=seed)
+    network = learner.starting_from(trained.weights).network(tasks[0].shape, classes, seed)
+    p = probabilities(network, torch.as_tensor(points[test], dtype=torch.float32))
+    return Predictions(p, torch.from_numpy(y[test]), trained.converged)
 
 
 @dataclass(frozen=True)

@@ -8,16 +8,41 @@ import os
 import sys
 from collections.abc import Callable
 from functools import reduce
+from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
+from infoscope.learn.learner import cross_entropy
+from infoscope.models.alexnet import AlexNet
 from infoscope.models.cifar_resnet import CifarResNet
 from infoscope.models.cnn import SmallCNN
+from infoscope.models.googlenet import GoogLeNet
 from infoscope.models.lenet import LeNet5
 from infoscope.models.mlp import MLP
 from infoscope.models.preact_resnet import PreActResNet
+from infoscope.models.resnet import ResNet
+from infoscope.models.tensorflow_demos import TFCnnDemo, TFMnistDemo
+from infoscope.models.vgg import VGG
+from infoscope.models.yolov3 import YOLOv3
 
-__all__ = ["MLP", "MODELS", "CifarResNet", "Factory", "LeNet5", "PreActResNet", "SmallCNN", "model"]
+__all__ = [
+    "MLP",
+    "MODELS",
+    "VGG",
+    "AlexNet",
+    "CifarResNet",
+    "Factory",
+    "GoogLeNet",
+    "LeNet5",
+    "PreActResNet",
+    "ResNet",
+    "SmallCNN",
+    "TFCnnDemo",
+    "TFMnistDemo",
+    "YOLOv3",
+    "loss_of",
+    "model",
+]
 
 Factory = Callable[[tuple[int, ...], int], nn.Module]
 
@@ -31,6 +56,15 @@ MODELS: dict[str, Factory] = {
     "preact-resnet101": PreActResNet(101),
     "resnet20": CifarResNet(20),
     "resnet56": CifarResNet(56),
+    "tf-mnist": TFMnistDemo(),
+    "tf-cnn": TFCnnDemo(),
+    "alexnet": AlexNet(),
+    "vgg11": VGG(11),
+    "vgg16": VGG(16),
+    "googlenet": GoogLeNet(),
+    "resnet18": ResNet(18),
+    "resnet101": ResNet(101),
+    "yolov3": YOLOv3(),
 }
 
 
@@ -49,6 +83,15 @@ def model(name: str) -> Factory:
     near = difflib.get_close_matches(name.lower(), MODELS, n=3, cutoff=0.5)
     choice = f"did you mean {' or '.join(near)}?" if near else f"there are {', '.join(MODELS)}."
     raise ValueError(f"no model is called {name!r}; {choice} Your own goes as module:factory")
+
+
+def loss_of(factory: Callable[..., nn.Module]) -> Callable[[Any, Tensor], Tensor]:
+    """What a factory's networks are trained with: the loss that it brings as its `loss`, or cross-entropy.
+
+    >>> loss_of(GoogLeNet())
+    AuxiliaryHeads(weight=0.3)
+    """
+    return getattr(factory, "loss", cross_entropy)
 
 
 def _imported(name: str) -> Factory:

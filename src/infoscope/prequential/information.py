@@ -53,7 +53,7 @@ class Knowledge:
         """L(M, D) first, then its terms, then accuracy and confidence on the coded examples."""
         first, last = codelength(self.initial), codelength(self.trained)
         difference = model_information(self.initial, self.trained)
-        y = self.coded.y.numpy()
+        y = self.coded.labels.numpy()
         receipt = Receipt(
             "network on unseen examples", first.receipt.data, last.receipt.model, n=len(y),
             seeds=tuple(self.predictions), over="networks", version=__version__,
