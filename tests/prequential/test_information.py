@@ -2,13 +2,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 from scipy.stats import spearmanr
 from torch import nn
 
 import infoscope
 from infoscope.learn.corruption import ShuffledLabels
 from infoscope.learn.fit import fit
-from infoscope.learn.learner import Learner, Recipe
+from infoscope.learn.learner import SGD, Learner, Recipe
 from infoscope.learn.task import Task
 from infoscope.measurement import Bound, Status, UnreliableMeasurement
 from infoscope.models import MLP
@@ -32,7 +33,7 @@ def test_information_grows_with_the_training_size(digits):
     trained = [fit(LEARNER, p.train, p.validation, seed=0) for p in parts]
     pairs = [(LEARNER.starting_from(t.initial), LEARNER.starting_from(t.weights)) for t in trained]
     known = [
-        measure(p.coded, [pair], QUICK, 0, Running()).measurements()[0] for p, pair in zip(parts, pairs, strict=True)
+        measure(p.coded, [pair], QUICK, [0], Running()).measurements()[0] for p, pair in zip(parts, pairs, strict=True)
     ]
     assert spearmanr(sizes, [m.value for m in known]).statistic >= 0.9
     assert known[-1].bits > 100
@@ -77,6 +78,22 @@ def test_a_training_that_ran_out_of_epochs_says_so(digits):
     learner = Learner(MLP((64,)), Recipe(epochs=2))
     known = train_and_measure(partition(digits, k=50, train=100), learner, QUICK, replicates=1)
     assert Status.NOT_CONVERGED in known.measurements()[0].status
+
+
+def test_a_seed_that_diverges_is_named_and_not_averaged_in(digits):
+    """Seed 0 starts from weights that no rate can tame; the others are measured under their own seeds."""
+    learner = Learner(explosive, Recipe(SGD(0.01), epochs=3, patience=None))
+    known = train_and_measure(partition(digits, k=50, train=100), learner, QUICK, replicates=3)
+    difference = known.measurements()[0]
+    assert list(difference.replicates) == [1, 2]
+    assert any("seed 0" in note and "diverged" in note for note in difference.receipt.notes)
+
+
+def explosive(shape, classes):
+    network = nn.Sequential(nn.Flatten(), nn.Linear(64, classes))
+    if torch.initial_seed() == 0:
+        nn.init.constant_(network[1].weight, 1e38)
+    return network
 
 
 def test_a_model_free_code_measures_no_network(digits):

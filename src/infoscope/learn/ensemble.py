@@ -40,7 +40,8 @@ def ensemble(
     unless given: `loop` (one after another), `vmap`, `compiled` (vmap under torch.compile) or `grouped` (batched
     products and grouped convolutions); in a store the choice is kept and used again. As many train at once as `memory`
     bytes hold (half of what is free), in stacks that are spread over `jobs` processes and kept in `store` when
-    finished, half-done ones every few seconds, so that the same call goes on after a crash.
+    finished, half-done ones every few seconds, so that the same call goes on after a crash. `on_done` is called once
+    for each network.
 
     `snapshots` are epochs after which all weights are kept; `until` is a mean training loss in nats: the weights of
     each network when it first came down to that are kept too. With `observers` everything runs in this process, and
@@ -63,7 +64,7 @@ def ensemble(
             Look(train_together, (tuple(some), how.way, device, wanted), Population, label=_label(some))
             for how, some in _stacks(plans)
         ]
-        parts = look(looks, store, jobs=jobs, on_done=on_done)
+        parts = look(looks, store, jobs=jobs, on_done=_for_each(on_done, looks))
     return _in_order(gathered(parts), members)
 
 
@@ -91,7 +92,7 @@ def measured(
         Look(_measured, (tuple(some), how.way, device, wanted, measure), result, label=_label(some))
         for how, some in _stacks(plans)
     ]
-    return look(looks, store, jobs=jobs, on_done=on_done)
+    return look(looks, store, jobs=jobs, on_done=_for_each(on_done, looks))
 
 
 def planned(
@@ -126,6 +127,19 @@ def _measured(
     members: Sequence[Member], way: str, device: str, wanted: Wanted, measure: Callable[[Population], Any]
 ) -> Any:
     return measure(train_together(members, way, device, wanted))
+
+
+def _for_each(on_done: Callable[[Work], None] | None, looks: Sequence[Look[Any]]) -> Callable[[Work], None] | None:
+    """Who counts finished trainings is told of every network in a stack that is finished."""
+    if on_done is None:
+        return None
+    sizes = {one.label: len(one.args[0]) for one in looks}
+
+    def told(work: Work) -> None:
+        for _ in range(sizes[work.label]):
+            on_done(work)
+
+    return told
 
 
 def _stacks(plans: Sequence[tuple[Plan, list[Member]]]) -> list[tuple[Plan, list[Member]]]:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from infoscope.learn.learner import Learner, Weights
+from infoscope.learn.fit import Trained
+from infoscope.learn.learner import Learner
 from infoscope.learn.look import pack, unpack
 from infoscope.learn.task import Task
 
@@ -66,8 +67,11 @@ class Population:
         """The trained weights of one network, for `load_weights`."""
         return {name: t[i] for name, t in self.weights.items()}
 
-    def __iter__(self) -> Iterator[Weights]:
-        return (self.member(i) for i in range(len(self)))
+    def trained(self, i: int) -> Trained:
+        """One network as `fit` would have given it."""
+        initial = {name: t[i] for name, t in self.initial.items()}
+        losses, held_out = (tuple(row[~row.isnan()].tolist()) for row in (self.losses[i], self.validation_losses[i]))
+        return Trained(initial, self.member(i), losses, held_out, self.converged[i])
 
     def take(self, rows: Sequence[int]) -> Population:
         """These networks, in this order."""

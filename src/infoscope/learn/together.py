@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from infoscope.learn.fit import Moment, Observer, Trained, batches, fit, settled
+from infoscope.learn.fit import Moment, Observer, batches, fit, settled
 from infoscope.learn.isolation import isolated
 from infoscope.learn.learner import check_logits, copy_weights, cross_entropy, load_weights
 from infoscope.learn.population import Member, Population, Stacked, padded
@@ -61,13 +61,19 @@ class GroupObserver(Protocol):
 
 @dataclass
 class Each:
-    """One observer of single networks for each name, made when the name is first seen."""
+    """One observer of single networks for each name, made when the name is first seen.
+
+    With `epochs_only` they see the last step of each epoch, which spares a copy of every network in every other.
+    """
 
     make: Callable[[str], Observer]
+    epochs_only: bool = False
     observers: dict[str, Observer] = field(default_factory=dict)
 
     def observe(self, moments: Moments) -> None:
         """Show every network to its own observer."""
+        if self.epochs_only and not moments.end_of_epoch:
+            return
         for i, (name, network) in enumerate(moments.networks()):
             if name not in self.observers:
                 self.observers[name] = self.make(name)
@@ -380,12 +386,3 @@ def _logits(network: nn.Module, task: Task, device: Any) -> Tensor:
     logits = network.eval()(x if len(x) > 1 else x.repeat(2, *[1] * (x.ndim - 1)))
     network.train()
     return logits
-
-
-def trained(population: Population, i: int) -> Trained:
-    """One member as `fit` would give it."""
-    initial = {name: t[i] for name, t in population.initial.items()}
-    losses, held_out = (
-        tuple(row[~row.isnan()].tolist()) for row in (population.losses[i], population.validation_losses[i])
-    )
-    return Trained(initial, population.member(i), losses, held_out, population.converged[i])

@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 
 from infoscope import __version__
-from infoscope.learn.fit import Trained, fit
+from infoscope.learn.ensemble import ensemble
 from infoscope.learn.learner import Learner, Weights
 from infoscope.learn.look import Look, look
+from infoscope.learn.population import Member, Population
 from infoscope.learn.predict import Predictions, predict
 from infoscope.learn.task import Task
 from infoscope.measurement import Measurement, Receipt, Status
@@ -36,6 +37,10 @@ class Running:
     def look(self, looks: Sequence[Look[Any]]) -> list[Any]:
         """The results of these looks."""
         return look(looks, self.store, jobs=self.jobs, on_done=self.on_done)
+
+    def train(self, members: Sequence[Member]) -> Population:
+        """These networks, trained together."""
+        return ensemble(members, self.store, jobs=self.jobs, device=self.device, on_done=self.on_done)
 
 
 @dataclass(frozen=True)
@@ -84,27 +89,20 @@ def train_and_measure(
     seed: int = 0,
     running: Running | None = None,
 ) -> Knowledge:
-    """Train one network a seed, then send the coded labels from its initial and from its final weights."""
+    """Train one network a seed, then send the coded labels from its initial and from its final weights.
+
+    A seed whose training diverges is left out, and named in the notes.
+    """
     running = running or Running()
-    trained: list[Trained] = running.look(fit_looks(parts, learner, replicates, seed, running.device))
+    seeds = range(seed, seed + replicates)
+    population = running.train([Member(learner, parts.train, s, parts.validation) for s in seeds])
+    trained = [population.trained(i) for i in range(len(population))]
     status = frozenset() if all(t.converged for t in trained) else frozenset({Status.NOT_CONVERGED})
     pairs = [(learner.starting_from(t.initial), learner.starting_from(t.weights)) for t in trained]
     epochs = ", ".join(str(t.epochs) for t in trained)
-    return measure(parts.coded, pairs, coder, seed, running, status, (*parts.notes, f"epochs: {epochs}"))
-
-
-def fit_looks(parts: Partition, learner: Learner, replicates: int, seed: int, device: str) -> list[Look[Trained]]:
-    """The trainings behind `train_and_measure`, one a seed, without doing them."""
-    return [
-        Look(train, (parts.train, parts.validation, learner, seed + i, device), Trained, 1,
-             f"training on {parts.train.name}, seed {seed + i}")
-        for i in range(replicates)
-    ]  # fmt: skip
-
-
-def train(task: Task, validation: Task, learner: Learner, seed: int, device: str) -> Trained:
-    """`fit` with all of its arguments by position, as a look takes them."""
-    return fit(learner, task, validation, seed=seed, device=device)
+    lost = [f"left out: {name}: {why}" for name, why in population.failed.items()]
+    notes = (*parts.notes, f"epochs: {epochs}", f"trained by {population.way}", *lost)
+    return measure(parts.coded, pairs, coder, population.seeds, running, status, notes)
 
 
 def measure_weights(
@@ -137,37 +135,37 @@ def measure_weights(
     coded = coded[: min(MOST_CODED if k is None else k, len(coded))]
     start = learner if initial is None else learner.starting_from(initial)
     pairs = [(start, learner.starting_from(weights))] * replicates
-    return measure(coded, pairs, coder, seed, running or Running(), status, notes)
+    return measure(coded, pairs, coder, range(seed, seed + replicates), running or Running(), status, notes)
 
 
 def measure(
     coded: Task,
     pairs: Sequence[tuple[Learner, Learner]],
     coder: Coder,
-    seed: int,
+    seeds: Sequence[int],
     running: Running,
     status: frozenset[Status] = frozenset(),
     notes: tuple[str, ...] = (),
 ) -> Knowledge:
-    """Both terms of eq. (2) for each pair of an initial and a final learner, paired by order and draws."""
+    """Both terms of eq. (2) for each pair of an initial and a final learner, paired by their seed's order and draws."""
     if not coder.needs_network:
         raise ValueError(f"eq. (2) measures a network with its own code; {type(coder).__name__} knows no network")
     initial, final = zip(*pairs, strict=True)
-    looks = curve_looks(coded, coder, initial, seed=seed, device=running.device, label="initial code")
-    looks += curve_looks(coded, coder, final, seed=seed, device=running.device, label="trained code")
+    looks = curve_looks(coded, coder, initial, seeds=seeds, device=running.device, label="initial code")
+    looks += curve_looks(coded, coder, final, seeds=seeds, device=running.device, label="trained code")
     curves = running.look(looks)
     guesses: list[Predictions] = running.look(
         [
             Look(
                 predict,
-                (coded, one, seed + i, running.device),
+                (coded, one, seed, running.device),
                 Predictions,
                 1,
-                f"predictions on {coded.name}, seed {seed + i}",
+                f"predictions on {coded.name}, seed {seed}",
             )
-            for i, one in enumerate(final)
+            for seed, one in zip(seeds, final, strict=True)
         ]
     )
-    predictions = {seed + i: guess.p.numpy() for i, guess in enumerate(guesses)}
+    predictions = {seed: guess.p.numpy() for seed, guess in zip(seeds, guesses, strict=True)}
     n = len(pairs)
     return Knowledge(coded, curves[:n], curves[n:], predictions, status, notes)

@@ -66,8 +66,9 @@ def loss_curves(
     With `keep_first` the first of them holds every prediction, from which `write_labels` makes a file.
     """
     running = running or Running()
+    seeds = range(seed, seed + orders)
     looks = curve_looks(
-        task, coder, [learner] * orders, seed=seed, examples=examples, device=running.device, keep_first=keep_first
+        task, coder, [learner] * orders, seeds=seeds, examples=examples, device=running.device, keep_first=keep_first
     )
     return running.look(looks)
 

@@ -90,23 +90,23 @@ def curve_looks(
     coder: Coder,
     learners: Sequence[Learner | None],
     *,
-    seed: int = 0,
+    seeds: Sequence[int],
     examples: int | None = None,
     device: str = "cpu",
     label: str = "code",
     keep_first: bool = False,
 ) -> list[Look[LossCurve]]:
-    """The looks that give loss curves, one for each learner, in the orders of `seed`, `seed` + 1 and so on."""
+    """The looks that give loss curves, one for each learner, in the orders of these seeds."""
     if examples is not None and not 0 <= examples <= len(task):
         raise ValueError(f"{task.name!r} has {len(task)} examples; {examples} were asked for")
     return [
         Look(
             send,
-            (task, coder, learner if coder.needs_network else None, seed + i, examples, device, keep_first and not i),
+            (task, coder, learner if coder.needs_network else None, seed, examples, device, keep_first and not i),
             LossCurve,
-            label=f"{label} of {task.name}, order {seed + i}",
+            label=f"{label} of {task.name}, order {seed}",
         )
-        for i, learner in enumerate(learners)
+        for i, (seed, learner) in enumerate(zip(seeds, learners, strict=True))
     ]
 
 
