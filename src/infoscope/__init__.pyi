@@ -3,8 +3,11 @@ from infoscope.dynamics.checkpoints import plane_of_checkpoints
 from infoscope.dynamics.information_plane import InformationPlane
 from infoscope.dynamics.saved_activations import plane_of_activations
 from infoscope.learn.corruption import Massart, MissingObjects, MissingPixels, ShuffledLabels
+from infoscope.learn.ensemble import ensemble
 from infoscope.learn.fit import fit
 from infoscope.learn.learner import SGD, Adam, Learner, Recipe
+from infoscope.learn.population import Member, Population
+from infoscope.learn.running import Running
 from infoscope.learn.schedule import DeltaSkipApproximate, DeltaSkipExact, Every, Logarithmic
 from infoscope.learn.task import Task, union
 from infoscope.learn.tishby import tishby
@@ -13,7 +16,6 @@ from infoscope.mi.estimate import layer_information, mutual_information
 from infoscope.prequential.blocks import Blocks
 from infoscope.prequential.codelength import memorisation_included, sample_complexity, surplus
 from infoscope.prequential.entk import NTK
-from infoscope.prequential.information import Running
 from infoscope.prequential.kernel import Kernel
 from infoscope.prequential.label_file import read_labels, write_labels
 from infoscope.prequential.loss_curve import LossCurve
@@ -22,21 +24,19 @@ from infoscope.prequential.replay import Replay
 from infoscope.quantities import explain
 from infoscope.record import Record, load
 from infoscope.run import Store
-from infoscope.weights.alignment import align, aligned_ends
+from infoscope.weights.alignment import align
+from infoscope.weights.along_training import distance_curve
 from infoscope.weights.distance import weight_distances
-from infoscope.weights.distance_curve import distance_curve
 from infoscope.weights.function_distance import function_distances
 from infoscope.weights.groups import permutation_groups
-from infoscope.weights.invariance import balance, scale_groups
 from infoscope.weights.landmarks import landmark_mds
 from infoscope.weights.mds import classical_mds
 from infoscope.weights.nearest import nearest_ends
-from infoscope.weights.qmcm import QMCM
+from infoscope.weights.questions import distance
 from infoscope.weights.stacked import Networks
 
 __all__ = [
     "NTK",
-    "QMCM",
     "SGD",
     "Adam",
     "Blocks",
@@ -52,9 +52,11 @@ __all__ = [
     "LossCurve",
     "Massart",
     "Measurement",
+    "Member",
     "MissingObjects",
     "MissingPixels",
     "Networks",
+    "Population",
     "Receipt",
     "Recipe",
     "Record",
@@ -67,13 +69,13 @@ __all__ = [
     "UnreliableMeasurement",
     "__version__",
     "align",
-    "aligned_ends",
     "as_if_random",
-    "balance",
     "classical_mds",
     "codelength",
     "difficulty",
     "distance_curve",
+    "distance",
+    "ensemble",
     "explain",
     "fit",
     "function_distances",
@@ -90,7 +92,6 @@ __all__ = [
     "plane_of_checkpoints",
     "read_labels",
     "sample_complexity",
-    "scale_groups",
     "surplus",
     "tishby",
     "union",

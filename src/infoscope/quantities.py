@@ -188,6 +188,53 @@ QUANTITIES: tuple[Quantity, ...] = (
         ("distance", "weight distance mean", "distance between weights"),
     ),
     Quantity(
+        "d(w0,w) at matched loss",
+        "weight distance at equal fit",
+        "1",
+        Bound.NONE,
+        "How far training carried the weights when the mean training loss of an epoch first came down to one value: "
+        "networks that learn at different speeds are compared at equal fit, not at equal steps.",
+        "|w_t − w0|, t = min {t : loss_t ≤ l}",
+    ),
+    Quantity(
+        "d(w0,w) aligned",
+        "weight distance, aligned",
+        "1",
+        Bound.NONE,
+        "The weight distance after the hidden units of the final network changed places to lie near the initial one's: "
+        "what remains is no mere change of places.",
+        "min_π |π(w) − w0|, as far as weight matching finds it",
+        "Ainsworth et al. 2023",
+        ("aligned",),
+    ),
+    Quantity(
+        "own start nearest",
+        "share of ends nearest to their own start",
+        "1",
+        Bound.NONE,
+        "The condition under which the paper lets the distance stand for information. In many dimensions it is weak: "
+        "independent starts are far apart.",
+        "",
+        "Yang et al. 2021, eq. (4)",
+        ("nearest",),
+    ),
+    Quantity(
+        "training loss",
+        "training loss",
+        "bit",
+        Bound.NONE,
+        "Mean cross-entropy over the last epoch, while its steps were taken.",
+    ),
+    Quantity(
+        "MDS explained",
+        "share that a picture holds",
+        "1",
+        Bound.NONE,
+        "The sum of the picture's eigenvalues by the sum of all absolute ones.",
+        "Σ_{k≤m} λ_k / Σ_k |λ_k|",
+        "Torgerson 1952",
+    ),
+    Quantity(
         "sd d(w0,w)",
         "deviation of the weight distance",
         "1",
@@ -245,8 +292,8 @@ QUANTITIES: tuple[Quantity, ...] = (
         "distance as a codelength",
         "bit",
         Bound.NONE,
-        "Bits that a Gaussian prior of deviation λ about the initial weights charges for moving the centre to the final "
-        "ones. One term of the price of the weights; the widths cost extra.",
+        "Bits that a Gaussian prior of deviation λ about the initial weights charges for moving the centre to the "
+        "final ones. One term of the price of the weights; the widths cost extra.",
         "|w − w0|² / 2λ²",
         "Hinton & van Camp 1993",
         ("gaussian codelength",),
@@ -256,8 +303,8 @@ QUANTITIES: tuple[Quantity, ...] = (
         "QMCM distance",
         "1",
         Bound.NONE,
-        "Mean distance after distances far from the mean were replaced until c_v ≤ t. Where anything was replaced it is "
-        "biased towards where distances are dense (Exp(1), of mean 1, comes out as 0.01 to 0.28): read the plain mean.",
+        "Mean distance after distances far from the mean were replaced until c_v ≤ t. Where anything was replaced it "
+        "is biased to where distances are dense (Exp(1), of mean 1, comes out as 0.01 to 0.28): read the plain mean.",
         "",
         "Yang et al. 2021, Algorithm 2",
         ("quasi monte carlo",),

@@ -53,7 +53,7 @@ def test_data_processing_is_checked_along_the_layers(tmp_path, capsys):
 def test_wrong_words_and_files(layers, tmp_path):
     with pytest.raises(ValueError, match="no method 'ksgg'; did you mean ksg"):
         mi(layers, "ksgg", 0, 0, True)
-    with pytest.raises(ValueError, match="KSG is for points-points"):
+    with pytest.raises(ValueError, match="ksg is for two sides of continuous values.* for layers take ross"):
         mi(layers, "ksg", 0, 0, True)
     with pytest.raises(ValueError, match="no such file"):
         mi(tmp_path / "none.npz", "saxe", 0, 0, True)
@@ -63,3 +63,41 @@ def test_wrong_words_and_files(layers, tmp_path):
     (tmp_path / "text.npz").write_text("no zip")
     with pytest.raises(ValueError, match=r"cannot be read as \.npz"):
         mi(tmp_path / "text.npz", "saxe", 0, 0, True)
+
+
+@pytest.mark.parametrize(
+    ("bad", "message"),
+    [
+        ({"T2": np.where(np.arange(256) == 9, np.nan, 1.0)[:, None]}, r"bad.npz: `T2` has 1 of 256 rows with NaN"),
+        ({"T2": np.zeros((99, 1))}, r"bad.npz: `T2` has 99 examples and `y` 256"),
+    ],
+)
+def test_what_was_measured_before_a_bad_layer_is_shown(layers, tmp_path, capsys, bad, message):
+    with np.load(layers) as file:
+        np.savez(tmp_path / "bad.npz", **dict(file) | bad)
+    with pytest.raises(ValueError, match=message + ".*what was measured before it is above"):
+        mi(tmp_path / "bad.npz", "idnns", 0, 0, True)
+    assert {row["layer"] for row in json.loads(capsys.readouterr().out)["measurements"]} == {"T1"}
+
+
+@pytest.mark.parametrize(
+    ("bad", "message"),
+    [
+        ({"X": np.zeros((9, 8))}, r"`X` has shape \(9, 8\) and `y` \(256,\)"),
+        ({"y": np.zeros(256) + 0.5}, "not integer labels"),
+        ({"y": np.array(["a", "b"] * 128)}, "not integer labels"),
+    ],
+)
+def test_bad_inputs_and_labels_are_refused(layers, tmp_path, bad, message):
+    with np.load(layers) as file:
+        np.savez(tmp_path / "bad.npz", **dict(file) | bad)
+    with pytest.raises(ValueError, match=message):
+        mi(tmp_path / "bad.npz", "idnns", 0, 0, True)
+
+
+def test_names_with_hyphens_take_options(layers, capsys):
+    mi(layers, "kde-upper(variance=0.1)", 0, 0, True)
+    rows = json.loads(capsys.readouterr().out)["measurements"]
+    assert rows[0]["receipt"]["method"].startswith("KDE(variance=0.1")
+    with pytest.raises(ValueError, match="saxe's width is 'a'; it is a number"):
+        mi(layers, "saxe(width='a')", 0, 0, True)

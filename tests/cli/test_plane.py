@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from infoscope.cli.app import Data, Run
-from infoscope.cli.plane import plane
+from infoscope.cli.plane import Asked, plane
 from infoscope.learn.learner import copy_weights
 from infoscope.learn.task import Task
 from infoscope.models import model
@@ -22,13 +22,21 @@ def run(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
     def call(what, data=None, *, orders=1, **options):
-        settings = {"model": None, "schedule": "every", "estimator": None, "layers": (), "epochs": 3, "null": 0}
         out = tmp_path / "out"
-        plane(what, data, **settings | options, reading=Data(), run=Run(orders=orders, jobs=1, out=out, json=True))
+        plane(asked(what, data, Run(orders=orders, jobs=1, out=out, json=True), **options))
         printed = json.loads(capsys.readouterr().out)["measurements"]
         return printed, Record(out / "plane.jsonl"), (out / "report.html").read_text()
 
     return call
+
+
+def asked(what, data=None, run=None, **options):
+    settings = dict.fromkeys(("model", "estimator", "epochs", "train", "bits", "noise")) | {
+        "schedule": "every", "layers": (), "null": 0,
+    }  # fmt: skip
+    if data is not None or what in ("tishby", "iris", "own.npz"):
+        settings["epochs"] = None if what == "steps" else 3
+    return Asked(what, data, reading=Data(), run=run or Run(), **settings | options)
 
 
 def epochs(record):
@@ -78,3 +86,107 @@ def test_a_data_set_in_a_file_is_no_activations(run, tmp_path):
     task = Task.from_dataset("iris")
     np.savez(tmp_path / "own.npz", x=task.x, y=task.y)
     assert epochs(run("own.npz", epochs=1)[1]) == [0, 1]
+
+
+def test_a_quantised_network_is_measured_exactly(run):
+    printed, _, _ = run("tishby", bits=1, layers=("act[45]",))
+    assert {row["receipt"]["method"] for row in printed} == {"Quantised()"}
+    x_t = [row for row in printed if row["quantity"] == "I(X;T)"]
+    assert x_t[0]["value"] <= 4 + 1e-9  # four units of one bit
+    assert x_t[1]["value"] <= min(3, x_t[0]["value"]) + 1e-9
+    assert {row["bound"] for row in printed} == {"exact"}
+
+
+def test_a_noisy_network_is_measured_with_the_noise_that_it_was_trained_with(run):
+    printed, record, _ = run("iris", noise=0.1, schedule=None, epochs=2)
+    assert {row["receipt"]["method"] for row in printed} == {"Noisy(variance=0.1, samples=2048)"}
+    assert epochs(record) == [0, 1, 2]
+    assert "noisy passes" in printed[2]["receipt"]["notes"][0]
+
+
+@pytest.mark.parametrize(
+    ("words", "trainings", "epochs", "measured", "decided"),
+    [
+        ({"what": "iris", "schedule": "every(n=2)", "epochs": 9}, 2, 9, 12, False),
+        ({"what": "tishby", "schedule": None, "epochs": 1000}, 2, 1000, 60, True),
+        ({"what": "iris", "schedule": "log(per_decade=1)", "epochs": 100}, 2, 100, 8, False),
+    ],
+)
+def test_a_dry_run_says_what_it_would_take_and_writes_nothing(
+    words, trainings, epochs, measured, decided, tmp_path, capsys, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    plane(asked(**words, run=Run(orders=2, jobs=1, json=True, dry_run=True)))
+    told = json.loads(capsys.readouterr().out)["dry_run"]
+    assert told.pop("seconds") > 0
+    assert told == {"trainings": trainings, "epochs": epochs, "measured": measured, "decided": decided, "jobs": 1}
+    plane(asked(**words, run=Run(orders=2, dry_run=True)))
+    assert f"2 trainings of {epochs} epochs and {'about ' * decided}{measured} measured" in capsys.readouterr().out
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_layer_of_saved_activations_that_cannot_be_measured_leaves_the_others(run, tmp_path):
+    t = np.arange(16.0)[:, None]
+    bad = np.where(t == 7, np.nan, t)
+    np.savez(tmp_path / "nan.npz", y=np.arange(16) % 2, **{"0/fc1": t, "0/fc2": t, "1/fc1": t, "1/fc2": bad})
+    with pytest.raises(ValueError, match=r"nan.npz, epoch 1: `fc2` has 1 of 16 rows with NaN .* first is row 7"):
+        run("nan.npz")
+    kept = Record(tmp_path / "out" / "plane.jsonl")
+    assert [(row.coordinates["epoch"], row.coordinates["layer"]) for row in kept][::2] == [
+        (0, "fc1"), (0, "fc2"), (1, "fc1"),
+    ]  # fmt: skip
+    assert "epoch 1" in (tmp_path / "out" / "report.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("what", "data", "options", "message"),
+    [
+        ("short.npz", None, {}, r"epoch 0: layer 'fc1' has shape \(9, 1\) for 16 labels"),
+        ("real.npz", None, {}, r"`y` holds float64 of shape \(16,\), not integer labels"),
+        ("none.npz", None, {}, "none.npz: no such file"),
+        ("text.npz", None, {}, r"text.npz: cannot be read as .npz"),
+        ("bare.npz", None, {}, "has no labels `y`"),
+        ("inputs.npz", None, {}, "has 3 inputs and 16 labels"),
+        ("iris", None, {"estimator": "ksg"}, "for layers take ross"),
+        ("iris", None, {"layers": ("conv*",)}, r"no layer of Sequential matches 'conv\*'; it has: flatten"),
+        ("net:make", None, {}, "if net:make is a factory, name its data too"),
+        ("steps", None, {}, "holds checkpoints; name the data to measure them on"),
+        ("bare.npz", None, {"bits": 3}, "are for a training; bare.npz is one of activations"),
+        ("iris", None, {"model": "mlp", "estimator": "noisy(variance=1)", "noise": 0.1}, "data processing holds where"),
+    ],
+)
+def test_bad_input_gets_a_clear_word(run, tmp_path, what, data, options, message):
+    t, y = np.arange(16.0)[:, None], np.arange(16) % 2
+    np.savez(tmp_path / "short.npz", y=y, fc1=t[:9])
+    np.savez(tmp_path / "real.npz", y=y + 0.5, fc1=t)
+    np.savez(tmp_path / "bare.npz", fc1=t)
+    np.savez(tmp_path / "inputs.npz", X=t[:3], y=y, fc1=t)
+    (tmp_path / "text.npz").write_text("no zip")
+    (tmp_path / "steps").mkdir()
+    torch.save({"w": t}, tmp_path / "steps" / "step1.pt")
+    with pytest.raises(ValueError, match=message):
+        run(what, data, **options)
+
+
+def test_a_training_that_diverges_shows_what_was_measured_before(run, tmp_path, monkeypatch):
+    (tmp_path / "diverging.py").write_text(
+        "import torch\n"
+        "from torch import nn\n"
+        "class Net(nn.Module):\n"
+        "    def __init__(self, classes):\n"
+        "        super().__init__()\n"
+        "        self.fc = nn.Linear(4, classes)\n"
+        "        self.register_buffer('passes', torch.zeros(()))\n"
+        "    def forward(self, x):\n"
+        "        self.passes += self.training\n"
+        "        return self.fc(x) * torch.where(self.passes > 8, torch.nan, 1.0)\n"
+        "def make(shape, classes):\n"
+        "    return Net(classes)\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with (
+        pytest.warns(UserWarning, match="a training ended early"),
+        pytest.raises(ValueError, match="seed 0: .*diverged"),
+    ):
+        run("diverging:make", "iris", epochs=9, layers=("fc",))
+    assert epochs(Record(tmp_path / "out" / "plane.jsonl")) == [0, 1, 2, 3, 4]

@@ -7,6 +7,7 @@ from torch import nn
 
 from infoscope.dynamics.checkpoints import checkpoints, gaps, plane_of_checkpoints
 from infoscope.dynamics.information_plane import InformationPlane
+from infoscope.dynamics.walk import PlaneStopped
 from infoscope.learn.fit import fit
 from infoscope.learn.learner import Adam, Learner, Recipe, copy_weights
 from infoscope.learn.schedule import DeltaSkipExact, Every
@@ -112,9 +113,23 @@ def test_what_was_measured_before_an_unreadable_checkpoint_is_kept(tmp_path):
     fit(LEARNER, TASK, observers=[Saver(bare(folder))])
     (folder / "4.safetensors").write_bytes(b"cut off")
     record = Record(tmp_path / "record.jsonl")
-    with pytest.raises(ValueError, match=r"4.safetensors: cannot be read as weights .*; delete it or save it again"):
+    with pytest.raises(
+        PlaneStopped, match=r"4.safetensors: cannot be read as weights .*; delete it or save it again"
+    ) as stopped:
         plane_of_checkpoints(folder, NETWORK, TASK, method=BINS, record=record)
-    assert epochs(Record(tmp_path / "record.jsonl")) == [1, 2, 3]
+    assert epochs(Record(tmp_path / "record.jsonl")) == epochs(stopped.value.record) == [1, 2, 3]
+
+
+@pytest.mark.parametrize("schedule", [Every(), DeltaSkipExact(0.001)])
+def test_weights_of_another_shape_name_their_file_and_keep_what_was_measured(tmp_path, schedule):
+    fit(LEARNER, TASK, observers=[Saver(bare(tmp_path))])
+    save_file(copy_weights(MLP((4, 2), "tanh")((12,), 2)), tmp_path / "6.safetensors")
+    with pytest.raises(
+        PlaneStopped, match=r"6.safetensors: the weights do not fit .* another shape for fc2.weight"
+    ) as stopped:
+        plane_of_checkpoints(tmp_path, NETWORK, TASK, method=BINS, schedule=schedule)
+    assert max(epochs(stopped.value.record)) <= 9
+    assert {1, 2, 3, 4, 5} >= set(epochs(stopped.value.record)) - {7, 8, 9} >= {1, 2}
 
 
 def test_folders_that_hold_nothing_to_measure_are_refused(tmp_path):

@@ -11,6 +11,7 @@ from torch import nn
 
 from infoscope.dynamics.information_plane import InformationPlane
 from infoscope.dynamics.plane_point import Place, PlanePoint, PlaneView, along_layers, pattern_entropy, point_of
+from infoscope.dynamics.walk import PlaneStopped
 from infoscope.learn.fit import fit
 from infoscope.learn.learner import Adam, Learner, Recipe, copy_weights
 from infoscope.learn.schedule import DeltaSkipApproximate, DeltaSkipExact, Every
@@ -20,6 +21,7 @@ from infoscope.measurement import Measurement, Status
 from infoscope.mi.binning import Uniform
 from infoscope.mi.estimate import layer_information
 from infoscope.models import MLP
+from infoscope.record import Record
 from infoscope.run import Store
 
 TASK = tishby()[::16]
@@ -276,3 +278,29 @@ def test_the_reference_activations_of_the_random_tanh_network(shared_data):
     assert epochs(record) == [0]
     for layer, bits in expected.items():
         assert [m.bits for m in record.where(layer=layer)] == pytest.approx(bits, abs=1e-12)
+
+
+class Breaks(nn.Module):
+    """A layer that gives NaN once a buffer says so."""
+
+    def __init__(self):
+        super().__init__()
+        self.first = nn.Linear(12, 2)
+        self.register_buffer("broken", torch.zeros(()))
+
+    def forward(self, x):
+        return self.first(x / (1 - self.broken))
+
+
+@pytest.mark.parametrize("schedule", [Every(), DeltaSkipExact(0.5)])
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_what_was_measured_before_an_epoch_that_cannot_be_is_kept(schedule, jobs):
+    net, told = Breaks(), Record()
+    plane = InformationPlane(TASK, layers="first", schedule=schedule, jobs=jobs, record=told)
+    for epoch in (0, 1):
+        plane.step(net, epoch)
+    net.broken.fill_(1)
+    message = r"epoch [23]: `first` has 256 of 256 rows with NaN or infinity"
+    with pytest.raises(PlaneStopped, match=message) as stopped:
+        plane.step(net, 2) or plane.step(net, 3)
+    assert epochs(plane.record()) == epochs(stopped.value.record) == epochs(told) == [0, 1]

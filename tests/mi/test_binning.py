@@ -26,6 +26,16 @@ def test_idnns_quirk_values_outside_fall_together():
     assert IDNNS().cut(values)(values)[:, 0].tolist() == [29, 29, 29, 0, 28]
 
 
+@pytest.mark.parametrize("kind", [np.float32, np.float64])
+@pytest.mark.parametrize("bins", [2, 30, 1000])
+def test_idnns_cells_are_those_of_a_search_bit_for_bit(bins, kind):
+    edges = np.linspace(-1, 1, bins).astype(np.float32)
+    beside = [np.nextafter(edges, np.float32(far)) for far in (2, -2)]
+    inside = np.random.default_rng(0).uniform(-1.3, 1.3, size=5000)
+    values = np.concatenate([edges, *beside, inside, [1e38, -1e38]]).astype(kind)[:, None]
+    assert np.array_equal(IDNNS(bins).cut(values)(values), (np.digitize(values, edges) - 1) % bins)
+
+
 def test_saxe_floors_in_the_layer_s_precision():
     values = np.float32([[0.07 * k] for k in range(-30, 30)])
     assert Saxe(0.07).cut(values)(values.copy())[:, 0].tolist() == np.floor(values[:, 0] / np.float32(0.07)).tolist()
@@ -90,6 +100,22 @@ def test_quantised_values_are_exact():
     assert found.t_y.bits == pytest.approx(0, abs=1e-12)
     doubles = layer_information(t.astype(float) / 3, np.arange(4096) % 2, Quantised())
     assert doubles.x_t.value == found.x_t.value
+
+
+def test_the_correction_for_samples_takes_most_of_the_bias_off_and_leaves_populations_exact():
+    r = np.random.default_rng(0)
+    plain, corrected = [], []
+    for _ in range(30):
+        x, y = r.integers(12, size=(2, 800))
+        plain.append(mutual_information(x, y, Quantised(), strict=False).value)
+        corrected.append(mutual_information(x, y, Quantised(corrected=True), strict=False))
+    assert np.mean(plain) == pytest.approx(121 / 1600, rel=0.1)
+    assert abs(np.mean([m.value for m in corrected])) < np.mean(plain) / 10
+    assert np.mean([abs(m.value) < 2 * m.stderr for m in corrected]) >= 0.9
+    patterns = np.arange(4096)
+    assert mutual_information(patterns % 64, patterns % 8).bits == pytest.approx(3, abs=1e-12)
+    layer = [layer_information(x[:, None] / 8, y % 2, Quantised(corrected=c)) for c in (False, True)]
+    assert (layer[0].x_t.value, layer[0].t_y.value) == (layer[1].x_t.value, layer[1].t_y.value)
 
 
 def test_cells_at_any_distance_are_told_apart():

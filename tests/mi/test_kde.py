@@ -7,6 +7,7 @@ import pytest
 
 from infoscope.mi import KDE, layer_bracket, layer_information, mutual_information
 from infoscope.mi import kde as kde_module
+from infoscope.mi.sample import Side
 
 
 def plain(t: np.ndarray, y: np.ndarray, v: float) -> tuple[float, float]:
@@ -60,3 +61,24 @@ def test_wide_noise_hides_everything_and_none_hides_nothing():
         KDE(0.0)
     with pytest.raises(ValueError, match="'upper' or 'lower'"):
         KDE(side="middle")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("side", ["upper", "lower"])
+@pytest.mark.parametrize("columns", [6, 512])
+def test_shufflings_in_one_pass_equal_one_by_one(monkeypatch, side, columns):
+    monkeypatch.setattr(kde_module, "TILE", 64)
+    monkeypatch.setattr(kde_module, "COLUMNS", columns)
+    r = np.random.default_rng(0)
+    x, y = Side(r.normal(size=(150, 3))), Side(np.arange(150) % 3, 3)
+    shufflings = [y.take(r.permutation(150)) for _ in range(5)]
+    one_by_one = [KDE(0.2, side).estimate(x, shuffled, 0).value for shuffled in shufflings]
+    assert KDE(0.2, side).shuffled(x, shufflings, 0) == pytest.approx(one_by_one, abs=1e-13)
+
+
+def test_the_baseline_is_that_of_shuffled_labels():
+    r = np.random.default_rng(0)
+    t, y = r.normal(size=(100, 2)), np.arange(100) % 2
+    draws = np.random.default_rng(3)
+    values = [mutual_information(t, y[draws.permutation(100)], KDE(0.1), strict=False).bits for _ in range(4)]
+    note = layer_information(t, y, KDE(0.1), null=4, seed=3).t_y.receipt.notes[-1]
+    assert note.startswith(f"4 shufflings give {np.mean(values):.6f} ± {np.std(values, ddof=1):.6f} bit")

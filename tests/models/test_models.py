@@ -13,6 +13,8 @@ from torch import nn
 from infoscope.models import MLP, MODELS, CifarResNet, LeNet5, PreActResNet, SmallCNN, model
 from infoscope.run import key
 
+ANY_SIZE = ["mlp", "lenet5", "cnn", "preact-resnet11", "preact-resnet20", "resnet20", "resnet18"]
+DEEP = ["preact-resnet56", "preact-resnet101", "resnet56"]
 SHAPES = [(1, 8, 8), (1, 16, 16), (1, 28, 28), (3, 32, 32), (3, 9, 13), (2, 31, 33), (3, 64, 64), (3, 96, 96)]
 
 
@@ -21,7 +23,7 @@ def count(module):
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
-@pytest.mark.parametrize("name", [name for name in MODELS if not name.endswith(("56", "101"))])
+@pytest.mark.parametrize("name", ANY_SIZE)
 def test_every_network_maps_a_batch_to_logits_and_learns_in_every_parameter(name, shape):
     torch.manual_seed(0)
     network = MODELS[name](shape, 7)
@@ -35,11 +37,11 @@ def test_factories_are_values():
     assert pickle.loads(pickle.dumps(MODELS)) == MODELS
     assert len({key(factory) for factory in MODELS.values()}) == len(MODELS)
     assert key(PreActResNet()) == key(MODELS["preact-resnet20"])
-    for factory in MODELS.values():
-        pickle.dumps(factory((3, 32, 32), 10))
+    for name in ANY_SIZE + DEEP:
+        pickle.dumps(MODELS[name]((3, 32, 32), 10))
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", ANY_SIZE + DEEP)
 def test_networks_are_made_by_the_seed(name):
     def make(seed):
         torch.manual_seed(seed)

@@ -10,10 +10,11 @@ import infoscope
 from infoscope.learn.corruption import ShuffledLabels
 from infoscope.learn.fit import fit
 from infoscope.learn.learner import SGD, Learner, Recipe
+from infoscope.learn.running import Running
 from infoscope.learn.task import Task
 from infoscope.measurement import Bound, Status, UnreliableMeasurement
 from infoscope.models import MLP
-from infoscope.prequential.information import Running, measure, measure_weights, train_and_measure
+from infoscope.prequential.information import measure, measure_weights, train_and_measure
 from infoscope.prequential.partition import partition
 from infoscope.prequential.replay import Replay
 

@@ -297,10 +297,13 @@ def plane(
     data: str | None = None,
     *,
     model: str | None = None,
-    schedule: str = "delta",
+    schedule: str | None = None,
     estimator: str | None = None,
     layers: tuple[str, ...] = (),
     epochs: Annotated[int | None, POSITIVE] = None,
+    train: Annotated[int | None, POSITIVE] = None,
+    bits: Annotated[int | None, Parameter(validator=Number(gte=1, lte=16))] = None,
+    noise: Annotated[float | None, Parameter(validator=Number(gt=0))] = None,
     null: int = 0,
     reading: Data = DATA,
     run: Run = RUN,
@@ -317,19 +320,126 @@ def plane(
     model
         Network: a name from `infoscope list models`, or module:factory.
     schedule
-        Which epochs: every(n=10), log(per_decade=20), delta(delta=0.01), delta-approximate(delta=0.01).
+        Which epochs: every(n=10), log(per_decade=20), delta(delta=0.01), delta-approximate(delta=0.01). Default:
+        delta, or log(per_decade=5) with --noise.
     estimator
-        Such as "idnns", "saxe(width=0.5)", "kde-upper(variance=0.1)". Default: 30 bins over the layer's range.
+        Such as "idnns", "saxe(width=0.5)", "kde-upper(variance=0.1)". Default: 30 bins over the layer's range, idnns
+        for tishby; with --bits or --noise the exact one.
     layers
         Names or globs of layers, repeatable. Default: every layer after its activation.
     epochs
-        Default: 8000 for tishby, else 50.
+        Default: 8000 for tishby, else 30.
+    train
+        Examples to train on. Default: four fifths of tishby, else at most 10,000.
+    bits
+        Train with weights and activations of 2^bits levels, and measure exactly.
+    noise
+        Train with Gaussian noise of this variance on every layer but the last, and measure exactly.
     null
         Baselines of shuffled labels for I(T;Y).
     """
     from infoscope.cli import plane as command
 
-    command.plane(what, data, model, schedule, estimator, layers, epochs, null, reading, run)
+    command.plane(
+        command.Asked(what, data, model, schedule, estimator, layers, epochs, train, bits, noise, null, reading, run)
+    )
+
+
+@dataclass(frozen=True)
+class Training:
+    """How networks are trained, all for the same number of steps.
+
+    Attributes
+    ----------
+    epochs
+        How long, without early stopping.
+    optimizer
+        Such as "sgd(lr=0.01, momentum=0)" or "adam(lr=0.001)".
+    batch
+        Examples in a batch.
+    """
+
+    epochs: Annotated[int, POSITIVE] = 20
+    optimizer: str = "adam"
+    batch: Annotated[int, POSITIVE] = 64
+
+
+TRAINING = Training()
+
+
+@app.command
+def distance(
+    *data: str,
+    model: str | None = None,
+    networks: Annotated[int, POSITIVE] = 10,
+    matched_loss: float | None = None,
+    aligned: bool = False,
+    way: str | None = None,
+    training: Annotated[Training, Parameter(name="*")] = TRAINING,
+    reading: Data = DATA,
+    run: Run = RUN,
+) -> None:
+    """How far does training carry a network's weights? Mean, deviation and c_v over networks, by layer too.
+
+    At equal steps, and at a matched training loss; whether every end is nearest to its own start; how far predictions
+    moved. Several DATA, or one under several --corrupt, are compared.
+
+    Parameters
+    ----------
+    data
+        One or more data sets; their train splits where they have them.
+    model
+        Network: a name from `infoscope list models`, or module:factory. Default: mlp, or cnn from 16 pixels on.
+    networks
+        How many to train, one a seed. (--orders means nothing here.)
+    matched_loss
+        Training loss in bits at which distances are compared too. Default: half of log2 of the number of classes.
+    aligned
+        Measure as well after permuting the hidden units of each end to lie near its start.
+    way
+        How networks train together: loop, vmap, compiled or grouped. Default: the fastest in a short trial.
+    """
+    from infoscope.cli import distance as command
+
+    command.distance(data, model, networks, matched_loss, aligned, way, training, reading, run)
+
+
+@app.command
+def mds(
+    data: str,
+    *,
+    model: str | None = None,
+    networks: Annotated[int, POSITIVE] = 100,
+    starts: Annotated[int | None, POSITIVE] = None,
+    dimensions: Annotated[int, POSITIVE] = 3,
+    aligned: bool = False,
+    way: str | None = None,
+    training: Annotated[Training, Parameter(name="*")] = TRAINING,
+    reading: Data = DATA,
+    run: Run = RUN,
+) -> None:
+    """Where do many networks start and end? Pictures of their weights by multidimensional scaling.
+
+    Parameters
+    ----------
+    data
+        The data set; its train split where it has one.
+    model
+        Network: a name from `infoscope list models`, or module:factory. Default: mlp, or cnn from 16 pixels on.
+    networks
+        How many to train, one a seed.
+    starts
+        Share so many initial weights among the networks (2 in the paper's second experiment). Default: each its own.
+    dimensions
+        Of the picture; the first two are drawn.
+    aligned
+        Permute the hidden units of every network to lie near the first one's.
+    way
+        How networks train together: loop, vmap, compiled or grouped. Default: the fastest in a short trial.
+    """
+    from infoscope.cli import distance as command
+
+    command.mds(data, model, networks, starts, dimensions, aligned, way, training, reading, run)
 
 
 @app.command(name="list")

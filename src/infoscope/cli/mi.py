@@ -9,6 +9,7 @@ import numpy as np
 
 from infoscope.cli import values
 from infoscope.mi.estimate import LayerInformation, layer_information
+from infoscope.mi.method import Method
 from infoscope.mi.methods import METHODS
 from infoscope.mi.processing import data_processing
 from infoscope.record import Record
@@ -17,7 +18,7 @@ from infoscope.report import json_text, show
 
 def mi(file: Path, estimator: str, null: int, seed: int, json: bool) -> None:
     """Print I(X;T) and I(T;Y) of every layer of the file."""
-    method = values.method(estimator, METHODS)
+    method = layer_method(estimator)
     arrays = read(file)
     layers = layer_names(arrays)
     if "y" not in arrays or not layers:
@@ -25,12 +26,35 @@ def mi(file: Path, estimator: str, null: int, seed: int, json: bool) -> None:
             f"{file}: has the arrays {', '.join(arrays) or 'none'}; it needs `y` and one `T1`, `T2` … a layer, and may "
             "have the inputs `X`"
         )
-    found = [
-        layer_information(arrays[name], arrays["y"], method, x=arrays.get("X"), null=null, seed=seed, name=name)
-        for name in layers
-    ]
-    record = in_order(layers, found)
-    print(json_text(record)) if json else show(record)
+    x = arrays.get("X")
+    if x is not None and x.shape[:1] != arrays["y"].shape[:1]:
+        raise ValueError(f"{file}: `X` has shape {x.shape} and `y` {arrays['y'].shape}; give them row by row in pairs")
+    found: list[LayerInformation] = []
+    failure: ValueError | None = None
+    for name in layers:
+        try:
+            found.append(layer_information(arrays[name], arrays["y"], method, x=x, null=null, seed=seed, name=name))
+        except ValueError as error:
+            failure = ValueError(f"{file}: {error}" + f"; what was measured before it is above" * bool(found))
+            break
+    # What was measured before a layer that cannot be is shown all the same.
+    if found:
+        record = in_order(layers[: len(found)], found)
+        print(json_text(record)) if json else show(record)
+    if failure is not None:
+        raise failure
+
+
+def layer_method(text: str) -> Method:
+    """The method of this name, if it is one for a layer and its labels."""
+    method = values.method(text, METHODS)
+    if "points-labels" not in method.takes:
+        able = ", ".join(name for name, other in METHODS.items() if "points-labels" in other.takes)
+        raise ValueError(
+            f"{text.partition('(')[0]} is for two sides of continuous values, and labels are not; for layers take "
+            f"ross, the nearest-neighbour estimator for labels, or one of {able}"
+        )
+    return method
 
 
 def in_order(layers: list[str], found: list[LayerInformation]) -> Record:

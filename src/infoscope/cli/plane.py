@@ -3,150 +3,258 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+import json
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from infoscope.cli import values
 from infoscope.cli.app import Data, Run
-from infoscope.cli.session import Session, print_config
-from infoscope.dynamics.checkpoints import plane_of_checkpoints
-from infoscope.dynamics.saved_activations import plane_of_activations
+from infoscope.cli.mi import layer_method
+from infoscope.cli.plane_cost import Cost, of_training
+from infoscope.cli.plane_figures import figures
+from infoscope.cli.session import Session, cores, print_config
+from infoscope.cli.wording import duration
+from infoscope.dynamics.checkpoints import checkpoints, plane_of_checkpoints
+from infoscope.dynamics.plane_point import PlaneView, point_of
+from infoscope.dynamics.saved_activations import epochs_of, plane_of_activations
 from infoscope.dynamics.training import Watched, planes, table
 from infoscope.learn.learner import Adam, Learner, Recipe
-from infoscope.learn.schedule import SCHEDULES, Schedule
+from infoscope.learn.noise import WithNoise
+from infoscope.learn.schedule import SCHEDULES, Logarithmic, Schedule
 from infoscope.learn.task import Task, coding_order
 from infoscope.learn.tishby import tishby
-from infoscope.measurement import Measurement
 from infoscope.mi.method import Method
-from infoscope.mi.methods import METHODS
+from infoscope.mi.noisy import Noisy
+from infoscope.mi.quantised import Quantised
 from infoscope.models import MLP
 from infoscope.models import model as named_model
+from infoscope.models.quantised import QuantisationAware
 from infoscope.record import Record
-from infoscope.report import Figure, Line
 
 MOST_MEASURED = 4096
-QUANTITIES = ("I(X;T)", "I(T;Y)")
+MOST_TRAINED = 10_000
 
 
-def plane(
-    what: str,
-    data: str | None,
-    model: str | None,
-    schedule: str,
-    estimator: str | None,
-    layers: tuple[str, ...],
-    epochs: int | None,
-    null: int,
-    reading: Data,
-    run: Run,
-) -> None:
+@dataclass(frozen=True)
+class Asked:
+    """What the command line asks for; None where it says nothing."""
+
+    what: str
+    data: str | None
+    model: str | None
+    schedule: str | None
+    estimator: str | None
+    layers: tuple[str, ...]
+    epochs: int | None
+    train: int | None
+    bits: int | None
+    noise: float | None
+    null: int
+    reading: Data
+    run: Run
+
+    @property
+    def chosen_schedule(self) -> Schedule:
+        """The schedule; a logarithmic one where delta skip would measure each epoch for minutes."""
+        if self.schedule is None:
+            return Logarithmic(5) if self.noise is not None else SCHEDULES["delta"]
+        return values.method(self.schedule, SCHEDULES)
+
+    @property
+    def method(self) -> Method:
+        """The estimator; the exact one for a network that is quantised or noisy."""
+        if self.estimator is not None:
+            return layer_method(self.estimator)
+        if self.bits is not None:
+            return Quantised()
+        if self.noise is not None:
+            return Noisy(self.noise, 2048)
+        return layer_method("idnns" if self.what == "tishby" else 'uniform(range="layer")')
+
+    @property
+    def kind(self) -> str:
+        """Where the plane comes from: `activations`, `checkpoints` or `training`."""
+        path = Path(self.what)
+        if path.suffix == ".npz" and _holds_layers(path):
+            return "activations"
+        if path.is_dir() and self.data is not None:
+            return "checkpoints"
+        if path.is_dir() and _holds_checkpoints(path):
+            raise ValueError(f"{path}: holds checkpoints; name the data to measure them on, and their network: "
+                             f"infoscope plane {path} DATA --model NAME")  # fmt: skip
+        return "training"
+
+
+def plane(asked: Asked) -> None:
     """What do the layers know about input and label while the network trains?"""
-    given = {"model": model, "schedule": schedule, "estimator": estimator, "layers": layers, "epochs": epochs}
-    options = {"data": what, "of": data, **given, "null": null, **vars(reading)}
+    run = asked.run
+    options = {k: v for k, v in vars(asked).items() if k not in ("what", "data", "reading", "run")}
+    options = {"data": asked.what, "of": asked.data, **options, **vars(asked.reading)}
     if run.print_config:
         return print_config("plane", options, run)
+    kind, schedule, method = asked.kind, asked.chosen_schedule, asked.method
+    if kind != "training" and (asked.bits or asked.noise or asked.train or asked.epochs):
+        raise ValueError(f"--bits, --noise, --train and --epochs are for a training; {asked.what} is one of {kind}")
     if run.dry_run:
-        raise ValueError("plane has no --dry-run; try a short one with --epochs 10 --orders 1")
-    chosen = values.method(schedule, SCHEDULES)
-    method = values.method(estimator or ("idnns" if what == "tishby" else 'uniform(range="layer")'), METHODS)
+        return _tell(_cost(asked, kind), run)
     session = Session("plane", run, options)
-    if Path(what).suffix == ".npz" and _holds_layers(Path(what)):
-        record = _with_seed(plane_of_activations(what, method=method, null=null), run.seed)
-    elif Path(what).is_dir() and data is not None:
-        record = _with_seed(
-            _of_checkpoints(what, data, model, chosen, method, layers, null, reading, session), run.seed
-        )
+    facts = {"estimator": repr(method), "schedule": repr(schedule)}
+    record, stopped = Record(), ""
+    try:
+        if kind == "activations":
+            plane_of_activations(asked.what, method=method, null=asked.null, record=record)
+        elif kind == "checkpoints":
+            _of_checkpoints(asked, session, record)
+    except ValueError as error:
+        if not len(record):
+            raise
+        stopped = str(error)
+    if kind == "training":
+        record, stopped = _of_training(asked, session, facts)
     else:
-        record = _of_training(what, data, model, chosen, method, layers, epochs, null, reading, session)
-    facts = {"estimator": repr(method), "schedule": repr(chosen)}
-    _finish(session, record, f"Information plane of {what}", facts)
+        record = _with_seed(record, run.seed)
+    _finish(session, record, f"Information plane of {asked.what}", facts)
+    if stopped:
+        raise ValueError(f"{stopped}. What was measured before it is shown, and kept in {session.root}")
 
 
-def _of_training(
-    what: str,
-    data: str | None,
-    model: str | None,
-    schedule: Schedule,
-    method: Method,
-    layers: tuple[str, ...],
-    epochs: int | None,
-    null: int,
-    reading: Data,
-    session: Session,
-) -> Record:
-    """`tishby`, DATA, or a factory and DATA."""
-    if data is not None:
-        what, model = data, model or what
+def _tell(cost: Cost, run: Run) -> None:
+    jobs = min(run.jobs or cores(), max(cost.trainings, 1))
+    seconds = cost.seconds / jobs
+    if run.json:
+        print(json.dumps({"dry_run": {**dataclasses.asdict(cost), "seconds": round(seconds, 1), "jobs": jobs}}))
+        return
+    trainings = f"{_many(cost.trainings, 'training')} of {_many(cost.epochs, 'epoch')}" * bool(cost.trainings)
+    measured = f"{'about ' * cost.decided}{_many(cost.measured, 'measured epoch')}"
+    told = f"{duration(seconds)} with {_many(jobs, 'job')}, by a short trial"
+    print(f"This takes {trainings or 'no training'} and {measured}: {told}.")
+
+
+def _many(n: int, what: str) -> str:
+    return f"{n} {what}{'s' * (n != 1)}"
+
+
+def _cost(asked: Asked, kind: str) -> Cost:
+    """What a run would take."""
+    schedule, method = asked.chosen_schedule, asked.method
+    if kind == "activations":
+        return Cost(measured=len(epochs_of(asked.what)))
+    if kind == "checkpoints":
+        network, train, test = _measured_with(asked)
+        view = PlaneView.of(train, test, asked.layers or None, method, null=asked.null)
+        return of_training(schedule, len(checkpoints(asked.what)) - 1, lambda: point_of(view, network))
+    learner, train, watched = _training(asked)
+    return of_training(schedule, learner.recipe.epochs, None, learner, train, watched, asked.run.orders)
+
+
+def _of_training(asked: Asked, session: Session, facts: dict[str, str]) -> tuple[Record, str]:
+    """`tishby`, DATA, or a factory and DATA; and why a training stopped, if one did."""
+    learner, train, watched = _training(asked)
+    facts |= {
+        "network": repr(learner.factory),
+        "training": f"{learner.recipe.epochs} epochs on {len(train):,} examples",
+    }
     run = session.run
+    seeds = range(run.seed, run.seed + run.orders)
+    with session.progress(len(seeds), "training"):
+        curves = planes(
+            learner, train, dataclasses.replace(watched, store=session.store), seeds=seeds, device=run.device,
+            store=session.store, jobs=session.jobs, on_done=session.running().on_done,
+        )  # fmt: skip
+    stopped = next((f"seed {seed}: {c.stopped}" for seed, c in zip(seeds, curves, strict=True) if c.stopped), "")
+    return table(curves, seeds), stopped
+
+
+def _training(asked: Asked) -> tuple[Learner, Task, Watched]:
+    """The learner, what it trains on, and what is watched."""
+    run, what, model = asked.run, asked.what, asked.model
+    if asked.data is not None:
+        what, model = asked.data, model or what
     if what == "tishby":
         task, learner = tishby(), Learner(MLP((10, 7, 5, 4, 3), "tanh"), Recipe(Adam(4e-4), batch=512, epochs=8000))
         if model is not None:
             learner = dataclasses.replace(learner, factory=named_model(model))
         # As in the paper: trained on four fifths of the patterns, measured on all.
-        train, measured, test = task[coding_order(len(task), run.seed)[:3277]], task, None
+        train, measured, test = task[coding_order(len(task), run.seed)[: asked.train or 3277]], task, None
     else:
-        (task,) = values.tasks_from(what, reading)
+        task = _data(what, asked)
         _, learner = values.learner_for(task, model)
-        learner = dataclasses.replace(learner, recipe=dataclasses.replace(learner.recipe, epochs=50))
+        learner = dataclasses.replace(learner, recipe=dataclasses.replace(learner.recipe, epochs=30))
         train, test = _parts(task, run.seed)
+        train = train[: asked.train or MOST_TRAINED]
         most = run.examples or MOST_MEASURED
         measured, test = train[:most], test[:most]
-    recipe = dataclasses.replace(learner.recipe, epochs=epochs or learner.recipe.epochs, patience=None)
-    watched = Watched(measured, test, layers or None, method, schedule, null, session.store)
-    seeds = range(run.seed, run.seed + run.orders)
-    with session.progress(len(seeds), "training"):
-        running = session.running()
-        curves = planes(
-            dataclasses.replace(learner, recipe=recipe), train, watched, seeds=seeds, device=run.device,
-            store=session.store, jobs=session.jobs, on_done=running.on_done,
-        )  # fmt: skip
-    return table(curves, seeds)
+    factory = learner.factory
+    if asked.bits is not None:
+        factory = QuantisationAware(factory, asked.bits)
+    if asked.noise is not None:
+        factory = WithNoise(factory, asked.noise, asked.layers or None)
+    recipe = dataclasses.replace(learner.recipe, epochs=asked.epochs or learner.recipe.epochs, patience=None)
+    watched = Watched(measured, test, asked.layers or None, asked.method, asked.chosen_schedule, asked.null)
+    return dataclasses.replace(learner, factory=factory, recipe=recipe), train, watched
+
+
+def _data(what: str, asked: Asked) -> Task:
+    try:
+        (task,) = values.tasks_from(what, asked.reading)
+    except ValueError as error:
+        if ":" not in what or asked.data is not None:
+            raise
+        raise ValueError(f"{error}; if {what} is a factory, name its data too: infoscope plane {what} DATA") from error
+    return task
 
 
 def _parts(task: Task, seed: int) -> tuple[Task, Task]:
     """The training and test parts: the task's own, or four fifths and the rest."""
     if "train" in task.splits and "test" in task.splits:
-        return task["train"], task["test"]
+        return task["train"].shuffled(seed), task["test"].shuffled(seed)
     shuffled = task.shuffled(seed)
     return shuffled[: 4 * len(task) // 5], shuffled[4 * len(task) // 5 :]
 
 
-def _of_checkpoints(
-    folder: str,
-    data: str,
-    model: str | None,
-    schedule: Schedule,
-    method: Method,
-    layers: tuple[str, ...],
-    null: int,
-    reading: Data,
-    session: Session,
-) -> Record:
-    if model is None:
-        raise ValueError("checkpoints hold weights only; name their network with --model")
-    (task,) = values.tasks_from(data, reading)
-    train, test = _parts(task, session.run.seed)
-    most = session.run.examples or MOST_MEASURED
-    network = named_model(model)(task.shape, task.classes)
-    return plane_of_checkpoints(
-        folder, network, train[:most], test=test[:most], layers=layers or None, method=method, schedule=schedule,
-        store=session.store, jobs=session.jobs, null=null, device=session.run.device,
+def _of_checkpoints(asked: Asked, session: Session, record: Record) -> None:
+    network, train, test = _measured_with(asked)
+    plane_of_checkpoints(
+        asked.what, network, train, test=test, layers=asked.layers or None, method=asked.method,
+        schedule=asked.chosen_schedule, store=session.store, jobs=session.jobs, null=asked.null,
+        device=session.run.device, record=record,
     )  # fmt: skip
+
+
+def _measured_with(asked: Asked):
+    """The network of the checkpoints, and the examples of both sides."""
+    if asked.model is None:
+        raise ValueError("checkpoints hold weights only; name their network with --model")
+    assert asked.data is not None  # what makes it one of checkpoints
+    (task,) = values.tasks_from(asked.data, asked.reading)
+    train, test = _parts(task, asked.run.seed)
+    most = asked.run.examples or MOST_MEASURED
+    return named_model(asked.model)(task.shape, task.classes), train[:most], test[:most]
 
 
 def _holds_layers(path: Path) -> bool:
     """Whether an .npz holds activations rather than a data set."""
     if not path.is_file():
         raise ValueError(f"{path}: no such file")
-    with np.load(path, allow_pickle=False) as file:
-        return bool(set(file.files) - {"x", "X", "y", "Y", "classes"})
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return bool(set(file.files) - {"x", "X", "y", "Y", "classes"})
+    except Exception as error:  # numpy and zipfile each raise their own
+        raise ValueError(f"{path}: cannot be read as .npz ({(str(error).splitlines() or [''])[0][:120]})") from error
+
+
+def _holds_checkpoints(folder: Path) -> bool:
+    try:
+        return bool(checkpoints(folder))
+    except ValueError:
+        return False
 
 
 def _with_seed(record: Record, seed: int) -> Record:
     told = Record()
-    for row in record:
+    for row in sorted(record, key=lambda row: int(row.coordinates["epoch"] or 0)):
         told.append(row.measurement, seed=seed, **row.coordinates)
     return told
 
@@ -165,48 +273,3 @@ def _finish(session: Session, record: Record, title: str, facts: dict[str, str])
     epochs = {(row.coordinates["seed"], row.coordinates["epoch"]) for row in record}
     lead = f"{len(epochs):,} epochs measured of {len(last)} trainings, the last shown below; all are in plane.jsonl."
     session.finish(title, figures(record), facts, lead=lead)
-
-
-def figures(record: Record) -> list[Figure]:
-    """The plane as a walk through the epochs, and both informations against the epoch, a side at a time."""
-    sides = list(dict.fromkeys(str(row.coordinates["side"]) for row in record))
-    return [figure for side in sides for figure in _of_side(record, side, side if len(sides) > 1 else "")]
-
-
-def _of_side(record: Record, side: str, told: str) -> list[Figure]:
-    epochs, layers = _means(record, side)
-    if not layers:
-        return []
-    suffix = f", {told}" if told else ""
-    walk = [Line(layer, *both) for layer, both in layers.items()]
-    names = [f"epoch {epoch}" for epoch in epochs]
-    caption = "A path a layer, from the first epoch to the slider's; the mean over seeds where there are several."
-    shown = [
-        Figure(f"The information plane{suffix}", "I(X;T), bit", "I(T;Y), bit", walk, caption=caption, frames=names)
-    ]
-    for i, quantity in enumerate(QUANTITIES):
-        lines = [Line(layer, [epoch + 1 for epoch in epochs], both[i]) for layer, both in layers.items()]
-        shown.append(Figure(f"{quantity} while training{suffix}", "epoch + 1", f"{quantity}, bit", lines, log_x=True))
-    return shown
-
-
-def _means(record: Record, side: str) -> tuple[list[int], dict[str, tuple[list[float], list[float]]]]:
-    """Epochs, and I(X;T) and I(T;Y) of each layer in bits, straight lines between the epochs that a seed measured."""
-    curves: dict[tuple[str, str, object], list[tuple[int, Measurement]]] = {}
-    for row in record:
-        place = row.coordinates
-        if place["side"] == side:
-            at = str(place["layer"]), row.measurement.quantity, place["seed"]
-            curves.setdefault(at, []).append((int(place["epoch"] or 0), row.measurement))
-    epochs = sorted({epoch for curve in curves.values() for epoch, _ in curve})
-    layers = list(dict.fromkeys(layer for layer, _, _ in curves))
-
-    def mean(layer: str, quantity: str) -> list[float]:
-        own = [curve for (name, what, _), curve in curves.items() if (name, what) == (layer, quantity)]
-        return np.mean([_on(curve, epochs) for curve in own], axis=0).tolist()
-
-    return epochs, {layer: (mean(layer, "I(X;T)"), mean(layer, "I(T;Y)")) for layer in layers}
-
-
-def _on(curve: Sequence[tuple[int, Measurement]], epochs: Sequence[int]) -> np.ndarray:
-    return np.interp(epochs, [epoch for epoch, _ in curve], [m.bits for _, m in curve])

@@ -19,8 +19,8 @@ from infoscope.cli.app import Run
 from infoscope.cli.bar import bar
 from infoscope.cli.wording import sentences
 from infoscope.learn.learner import check_device
+from infoscope.learn.running import Running
 from infoscope.measurement import Measurement
-from infoscope.prequential.information import Running
 from infoscope.quantities import QUANTITIES
 from infoscope.record import Record
 from infoscope.report import Figure, json_text, show, write_html

@@ -42,12 +42,17 @@ def method(text: str, table: Mapping[str, T]) -> T:
     unknown = [key for key in given if key not in known]
     if unknown:
         raise ValueError(f"{name} has no option {unknown[0]!r}; it has: {', '.join(known)}")
+    for key, word in given.items():
+        own = getattr(value, key)
+        if type(own) in (int, float) and (isinstance(word, bool) or not isinstance(word, int | float)):
+            raise ValueError(f"{name}'s {key} is {word!r}; it is a number, such as {own}")
     return dataclasses.replace(value, **given)
 
 
 def _options(text: str) -> dict[str, Any]:
     try:
-        call = ast.parse(text, mode="eval").body
+        # Names may hold hyphens, which Python would take for subtraction.
+        call = ast.parse("options" + text[text.index("(") :], mode="eval").body
         if not isinstance(call, ast.Call) or call.args:
             raise ValueError("options go by name")
         return {word.arg: ast.literal_eval(word.value) for word in call.keywords if word.arg}

@@ -58,22 +58,27 @@ def plane_of_checkpoints(
     """The plane of the checkpoints in a folder, by epoch; `network` is of their architecture, its weights don't matter.
 
     Checkpoints are what `checkpoints` finds. The schedule counts them, not the epochs between them. With `jobs` > 1,
-    sections are searched side by side. Rows are appended to `record` as they are measured, so with a file behind it
-    they outlast an unreadable checkpoint, which is an error. A gap in the numbering is a warning. `options` are those
-    of `PlaneView`: null, seed, batch, room.
+    sections are searched side by side. Rows are appended to `record` as they are measured; an unreadable checkpoint is
+    an error, `PlaneStopped`, which carries what was measured before. A gap in the numbering is a warning. `options` are
+    those of `PlaneView`: null, seed, batch, room, sketch, passes.
     """
     found = checkpoints(folder)
     for a, b, stride in gaps([one.epoch for one in found]):
         warnings.warn(f"{folder}: no checkpoint between {a} and {b}, where they come every {stride}: the curve has a "
                       "gap there; the others are measured", stacklevel=2)  # fmt: skip
     view = PlaneView.of(task, test, layers, method, **options)
-    walk = Walk(view, schedule.start(), record, store, jobs)
+    walk, architecture = Walk(view, schedule.start(), record, store, jobs), Architecture.of(network, device)
 
     def state(number: int) -> State:
-        return found[number].epoch, read_weights(found[number])
+        weights = read_weights(found[number])
+        try:
+            architecture.with_weights(weights)
+        except ValueError as error:
+            raise ValueError(f"{found[number].files[0]}: {error}") from error
+        return found[number].epoch, weights
 
     try:
-        walk.go(len(found) - 1, state, Architecture.of(network, device), last=True)
+        walk.go(len(found) - 1, state, architecture, last=True)
     finally:
         walk.close()
     return walk.record()
@@ -144,8 +149,8 @@ def _read(file: Path) -> dict[str, Tensor]:
             held = torch.load(file, map_location="cpu", weights_only=True)
     except (OSError, RuntimeError, ValueError, EOFError, pickle.UnpicklingError, SafetensorError) as error:
         raise ValueError(
-            f"{file}: cannot be read as weights ({str(error).splitlines()[0][:120]}); delete it or save it again. "
-            "What was measured before is kept"
+            f"{file}: cannot be read as weights ({(str(error).splitlines() or [''])[0][:120]}); delete it or save it "
+            "again"
         ) from error
     for nest in _NESTS:
         if isinstance(held, Mapping) and isinstance(held.get(nest), Mapping):

@@ -41,9 +41,10 @@ class InformationPlane:
 
     Weights are kept only while the schedule may go back to them, at most `memory` bytes of them: when that is full, a
     section ends early. `room` bounds the bytes of activations at a time. Layers of millions of activations are seen
-    through a random projection by methods that may (see `PlaneView`; `sketch=None` holds them whole). With `store`, an
-    interrupted run measures nothing twice; rows are appended to `record` as they are measured. With `jobs` > 1 epochs that are wanted together
-    are measured side by side. `device` is where the copy runs, the network's own unless said otherwise.
+    through a random projection by methods that may (see `PlaneView`; `sketch=None` holds them whole). A network with
+    noise inside (`with_noise`) is run `passes` times for `Noisy`. With `store`, an interrupted run measures nothing
+    twice; rows are appended to `record` as they are measured. With `jobs` > 1 epochs that are wanted together are
+    measured side by side. `device` is where the copy runs, the network's own unless said otherwise.
 
     Epoch 0 is the untrained network; `fit` shows epochs from 1 on, so call `step(network, 0)` before it for the start.
     """
@@ -65,15 +66,16 @@ class InformationPlane:
         null: int = 0,
         seed: int = 0,
         sketch: Sketch | None = Sketch(),
+        passes: int = 8,
         device: str | torch.device | None = None,
     ):
         self.view = PlaneView.of(
-            task, test, layers, method, null=null, seed=seed, batch=batch, room=room, sketch=sketch
+            task, test, layers, method, null=null, seed=seed, batch=batch, room=room, sketch=sketch, passes=passes
         )
         self._walk = Walk(self.view, schedule.start(), record, store, jobs)
         self._memory, self._device = memory, device
         self._kept: dict[int, tuple[int, Weights]] = {}
-        self._latest = -1
+        self._latest, self._stopped = -1, False
         self._architecture: Architecture | None = None
 
     def observe(self, moment: Moment) -> None:
@@ -94,16 +96,23 @@ class InformationPlane:
         self._kept[self._latest] = epoch, copy_weights(unwrapped(network))
         if self._latest in self._walk.course.wanted(self._latest):
             self._check_copy(network, self._architecture)
-        self._walk.go(self._latest, self._kept.__getitem__, self._architecture, last=self._full())
-        self._forget()
+        self._go(self._architecture, last=self._full())
 
     def record(self) -> Record:
-        """All that was measured, by epoch; the last epoch seen is measured now if it was not before."""
-        if self._architecture is not None:
-            self._walk.go(self._latest, self._kept.__getitem__, self._architecture, last=True)
-            self._forget()
+        """All that was measured, by epoch; the last epoch seen is measured now if it was not before.
+
+        After a step that failed, it is what was measured before.
+        """
+        if self._architecture is not None and not self._stopped:
+            self._go(self._architecture, last=True)
         self._walk.close()
         return self._walk.record()
+
+    def _go(self, architecture: Architecture, last: bool) -> None:
+        self._stopped = True
+        self._walk.go(self._latest, self._kept.__getitem__, architecture, last)
+        self._stopped = False
+        self._forget()
 
     def _full(self) -> bool:
         """Whether the schedule goes back and the weights of one more epoch would not fit."""

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from jaxtyping import Float, Int
 from torch import nn
 
 from infoscope.learn.activations import Activations, Architecture, in_groups
@@ -82,6 +83,10 @@ class PlaneView:
     passes: int = 8
     batch: int = field(default=1024, compare=False)
     room: int = field(default=2**29, compare=False)
+
+    def __post_init__(self) -> None:
+        if self.passes < 2:
+            raise ValueError(f"passes is {self.passes}; a noisy network is run twice or more, to tell the error of few")
 
     @classmethod
     def of(
@@ -163,27 +168,38 @@ def places_of(
 def noisy_places(passes: Sequence[Activations], task: Task, method: Method, *, side: str, seed: int = 0) -> list[Place]:
     """I(X;T̂) and I(T̂;Y) of layers of a network with noise inside, from several passes of the same examples, nats.
 
-    T̂_k = S_k + Z_k, and given x the layer before its own noise, S_k, is random too: its law is that of the passes. As
-    I is convex in p(t̂|x), the mean over their draws is not below the truth, and falls to it as passes are added.
-    A layer that no noise reaches is the same in every pass, and exact.
+    T̂_k = S_k + Z_k, and given x the layer before its own noise, S_k, is random too: its law is that of the R passes.
+    As I is convex in p(t̂|x), the mean over their draws is an upper bound, which falls to the truth as passes are added:
+    slowly where layers make the noise much wider than it is at the last. How much more half of the passes give is
+    counted as an error and told. A layer that no noise reaches is the same in every pass, and exact.
     """
     patterns = np.unique(task.content_hashes, return_inverse=True)[1].astype(np.int64)
-    x, y = np.tile(patterns, len(passes)), np.tile(task.y.numpy(), len(passes))
-    note = f"{len(passes)} noisy passes stand for the noise of earlier layers; more of them give less, on average"
     found = []
     for layer, t in passes[0].layers.items():
         if all(torch.equal(t, other[layer]) for other in passes):
             both = layer_information(t, task.y, method, seed=seed, name=layer)
             found.append(Place(side, layer, both.x_t, both.t_y))
             continue
-        pooled = torch.cat([one[layer] for one in passes])
-        x_t, t_y = (mutual_information(pooled, other, method, seed=seed, strict=False) for other in (x, y))
-        found.append(Place(side, layer, _upper(x_t, "I(X;T)", note), _upper(t_y, "I(T;Y)", note)))
+        drawn = [one[layer] for one in passes]
+        x_t, t_y = (_over_passes(drawn, other, method, seed) for other in (patterns, task.y.numpy()))
+        found.append(Place(side, layer, x_t.named("I(X;T)"), t_y.named("I(T;Y)")))
     return found
 
 
-def _upper(m: Measurement, quantity: str, note: str) -> Measurement:
-    return dataclasses.replace(noted(m.named(quantity), note), bound=Bound.UPPER)
+def _over_passes(
+    drawn: Sequence[Float[torch.Tensor, "n d"]], other: Int[np.ndarray, " n"], method: Method, seed: int
+) -> Measurement:
+    def pooled(some: Sequence[torch.Tensor]) -> Measurement:
+        return mutual_information(torch.cat(list(some)), np.tile(other, len(some)), method, seed=seed, strict=False)
+
+    whole, half = pooled(drawn), len(drawn) // 2
+    excess = (pooled(drawn[:half]).value + pooled(drawn[half : 2 * half]).value) / 2 - whole.value
+    note = f"{len(drawn)} noisy passes; half as many give {excess / NATS_PER_BIT:+.6f} bit"
+    # The draws of the last noise may be many, those of the noise before it are as many as the passes give.
+    draws = len(drawn) * len(other)
+    few = math.sqrt(max(1.0, method.samples / draws)) if isinstance(method, Noisy) else 1.0
+    stderr = math.hypot(whole.stderr * few, excess)
+    return dataclasses.replace(noted(whole, note), stderr=stderr, bound=Bound.UPPER)
 
 
 def noted(m: Measurement, note: str) -> Measurement:

@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from infoscope.dynamics.plane_point import PlanePoint, along_layers, places_of
+from infoscope.dynamics.plane_point import Place, PlanePoint, along_layers, places_of
+from infoscope.dynamics.walk import PlaneStopped
 from infoscope.learn.activations import Activations
+from infoscope.learn.sketch import Sketch
 from infoscope.mi.binning import Uniform
 from infoscope.mi.method import Method
 from infoscope.record import Record
@@ -19,26 +21,39 @@ _NOT_LAYERS = ("x", "X", "y", "Y")
 
 def plane_of_activations(
     path: str | Path, *, method: Method = Uniform(30, "layer"), y: Any = None, null: int = 0, seed: int = 0,
-    record: Record | None = None,
+    record: Record | None = None, sketch: Sketch | None = Sketch(),
 ) -> Record:  # fmt: skip
     """The plane of an `.npz` that holds labels `y` and one array (n, …) a layer, named by the layer.
 
     Several epochs go into one file as `epoch/layer`, such as `12/fc1`; without an epoch it is 0. Arrays are read one
-    epoch at a time. `y` gives the labels of a file that has none. Layers keep the order of the file; one that shows
-    more than an earlier one gets a note (see `along_layers`).
+    at a time; where one cannot be measured, the error is a `PlaneStopped`, which carries what was measured before. `y`
+    gives the labels of a file that has none. Layers keep the order of the file; one that shows more than an earlier one
+    gets a note (see `along_layers`). Layers of millions of columns go through `sketch` as in `PlaneView`.
     """
     path = Path(path)
     if not path.is_file():
         raise ValueError(f"{path}: no such file")
     found = record if record is not None else Record()
     with np.load(path, allow_pickle=False) as file:
-        labels = _labels(path, file, y)
+        labels, x = _labels(path, file, y), _array(file, "X", "x")
+        if x is not None and len(x) != len(labels):
+            raise ValueError(f"{path}: has {len(x)} inputs and {len(labels)} labels; give them row by row in pairs")
         for epoch, layers in sorted(_epochs(path, file.files).items()):
-            held = {layer: _rows(path, name, file[name], len(labels)) for layer, name in layers.items()}
-            x = _array(file, "X", "x")
-            places = places_of(Activations(held), labels, method, side="train", x=x, null=null, seed=seed)
-            PlanePoint(tuple(along_layers(places, chain=False))).append_to(found, epoch)
+            places: list[Place] = []
+            for layer, name in layers.items():
+                try:
+                    held = _held(layer, _rows(name, file[name], len(labels)), method, sketch)
+                    places += places_of(held, labels, method, side="train", x=x, null=null, seed=seed)
+                except ValueError as error:
+                    raise PlaneStopped(f"{path}, epoch {epoch}: {error}", found, error) from error
+                PlanePoint((along_layers(places, chain=False)[-1],)).append_to(found, epoch)
     return found
+
+
+def epochs_of(path: str | Path) -> list[int]:
+    """The epochs in a file of activations; 0 where it names none."""
+    with np.load(path, allow_pickle=False) as file:
+        return sorted(_epochs(Path(path), file.files))
 
 
 def _labels(path: Path, file: Any, y: Any) -> np.ndarray:
@@ -66,7 +81,13 @@ def _epochs(path: Path, names: list[str]) -> dict[int, dict[str, str]]:
     return epochs
 
 
-def _rows(path: Path, name: str, array: np.ndarray, n: int) -> torch.Tensor:
+def _rows(name: str, array: np.ndarray, n: int) -> torch.Tensor:
     if array.ndim == 0 or len(array) != n:
-        raise ValueError(f"{path}: layer {name!r} has shape {array.shape} for {n} labels; give one row an example")
+        raise ValueError(f"layer {name!r} has shape {array.shape} for {n} labels; give one row an example")
     return torch.from_numpy(np.ascontiguousarray(array, dtype=np.float32)).reshape(n, -1)
+
+
+def _held(layer: str, rows: torch.Tensor, method: Method, sketch: Sketch | None) -> Activations:
+    if sketch is None or not getattr(method, "projects", False) or not sketch.needed(*rows.shape):
+        return Activations({layer: rows})
+    return Activations({layer: sketch(rows)}, {layer: rows.shape[1]})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -23,10 +24,14 @@ from infoscope.run.progress import report
 
 @dataclass(frozen=True)
 class PlaneCurve:
-    """What one training left on the plane: rows by epoch, and the training loss of every epoch in nats."""
+    """What one training left on the plane: rows by epoch, and the training loss of every epoch in nats.
+
+    `stopped` says why the training or its measuring ended early, where it did; the rows are those before it.
+    """
 
     rows: tuple[Row, ...]
     losses: tuple[float, ...]
+    stopped: str = ""
 
     @property
     def epochs(self) -> tuple[int, ...]:
@@ -36,14 +41,14 @@ class PlaneCurve:
     def to_bytes(self) -> bytes:
         """As JSON."""
         rows = [(row.coordinates, row.measurement.to_json()) for row in self.rows]
-        return json.dumps({"rows": rows, "losses": self.losses}).encode()
+        return json.dumps({"rows": rows, "losses": self.losses, "stopped": self.stopped}).encode()
 
     @classmethod
     def from_bytes(cls, data: bytes) -> PlaneCurve:
         """The value that `to_bytes` wrote."""
         held = json.loads(data)
         rows = tuple(Row(coordinates, Measurement.from_json(m)) for coordinates, m in held["rows"])
-        return cls(rows, tuple(held["losses"]))
+        return cls(rows, tuple(held["losses"]), held["stopped"])
 
 
 @dataclass(frozen=True)
@@ -83,8 +88,11 @@ def planes(
     >>> curve.epochs, len(curve.rows)  # two layers, two quantities
     ((0, 2, 4), 12)
     """
-    looks = [Look(watch, (learner, task, watched, seed, device), PlaneCurve, label=f"seed-{seed}") for seed in seeds]
-    return look(looks, store, jobs=jobs, on_done=on_done)
+    looks = [Look(watch, (learner, task, watched, seed, device), PlaneCurve, 2, f"seed-{seed}") for seed in seeds]
+    curves = look(looks, store, jobs=jobs, on_done=on_done)
+    for one in (curve for curve in curves if curve.stopped):
+        warnings.warn(f"a training ended early, what was measured before is kept: {one.stopped}", stacklevel=2)
+    return curves
 
 
 def watch(learner: Learner, task: Task, watched: Watched, seed: int, device: str) -> PlaneCurve:
@@ -95,8 +103,14 @@ def watch(learner: Learner, task: Task, watched: Watched, seed: int, device: str
     )  # fmt: skip
     plane.step(learner.network(task.shape, task.classes, seed).to(device), 0)
     told = _Told(learner.recipe.epochs)
-    losses = fit(learner, task, seed=seed, device=device, observers=[plane, told]).losses
-    return PlaneCurve(tuple(plane.record()), losses)
+    try:
+        losses = fit(learner, task, seed=seed, device=device, observers=[plane, told]).losses
+        return PlaneCurve(tuple(plane.record()), losses)
+    except ValueError as error:
+        rows = tuple(plane.record())
+        if not rows:
+            raise
+        return PlaneCurve(rows, (), str(error))
 
 
 def table(curves: Sequence[PlaneCurve], seeds: Sequence[int], **coordinates: Any) -> Record:

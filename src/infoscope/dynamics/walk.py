@@ -17,6 +17,14 @@ State = tuple[int, Weights]
 """An epoch and the weights at its end."""
 
 
+class PlaneStopped(ValueError):
+    """A state that cannot be measured; `record` holds what was measured before it, and `reason` why."""
+
+    def __init__(self, message: str, record: Record, reason: ValueError):
+        super().__init__(message)
+        self.record, self.reason = record, reason
+
+
 class Walk:
     """Measures what a course wants; what is wanted together is measured side by side.
 
@@ -84,8 +92,15 @@ class Walk:
         # Without a store nothing is asked for twice, and nothing needs hashing.
         works = [Work(one.key if self.store else one.label, _bytes, one.args, one.label) for one in looks]
         pool = self._pool if len(looks) > 1 else None
-        done = execute(works, self.store or Store(None), threads=1, pool=pool)
-        return [_found(done[work.key]) for work in works]
+        store, failure = self.store or Store(None), None
+        try:
+            execute(works, store, threads=1, pool=pool)
+        except ValueError as error:
+            failure = error
+        found = [store.get(work.key) for work in works]
+        if failure is None:
+            return [PlanePoint.from_bytes(data or b"") for data in found]
+        return [failure if data is None else PlanePoint.from_bytes(data) for data in found]
 
     def _scaled(self, point: PlanePoint) -> list[float]:
         """The point in units of H(X) and H(Y)."""

@@ -47,6 +47,10 @@ class SGD:
         )
 
 
+OPTIMIZERS: dict[str, Adam | SGD] = {"adam": Adam(), "sgd": SGD()}
+"""Optimizers by name."""
+
+
 class Decay(Protocol):
     """How the learning rate goes down: a factor for the fraction of training that is done."""
 

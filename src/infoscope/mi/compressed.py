@@ -78,6 +78,5 @@ def latent_sweep(
     """The compressed estimate at each size of the code; where it stops growing the code holds what there is to hold."""
     from infoscope.mi.estimate import mutual_information
 
-    return {
-        size: mutual_information(x, y, replace(method, dims=size), **({"strict": False} | options)) for size in dims
-    }
+    settings: dict[str, Any] = {"strict": False} | options
+    return {size: mutual_information(x, y, replace(method, dims=size), **settings) for size in dims}

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from infoscope.learn.fit import fit
@@ -68,6 +68,11 @@ class Scores:
     @property
     def _known(self) -> Tensor:
         return normal_log_ratio(*(self.factors[name] for name in ("u", "v", "rho")))
+
+    def rows(self, some: slice) -> Scores:
+        """The scores of these pairs alone."""
+        kept = {name: part if name == "rho" else part[some] for name, part in self.factors.items()}
+        return Scores(kept, self.converged)
 
     def to_bytes(self) -> bytes:
         """This value as bytes."""
@@ -157,38 +162,42 @@ def _tower(d: int, critic: Critic) -> nn.Sequential:
 def learn(
     x: Float[np.ndarray, "n dx"],
     y: Float[np.ndarray, "n dy"],
-    held_out_x: Float[np.ndarray, "m dx"],
-    held_out_y: Float[np.ndarray, "m dy"],
+    train: Int[np.ndarray, " t"],
+    scored: Int[np.ndarray, " s"],
     critic: Critic,
     seed: int,
     known: Known | None = None,
     store: Store | None = None,
 ) -> Scores:
-    """Scores of held-out pairs by a critic that learned on others, from the store if it has them."""
+    """Scores of some pairs by a critic that learned on those of `train`, from the store if it has them."""
     known = known or Known(np.zeros((x.shape[1], 0)), np.zeros((y.shape[1], 0)), np.zeros(0))
-    args = x, y, held_out_x, held_out_y, critic, seed, known
+    args = x, y, train, scored, critic, seed, known
     return trained(*args) if store is None else look([Look(trained, args, Scores, label="critic")], store)[0]
 
 
 def trained(
     x: Float[np.ndarray, "n dx"],
     y: Float[np.ndarray, "n dy"],
-    held_out_x: Float[np.ndarray, "m dx"],
-    held_out_y: Float[np.ndarray, "m dy"],
+    train: Int[np.ndarray, " t"],
+    scored: Int[np.ndarray, " s"],
     critic: Critic,
     seed: int,
     known: Known,
 ) -> Scores:
-    """Train a critic on pairs and look at held-out ones: all that is costly and random about a neural bound."""
+    """Train a critic and look at the pairs to score: all that is costly and random about a neural bound."""
     learner = Learner(Network(x.shape[1], critic, known), critic.recipe)
-    few = max(1, round(VALIDATION * len(x)))
-    training, validation = _pairs(x[few:], y[few:]), _pairs(x[:few], y[:few])
+    validation, training = (_pairs(x[rows], y[rows]) for rows in divided(train))
     fitted = fit(learner, training, validation, seed=seed)
     network = learner.starting_from(fitted.weights).network(training.shape, training.classes, seed)
     assert isinstance(network, Contrast)  # what the factory gives
     with torch.no_grad():
-        a, b = (torch.as_tensor(side, dtype=torch.float32) for side in (held_out_x, held_out_y))
+        a, b = (torch.as_tensor(side[scored], dtype=torch.float32) for side in (x, y))
         return Scores(network.factors(a, b), fitted.converged)
+
+
+def divided(train: Int[np.ndarray, " t"]) -> list[Int[np.ndarray, " part"]]:
+    """The rows that say when to stop, and those that are learned from."""
+    return np.split(train, [max(1, round(VALIDATION * len(train)))])
 
 
 def _pairs(x: Float[np.ndarray, "n dx"], y: Float[np.ndarray, "n dy"]) -> Task:

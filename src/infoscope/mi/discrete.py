@@ -39,7 +39,7 @@ def plug_in(x: Side, y: Side, corrected: bool = False) -> Finding:
         excess = max(value - better, 0.0)
         note = f"bias of {excess / NATS_PER_BIT:.6f} bit subtracted (jackknife)"
         over = "examples, to first order, and half of the bias that was subtracted"
-        return Finding(value - excess, math.hypot(stderr, excess / 2), over, status=few, notes=(note,))
+        return Finding(value - excess, stderr, over, status=few, notes=(note,), bias=excess / 2)
     bias = (len(count) - x.classes - y.classes + 1) / (2 * n)
     note = f"bias of the plug-in about {bias / NATS_PER_BIT:+.6f} bit (Miller 1955), not subtracted"
     return Finding(value, stderr, "examples, to first order", status=few, notes=(note,))

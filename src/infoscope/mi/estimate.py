@@ -13,7 +13,7 @@ from infoscope.measurement import NATS_PER_BIT, Bound, Measurement, Receipt, Sta
 from infoscope.mi.method import Finding, LayerMethod, LearningMethod, Method, ShufflingMethod
 from infoscope.mi.quantised import Quantised
 from infoscope.mi.sample import Side, as_points, is_constant, paired, read, read_labels
-from infoscope.mi.subsample import subsample_error
+from infoscope.mi.subsample import spread
 from infoscope.run import Store
 
 SATURATION = 0.95
@@ -113,13 +113,9 @@ def layer_bracket(
 
 
 def default(x: Side, y: Side) -> Method:
-    """The method when none is named: `Quantised` for labels, `Ross` for points and labels, `Largest` for points."""
+    """The method when none is named: `Quantised` for labels, corrected for bias, otherwise `Largest`."""
     if x.labels:
         return Quantised(corrected=True)
-    if y.labels:
-        from infoscope.mi.ross import Ross
-
-        return Ross()
     from infoscope.mi.largest import Largest
 
     return Largest()
@@ -150,12 +146,16 @@ def _measured(
     return _measurement(quantity, found, ceiling, _receipt(method, x, y, seed))
 
 
-def _found(method: Method, x: Side, y: Side, seed: int, store: Store | None) -> Finding:
+def _estimate(method: Method, x: Side, y: Side, seed: int, store: Store | None) -> Finding:
     if is_constant(x) or is_constant(y):
         return Finding(0.0, 0.0, "one side is constant", Bound.EXACT)
-    found = method.estimate(x, y, seed, store) if isinstance(method, LearningMethod) else method.estimate(x, y, seed)
+    return method.estimate(x, y, seed, store) if isinstance(method, LearningMethod) else method.estimate(x, y, seed)
+
+
+def _found(method: Method, x: Side, y: Side, seed: int, store: Store | None) -> Finding:
+    found = _estimate(method, x, y, seed, store)
     if method.subsampled and math.isnan(found.stderr):
-        return replace(found, stderr=subsample_error(method, x, y, seed), over="disjoint subsamples")
+        return spread(found, method, x, y, seed)
     return found
 
 
@@ -187,7 +187,7 @@ def _against_shuffled(
     if isinstance(method, ShufflingMethod) and not is_constant(x):
         values = method.shuffled(x, shufflings, seed)
     else:
-        values = [_found(quick, x, shuffled, seed, store).value for shuffled in shufflings]
+        values = [_estimate(method, x, shuffled, seed, store).value for shuffled in shufflings]
     mean, _ = mean_and_stderr(values)
     deviation = float(np.std(values, ddof=1)) if null > 1 else math.nan
     above = found.value > mean + DEVIATIONS * (0.0 if math.isnan(deviation) else deviation)
@@ -202,7 +202,8 @@ def _measurement(quantity: str, found: Finding, generic: float, receipt: Receipt
     full = found.value > SATURATION * ceiling and ceiling > 0
     status = found.status | ({Status.SATURATED} if full else set())
     told = replace(receipt, over=found.over, notes=found.notes)
-    return Measurement(quantity, found.value, found.stderr, bound=found.bound, status=status, receipt=told)
+    stderr = math.hypot(found.stderr, found.bias)
+    return Measurement(quantity, found.value, stderr, bound=found.bound, status=status, receipt=told)
 
 
 def _receipt(method: Method, x: Side, y: Side, seed: int) -> Receipt:

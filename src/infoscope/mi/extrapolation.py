@@ -13,10 +13,17 @@ from infoscope.measurement import NATS_PER_BIT, Bound, Measurement
 from infoscope.mi.estimate import mutual_information
 from infoscope.mi.method import Method
 from infoscope.mi.sample import paired, read
+from infoscope.run import Store
 
 
 def extrapolated(
-    x: Any, y: Any, method: Method | None = None, *, parts: Sequence[int] = (1, 2, 3, 4, 5), seed: int = 0
+    x: Any,
+    y: Any,
+    method: Method | None = None,
+    *,
+    parts: Sequence[int] = (1, 2, 3, 4, 5),
+    seed: int = 0,
+    store: Store | None = None,
 ) -> Measurement:
     """I(X;Y) at an infinite sample, nats, by a straight line in 1/n through the estimates on parts of the sample.
 
@@ -29,16 +36,17 @@ def extrapolated(
     paired(a, b, ("x", "y"))
     n = len(a)
     order = np.random.default_rng(seed).permutation(n)
+    options: dict[str, Any] = {"seed": seed, "strict": False, "store": store}
     means = {}
     for m in parts:
         values = [
-            mutual_information(np.asarray(x)[rows], np.asarray(y)[rows], method, seed=seed, strict=False).value
+            mutual_information(np.asarray(x)[rows], np.asarray(y)[rows], method, **options).value
             for rows in np.array_split(order, m)
         ]
         means[m] = math.fsum(values) / m
     # Means over m parts all have about the variance of the whole sample's estimate: an unweighted fit is right.
     line, covariance = np.polyfit([m / n for m in parts], list(means.values()), 1, cov="unscaled")
-    whole = mutual_information(x, y, method, seed=seed, strict=False)
+    whole = mutual_information(x, y, method, **options)
     error = whole.stderr * math.sqrt(covariance[1, 1])
     told = ", ".join(f"{n // m}: {value / NATS_PER_BIT:.6f} bit" for m, value in means.items())
     notes = (*whole.receipt.notes, f"straight line in 1/n through the means at n = {told}")

@@ -26,7 +26,8 @@ class Gaussian:
     `copula` every column is first replaced by the normal scores of its ranks, which leaves information as it is, so
     that only the dependence has to be normal, not the margins (Ince et al. 2017).
 
-    For data that are not normal it is neither a bound nor consistent: it sees correlation alone.
+    For data that are not normal it is neither a bound nor consistent: it sees correlation alone. Where one side holds a
+    linear copy of the other there is no finite value: NaN, flagged INFINITE.
 
     >>> draws = np.random.default_rng(0)
     >>> x = draws.normal(size=(20_000, 1))
@@ -49,7 +50,7 @@ class Gaussian:
             raise ValueError(f"{n} examples in {p} + {q} dimensions: a covariance needs more than {p + q + 1} examples")
         rho = np.linalg.svd(a.T @ b, compute_uv=False)
         infinite = bool((rho > 1 - 1e-12).any())
-        value = math.inf if infinite else float(-0.5 * np.log1p(-(rho**2)).sum())
+        value = math.nan if infinite else float(-0.5 * np.log1p(-(rho**2)).sum())
         bias = wishart_bias(n, p, q) if self.corrected else 0.0
         status = {Status.INFINITE} if infinite else set()
         status |= {Status.TOO_FEW_SAMPLES} if n < 5 * (p + q) else set()

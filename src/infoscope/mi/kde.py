@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -16,6 +16,9 @@ from infoscope.mi.sample import Side
 
 TILE = 256
 """Rows and columns of kernel values that are held at a time: they stay in the processor's cache."""
+
+COLUMNS = 512
+"""Classes, of all shufflings together, whose sums are taken in one pass."""
 
 NARROW = 64
 """Layers up to this width are always computed in double precision: the kernel's exponentials cost more than them."""
@@ -89,6 +92,35 @@ class KDE:
     def layer(self, t: Side, y: Side, seed: int) -> tuple[Finding, Finding]:
         """I(X;T) and I(T;Y)."""
         return kernel_bounds(t.values, y, self.variance).findings(self.side)
+
+    def shuffled(self, x: Side, shufflings: Sequence[Side], seed: int) -> list[float]:
+        """I(X;Y) for each of these shufflings of the labels; one pass over the distances serves as many as fit."""
+        step = max(1, COLUMNS // shufflings[0].classes)
+        variance = self.variance if self.side == "upper" else 4 * self.variance
+        parts = [shufflings[i : i + step] for i in range(0, len(shufflings), step)]
+        return [value for part in parts for value in shuffled_information(x.values, part, variance)]
+
+
+def shuffled_information(points: Float[np.ndarray, "n d"], shufflings: Sequence[Side], variance: float) -> list[float]:
+    """The difference of upper bounds I(T;Y), nats, for each of these shufflings of the same labels.
+
+    A product of a tile with the members of every class of every shuffling gives all their sums.
+    """
+    x, _ = _centred(points, variance / 4)
+    left, right = _factors(x)
+    labels, classes, n = np.stack([y.values for y in shufflings], 1), shufflings[0].classes, len(x)
+    member = (labels[:, :, None] == np.arange(classes)).reshape(n, -1).astype(x.dtype)
+    member = np.hstack([member, np.ones((n, 1), x.dtype)])
+    sums = np.zeros(member.shape)
+    for i in range(0, n, TILE):
+        for j in range(i, n, TILE):
+            kernel = _fourth_root(left[i : i + TILE], right[j : j + TILE], diagonal=i == j)
+            sums[i : i + TILE] += kernel @ member[j : j + TILE]
+            if i != j:
+                sums[j : j + TILE] += kernel.T @ member[i : i + TILE]
+    inside = np.take_along_axis(sums[:, :-1].reshape(*labels.shape, classes), labels[:, :, None], 2)[:, :, 0]
+    whole = np.log(sums[:, -1] / n).mean()
+    return [float(value) for value in np.log(inside / np.bincount(labels[:, 0])[labels]).mean(0) - whole]
 
 
 def kernel_bounds(points: Float[np.ndarray, "n d"], y: Side, variance: float) -> KernelBounds:

@@ -23,6 +23,9 @@ REACH = 4.5
 SIMULATIONS, ARRIVALS, SIMULATION_SEED = 4000, 1000, 2016
 """Draws behind the universal bias constant, which is the same for all data, and neighbours drawn in each."""
 
+FLAT = 1e-12
+"""Least variance of a neighbourhood in any direction, in units of its radius: in a flat one the fit stays finite."""
+
 OUT_OF_REACH = 100.0
 """Bandwidths at which a weight is 0."""
 
@@ -120,7 +123,7 @@ def moments(
     weighted = weight[..., None] * z
     mean = weighted.sum(1) / total[:, None]
     outer = np.matmul(weighted.transpose(0, 2, 1), z) + np.multiply.outer(more_spread, np.eye(d))
-    return total, mean, outer / total[:, None, None] - mean[:, :, None] * mean[:, None, :]
+    return total, mean, outer / total[:, None, None] - mean[:, :, None] * mean[:, None, :] + FLAT * np.eye(d)
 
 
 @lru_cache(maxsize=256)

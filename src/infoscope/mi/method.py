@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Protocol, runtime_checkable
 
@@ -16,7 +17,8 @@ class Finding:
     """What an estimator found, in nats.
 
     `ceiling` is the most that it can report on this sample if that is less than log n, or than H(Y) where Y is labels;
-    infinite for a method that these don't bind.
+    infinite for a method that these don't bind. `bias` is the scale of a systematic error that the data themselves
+    show; the measurement's standard error holds it, too.
     """
 
     value: float
@@ -26,6 +28,7 @@ class Finding:
     status: frozenset[Status] = frozenset()
     ceiling: float | None = None
     notes: tuple[str, ...] = ()
+    bias: float = 0.0
 
 
 @runtime_checkable
@@ -52,6 +55,15 @@ class LearningMethod(Method, Protocol):
 
     def estimate(self, x: Side, y: Side, seed: int, store: Store | None = None) -> Finding:
         """I(X;Y) from the sample; what the store has of it is not learned again."""
+        ...
+
+
+@runtime_checkable
+class ShufflingMethod(Method, Protocol):
+    """A method with a cheaper way to its shuffled baseline than estimating again."""
+
+    def shuffled(self, x: Side, shufflings: Sequence[Side], seed: int) -> list[float]:
+        """I(X;Y) for each of these shufflings of the same labels."""
         ...
 
 

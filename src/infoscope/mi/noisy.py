@@ -62,31 +62,39 @@ def log_ratios(
     centres = np.concatenate([np.repeat(np.arange(n), repeats), draws.permutation(n)[:rest]])
     sizes = np.bincount(y.values)
     members = np.argsort(y.values, kind="stable")
+    place = np.argsort(members)
     starts = np.concatenate([[0], np.cumsum(sizes)])
     x_t, t_y = np.empty(len(centres)), np.empty(len(centres))
     step = max(1, TILE // n)
     for i in range(0, len(centres), step):
         rows = centres[i : i + step]
         noise = draws.normal(scale=math.sqrt(0.5), size=(len(rows), d))
-        kernel, shift = _kernel(x[rows] + noise, x[members])
+        kernel, own = _kernel(x[rows] + noise, x[members], place[rows], noise)
         of_class = _class_sums(kernel, starts)[np.arange(len(rows)), y.values[rows]]
         whole = np.log(kernel.sum(1) / n)
-        own = -np.einsum("ij,ij->i", noise, noise) - shift
         x_t[i : i + step] = own - whole
         t_y[i : i + step] = np.log(of_class / sizes[y.values[rows]]) - whole
     return x_t, t_y
 
 
 def _kernel(
-    a: Float[np.ndarray, "s d"], b: Float[np.ndarray, "n d"]
+    a: Float[np.ndarray, "s d"],
+    b: Float[np.ndarray, "n d"],
+    own: Int[np.ndarray, " s"],
+    noise: Float[np.ndarray, "s d"],
 ) -> tuple[Float[np.ndarray, "s n"], Float[np.ndarray, " s"]]:
-    """exp(−‖a_i − b_j‖² − shift_i) and the shift, the largest exponent of the row, so that a row never vanishes."""
+    """exp(−‖a_i − b_j‖² − shift_i), the shift such that a row never vanishes, and the logarithm at each row's own b.
+
+    a_i is its own b and the noise, so that distance needs no difference of large squares: no draw says more than log n.
+    """
     exponents = 2 * (a @ b.T)
     exponents -= np.einsum("ij,ij->i", a, a)[:, None]
     exponents -= np.einsum("ij,ij->i", b, b)
-    shift = exponents.max(1)
-    exponents -= shift[:, None]
-    return np.exp(exponents, out=exponents), shift
+    rows = np.arange(len(a))
+    exponents[rows, own] = -np.einsum("ij,ij->i", noise, noise)
+    exponents -= exponents.max(1)[:, None]
+    log_own = exponents[rows, own]
+    return np.exp(exponents, out=exponents), log_own
 
 
 def _class_sums(kernel: Float[np.ndarray, "s n"], starts: Int[np.ndarray, " edges"]) -> Float[np.ndarray, "s classes"]:

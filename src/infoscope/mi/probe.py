@@ -26,6 +26,9 @@ from infoscope.run import Store
 VALIDATION = 0.2
 """Share of the training examples that says when to stop."""
 
+FEWEST = 20
+"""Examples below which there is too little to learn from and to hold out."""
+
 
 @dataclass(frozen=True)
 class Probe:
@@ -53,7 +56,9 @@ class Probe:
     def predictions(self, x: Side, y: Side, seed: int, store: Store | None = None) -> Predictions:
         """What the probe says of held-out examples, from the store if it has it."""
         args = self, standardised(x.values), y.values, y.classes, seed
-        return predicted(*args) if store is None else look([Look(predicted, args, Predictions, label="probe")], store)[0]
+        return (
+            predicted(*args) if store is None else look([Look(predicted, args, Predictions, label="probe")], store)[0]
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,8 +86,8 @@ def predicted(
     """Train a probe on most of the examples, and ask it about the rest: all that is costly and random about it."""
     n = len(points)
     sizes = np.cumsum([round(probe.held_out * n), round(VALIDATION * (1 - probe.held_out) * n)])
-    if min(sizes[0], sizes[1] - sizes[0], n - sizes[1]) < 2:
-        raise ValueError(f"{n} examples are too few to train a probe on and to hold some out; give 20 or more")
+    if n < FEWEST or min(sizes[0], sizes[1] - sizes[0], n - sizes[1]) < 2:
+        raise ValueError(f"{n} examples are too few to train a probe on and to hold some out; give {FEWEST} or more")
     test, validation, train = np.split(np.random.default_rng(seed).permutation(n), sizes)
     alphabet = tuple(map(str, range(classes)))
     tasks = [Task.from_arrays(points[rows], y[rows], alphabet=alphabet) for rows in (train, validation)]

@@ -12,7 +12,9 @@ def image_shape(shape: tuple[int, ...], classes: int, network: object, smallest:
         )
     channels, height, width = shape
     if min(height, width) < smallest:
-        raise ValueError(f"{network} takes images of {smallest}×{smallest} pixels or more, not {height}×{width}")
+        raise ValueError(
+            f"{network} takes images of {smallest}×{smallest} pixels or more, not {height}×{width}; scale them up"
+        )
     return channels, height, width
 
 

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from infoscope import __version__
-from infoscope.learn.ensemble import ensemble
 from infoscope.learn.learner import Learner, Weights
-from infoscope.learn.look import Look, look
-from infoscope.learn.population import Member, Population
+from infoscope.learn.look import Look
+from infoscope.learn.population import Member
 from infoscope.learn.predict import Predictions, predict
+from infoscope.learn.running import Running
 from infoscope.learn.task import Task
 from infoscope.measurement import Measurement, Receipt, Status
 from infoscope.prequential.codelength import codelength, model_information
@@ -22,25 +21,6 @@ from infoscope.prequential.loss_curve import LossCurve
 from infoscope.prequential.partition import MOST_CODED, Partition, without_overlap
 from infoscope.prequential.performance import accuracy, confidence
 from infoscope.prequential.sending import Coder, curve_looks
-from infoscope.run import Store
-
-
-@dataclass(frozen=True)
-class Running:
-    """How looks are taken: where they are kept, over how many processes, on which device, and who is told."""
-
-    store: Store | None = None
-    jobs: int = 1
-    device: str = "cpu"
-    on_done: Callable[[Any], None] | None = None
-
-    def look(self, looks: Sequence[Look[Any]]) -> list[Any]:
-        """The results of these looks."""
-        return look(looks, self.store, jobs=self.jobs, on_done=self.on_done)
-
-    def train(self, members: Sequence[Member]) -> Population:
-        """These networks, trained together."""
-        return ensemble(members, self.store, jobs=self.jobs, device=self.device, on_done=self.on_done)
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from typing import Any, overload
 
 from infoscope.learn.learner import Learner, Weights
+from infoscope.learn.running import Running
 from infoscope.learn.task import Task
 from infoscope.measurement import Bound, Measurement, Receipt
 from infoscope.prequential import codelength as estimate
-from infoscope.prequential.information import Knowledge, Running, measure_weights, train_and_measure
+from infoscope.prequential.information import Knowledge, measure_weights, train_and_measure
 from infoscope.prequential.kernel import Kernel
 from infoscope.prequential.loss_curve import LossCurve
 from infoscope.prequential.partition import MOST_CODED, Partition, partition

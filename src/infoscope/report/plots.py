@@ -10,11 +10,14 @@ from infoscope.measurement import finite_or_none
 from infoscope.report.thinning import spread, thin
 
 MOST_FRAMES = 400
+MOST_POINTS = 3000
 
 
 @dataclass(frozen=True)
 class Line:
     """A curve y(x), with a band from `lower` to `upper` if both are given; NaN is a gap. Dashed: a reference.
+
+    With `points` there is no curve: each point stands for a thing, and a figure of nothing else has equal axes.
 
     >>> Line("uniform", range(3), [0, 2, 4]).y
     (0.0, 2.0, 4.0)
@@ -26,6 +29,7 @@ class Line:
     lower: Sequence[float] | None = None
     upper: Sequence[float] | None = None
     dash: bool = False
+    points: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "x", _floats(self.x))
@@ -114,7 +118,7 @@ def _floats(values: Sequence[float]) -> tuple[float, ...]:
 
 
 def _thinned(line: Line, log_x: bool) -> Line:
-    return _taken(line, thin(line.x, line.y, log_x))
+    return _taken(line, spread(range(len(line.x)), most=MOST_POINTS) if line.points else thin(line.x, line.y, log_x))
 
 
 def _taken(line: Line, kept: Sequence[int]) -> Line:
@@ -129,7 +133,7 @@ def _line_dict(line: Line | Bars) -> dict[str, Any]:
         shown |= {"lower": _drawn(line.lower), "upper": _drawn(line.upper)}
     if isinstance(line, Bars):
         return shown | {"kind": "bars", "x": line.x}
-    return shown | {"kind": "line", "x": _drawn(line.x), "dash": line.dash}
+    return shown | {"kind": "line", "x": _drawn(line.x), "dash": line.dash, "points": line.points}
 
 
 def _drawn(values: Sequence[float]) -> list[float | None]:

@@ -68,6 +68,10 @@
       };
       return [{ ...common, type: "bar", x: line.x.map(plain), y: line.y, marker: { color: colour }, ...(error && { error_y: error }) }];
     }
+    if (line.points) {
+      const marker = { size: 5, color: colour, opacity: 0.7 };
+      return [{ ...common, type: "scatter", mode: "markers", x: line.x, y: line.y, marker, hovertemplate: "%{x}, %{y}" }];
+    }
     const curve = {
       ...common, type: "scatter", mode: line.x.length > MARKED_UP_TO ? "lines" : "lines+markers", x: line.x, y: line.y,
       connectgaps: false, marker: { size: 6, color: colour },
@@ -118,6 +122,7 @@
 
   function layout(figure, width, height) {
     const bars = figure.lines.some((line) => line.kind === "bars");
+    const cloud = figure.lines.every((line) => line.points);
     const soft = { color: themed("--soft"), size: 13 };
     const x = axis(figure.log_x, figure.log_x && extent(figure.lines.flatMap((line) => line.x)));
     const y = axis(figure.log_y, figure.log_y && extent(figure.lines.flatMap((line) => line.y)));
@@ -126,7 +131,7 @@
       y.range = span(figure.lines.flatMap((line) => line.y), figure.log_y);
     }
     return {
-      width, height, showlegend: false, hovermode: figure.frames.length ? "closest" : "x unified", dragmode: touch ? false : "zoom", barmode: "group", bargap: 0.35,
+      width, height, showlegend: false, hovermode: figure.frames.length || cloud ? "closest" : "x unified", dragmode: touch ? false : "zoom", barmode: "group", bargap: 0.35,
       paper_bgcolor: themed("--paper"), plot_bgcolor: themed("--paper"), uirevision: "kept",
       font: { family: themed("--sans"), size: 13, color: themed("--ink") },
       hoverlabel: { bgcolor: themed("--paper"), bordercolor: themed("--rule"), font: { color: themed("--ink") }, namelength: -1 },
@@ -135,7 +140,7 @@
         ...x, ...(bars && categories(figure)), title: { text: wrapped(figure.x_label, width - 60).join("<br>"), font: soft, standoff: 12 },
         showgrid: false, showline: true, ticks: bars ? "" : "outside", ticklen: 5,
       },
-      yaxis: { ...y, nticks: 6, showline: false, ticks: "" },
+      yaxis: { ...y, nticks: 6, showline: false, ticks: "", ...(cloud && { scaleanchor: "x" }) },
     };
   }
 

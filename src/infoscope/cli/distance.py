@@ -1,0 +1,265 @@
+"""`infoscope distance` and `infoscope mds`: how far training carries networks, and where."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from infoscope.cli import values
+from infoscope.cli.app import Data, Run, Training
+from infoscope.cli.session import Session, print_config
+from infoscope.cli.wording import duration
+from infoscope.learn.ensemble import planned
+from infoscope.learn.learner import OPTIMIZERS
+from infoscope.learn.population import Member, Population
+from infoscope.learn.task import Task
+from infoscope.measurement import NATS_PER_BIT, Measurement
+from infoscope.prequential.questions import training_part
+from infoscope.report import Bars, Figure, Line
+from infoscope.weights.alignment import align_all
+from infoscope.weights.groups import permutation_groups
+from infoscope.weights.landmarks import landmark_mds
+from infoscope.weights.mds import Picture, classical_mds
+from infoscope.weights.questions import Journey, journey
+from infoscope.weights.stacked import Weights, member
+
+_STOPS = 12  # epochs of the curve
+_MOST_FOR_GRAM = 5000  # networks: beyond, landmarks
+
+
+def distance(
+    data: Sequence[str],
+    model: str | None,
+    networks: int,
+    matched_loss: float | None,
+    aligned: bool,
+    way: str | None,
+    training: Training,
+    reading: Data,
+    run: Run,
+) -> None:
+    """How far does training carry a network's weights?"""
+    if not data:
+        raise ValueError("name one or more data sets, such as digits")
+    given = {"model": model, "networks": networks, "matched_loss": matched_loss, "aligned": aligned, "way": way}
+    options = {"data": list(data), **given, **vars(training), **vars(reading)}
+    if run.print_config:
+        return print_config("distance", options, run)
+    tasks = values.told_apart([training_part(t) for name in data for t in values.tasks_from(name, reading)])
+    crews = {task.name: _members(task, model, training, networks, run) for task in tasks}
+    if run.dry_run:
+        return _tell([m for crew in crews.values() for m in crew[1]], way, run)
+    session = Session("distance", run, options)
+    found: dict[str, Journey] = {}
+    chosen: dict[str, str] = {}
+    with session.progress(networks * len(tasks), "training networks"):
+        for task in tasks:
+            name, members = crews[task.name]
+            bits = math.log2(task.classes) / 2 if matched_loss is None else matched_loss
+            one = journey(
+                members, snapshots=_stops(training.epochs), until=bits * NATS_PER_BIT, aligned=aligned, way=way,
+                running=session.running(),
+            )  # fmt: skip
+            for row in one.record():
+                session.record.append(row.measurement, task=task.name, **row.coordinates)
+            found[task.name] = one
+            chosen[task.name] = _told(one, name, bits)
+    lead = " ".join(_sentence(name, one) for name, one in found.items())
+    session.finish(f"Weight distance on {', '.join(found)}", _figures(found), {}, chosen, lead)
+
+
+def mds(
+    data: str,
+    model: str | None,
+    networks: int,
+    starts: int | None,
+    dimensions: int,
+    aligned: bool,
+    way: str | None,
+    training: Training,
+    reading: Data,
+    run: Run,
+) -> None:
+    """Where do many networks start and end?"""
+    given = {"model": model, "networks": networks, "starts": starts, "dimensions": dimensions, "aligned": aligned}
+    options = {"data": data, **given, "way": way, **vars(training), **vars(reading)}
+    if run.print_config:
+        return print_config("mds", options, run)
+    if networks <= dimensions:
+        raise ValueError(f"--networks {networks} --dimensions {dimensions}: a picture needs more networks")
+    (task, *others) = [training_part(t) for t in values.tasks_from(data, reading)]
+    if others:
+        raise ValueError("a picture shows one task; leave out all but one --corrupt")
+    name, members = _members(task, model, training, networks, run)
+    members = _sharing(members, starts, run.seed) if starts is not None else members
+    if run.dry_run:
+        return _tell(members, way, run)
+    session = Session("mds", run, options)
+    with session.progress(networks, "training networks"):
+        population = session.running().train(members, way=way)
+    network = members[0].learner.network(task.shape, task.classes, members[0].seed)
+    ends: dict[str, tuple[Weights, ...]] = {"end": (population.weights,)}
+    if starts is None:
+        ends = {"start": (population.initial,), **ends}
+    else:
+        ends = {"start and end": (_distinct(population.initial, starts), population.weights)}
+    if aligned:
+        groups = permutation_groups(network, task.shape)
+        to = member(population.weights, 0)
+        ends |= {"end, aligned": (align_all(population.weights, groups, to, parameters=network),)}
+    figures = []
+    for where, stacks in ends.items():
+        picture = _picture(stacks, dimensions, network)
+        for one in _numbers(picture):
+            session.record.append(one, task=task.name, networks=where)
+        figures.append(_drawn(where, picture, population, members, starts))
+    lead = f"{len(population)} networks {name} trained on {task.name} ({population.way}){_lost(population.failed)}."
+    session.finish(f"Networks trained on {task.name}, seen from afar", figures, {}, {"Network": name}, lead)
+
+
+def _members(task: Task, model: str | None, training: Training, networks: int, run: Run) -> tuple[str, list[Member]]:
+    """One network a seed, all trained for the same number of steps."""
+    name, learner = values.learner_for(task, model)
+    optimizer = values.method(training.optimizer, OPTIMIZERS)
+    recipe = dataclasses.replace(
+        learner.recipe, optimizer=optimizer, batch=training.batch, epochs=training.epochs, patience=None
+    )
+    recipe = dataclasses.replace(recipe, loss=getattr(learner.factory, "loss", recipe.loss))
+    learner = dataclasses.replace(learner, recipe=recipe)
+    return name, [Member(learner, task, seed) for seed in range(run.seed, run.seed + networks)]
+
+
+def _sharing(members: Sequence[Member], starts: int, seed: int) -> list[Member]:
+    """The same members, the i-th from the initial weights of seed + i mod `starts`."""
+    first = members[0]
+    weights = [
+        first.learner.network(first.task.shape, first.task.classes, seed + i).state_dict() for i in range(starts)
+    ]
+    return [dataclasses.replace(m, learner=m.learner.starting_from(weights[i % starts])) for i, m in enumerate(members)]
+
+
+def _distinct(initial: Weights, starts: int) -> Weights:
+    return {k: v[:starts] for k, v in initial.items()}
+
+
+def _stops(epochs: int) -> list[int]:
+    """About a dozen epochs, close together at first."""
+    return sorted({round(epochs ** (k / _STOPS)) for k in range(_STOPS + 1)} | {epochs})
+
+
+def _tell(members: Sequence[Member], way: str | None, run: Run) -> None:
+    """What the trainings would take, by a short trial."""
+    jobs = run.jobs or 1
+    plans = planned(members, device=run.device, way=way, jobs=jobs)
+    seconds = sum(how.seconds * len(group) for how, group in plans) / jobs
+    if run.json:
+        told = [{"networks": len(g), "way": p.way, "together": p.together, "bytes": p.bytes_each * p.together}
+                for p, g in plans]  # fmt: skip
+        print(json.dumps({"dry_run": {"trainings": len(members), "seconds": round(seconds, 1), "plans": told}}))
+    else:
+        print(f"This takes {len(members)} trainings: {duration(seconds)} with {jobs} jobs, by a short trial.")
+        for how, group in plans:
+            print(f"{len(group)} networks: {how}.")
+            for name, why in how.closed.items():
+                print(f"  not by {name}: {why}")
+
+
+def _told(one: Journey, name: str, bits: float) -> str:
+    parts = [f"{len(one.whole.names)} networks {name}, trained by {one.way}{_lost(one.failed)}"]
+    if one.matched is None:
+        parts.append(f"none came to the matched loss of {bits:.3g} bits")
+    else:
+        epochs = sorted(one.matched_epochs)
+        parts.append(f"{len(epochs)} came to {bits:.3g} bits, after {epochs[0]} to {epochs[-1]} epochs")
+    if one.strays:
+        some = "; ".join(f"{a} ends nearer to the start of {b}" for a, b in list(one.strays.items())[:3])
+        parts.append(f"{len(one.strays)} networks do not end nearest to their own start: {some}")
+    if len(one.whole.names) > 1:
+        printed = one.record()
+        notes = next((r.measurement.receipt.notes for r in printed if r.measurement.quantity == "QMCM"), ())
+        parts.extend(f"QMCM: {note}" for note in notes)
+    return "; ".join(parts)
+
+
+def _lost(failed: Mapping[str, str]) -> str:
+    if not failed:
+        return ""
+    name, why = next(iter(failed.items()))
+    return f"; {len(failed)} left out, such as {name}: {why}"
+
+
+def _sentence(name: str, one: Journey) -> str:
+    mean = one.whole.mean()
+    text = f"Training on {name} carried the weights {mean.value:.4g} far"
+    if len(one.whole.names) > 1:
+        text += f" (± {float(one.whole.values.std()):.2g} over {len(one.whole.names)} networks)"
+    if one.matched is not None:
+        text += f", and {one.matched.mean().value:.4g} by the time the loss was matched"
+    return f"{text}."
+
+
+def _figures(found: Mapping[str, Journey]) -> list[Figure]:
+    curves = []
+    for name, one in found.items():
+        epochs = list(one.curve)
+        means = torch.tensor([m.value for m in one.curve.values()])
+        spread = torch.tensor([_spread(m) for m in one.curve.values()])
+        band = ((means - spread).tolist(), (means + spread).tolist()) if len(one.whole.names) > 1 else (None, None)
+        curves.append(Line(name, epochs, means.tolist(), *band))
+    layers = [
+        Bars(name, list(one.whole.layers), [float(v.mean()) for v in one.whole.layers.values()])
+        for name, one in found.items()
+    ]
+    intercept = "The intercept is the distance from start to end; the band is one standard deviation over networks."
+    return [
+        Figure("On the way to the final weights", "epoch", "d(w_t, w)", curves, caption=intercept),
+        Figure("Layer by layer", "layer", "d(w0, w)", layers, caption="Mean over networks."),
+    ]
+
+
+def _spread(m: Measurement) -> float:
+    reached = torch.tensor(list(m.replicates.values()))
+    return float(reached.std()) if len(reached) > 1 else 0.0
+
+
+def _picture(stacks: Sequence[Weights], dimensions: int, network: torch.nn.Module) -> Picture:
+    count = sum(len(next(iter(w.values()))) for w in stacks)
+    if count > _MOST_FOR_GRAM:
+        return landmark_mds(*stacks, dimensions=dimensions, parameters=network)
+    return classical_mds(*stacks, dimensions=dimensions, parameters=network)
+
+
+def _numbers(picture: Picture) -> list[Measurement]:
+    explained = Measurement("MDS explained", picture.explained, unit="1", receipt=picture.receipt)
+    return [*picture.radii(), explained]
+
+
+def _drawn(
+    where: str,
+    picture: Picture,
+    population: Population,
+    members: Sequence[Member],
+    starts: int | None,
+) -> Figure:
+    """The first two axes; networks of one start in one colour."""
+    caption = f"The picture holds {picture.explained:.1%} of the variance. {picture.warning}".strip()
+    title = f"Networks at the {where}"
+    if starts is None:
+        return Figure(title, "axis 1", "axis 2", [_cloud("networks", picture.points)], caption=caption)
+    place = {m.called: i % starts for i, m in enumerate(members)}
+    first = len(picture.points) - len(population)
+    ends = picture.points[first:]
+    own = torch.tensor([place[name] for name in population.names])
+    clouds = [_cloud(f"ends from start {i + 1}", ends[own == i]) for i in range(starts)]
+    shared = [_cloud("starts", picture.points[:first])] if first else []
+    return Figure(title, "axis 1", "axis 2", [*shared, *clouds], caption=caption)
+
+
+def _cloud(name: str, points: Tensor) -> Line:
+    second = points[:, 1] if points.shape[1] > 1 else torch.zeros(len(points))
+    return Line(name, points[:, 0].tolist(), second.tolist(), points=True)

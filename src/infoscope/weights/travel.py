@@ -1,0 +1,167 @@
+"""What is kept of networks that were trained only to see how far they go: distances, not weights."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from infoscope.learn.learner import load_weights
+from infoscope.learn.look import pack, unpack
+from infoscope.learn.population import Member, Population, padded
+from infoscope.weights.alignment import aligned_ends
+from infoscope.weights.along_training import matched_distances
+from infoscope.weights.distance import measured, weight_distances
+from infoscope.weights.function_distance import function_distances
+from infoscope.weights.groups import permutation_groups
+from infoscope.weights.nearest import squared_distances
+from infoscope.weights.stacked import choose
+
+MOST_INPUTS = 1000
+"""Inputs on which two networks are compared as functions."""
+
+_AT_A_TIME = 2**28  # bytes of initial weights
+
+
+@dataclass(frozen=True, eq=False)
+class Travelled:
+    """Numbers of E trained networks, one a network in each column, float64.
+
+    Columns: `d` (from initial to final weights), `layer/NAME`, `epoch/T` (from the weights after T epochs to the final
+    ones), `matched` (from the initial weights to those at the matched loss, NaN for never) and `matched epoch`, `l2`
+    and `js` (between initial and final predictions), `aligned`. `to_starts` (E, starts) are distances from each final
+    to every initial network, where those differ. `losses` (E, epochs), nats.
+    """
+
+    names: tuple[str, ...]
+    seeds: tuple[int, ...]
+    columns: Mapping[str, Float[Tensor, " members"]]
+    losses: Float[Tensor, "members epochs"]
+    to_starts: Float[Tensor, "members starts"]
+    note: str = ""
+    way: str = ""
+    failed: Mapping[str, str] = field(default_factory=dict)
+
+    def to_bytes(self) -> bytes:
+        """As one safetensors file."""
+        tensors = {f"column/{k}": v for k, v in self.columns.items()}
+        tensors |= {"losses": self.losses, "to_starts": self.to_starts}
+        facts = {"names": self.names, "seeds": self.seeds, "note": self.note, "way": self.way}
+        return pack(tensors, **facts, failed=dict(self.failed), columns=list(self.columns))
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Travelled:
+        """The value that `to_bytes` wrote."""
+        tensors, facts = unpack(data)
+        losses, to_starts = tensors.pop("losses"), tensors.pop("to_starts")
+        columns = {k: tensors[f"column/{k}"] for k in facts["columns"]}
+        names, seeds = tuple(facts["names"]), tuple(facts["seeds"])
+        return cls(names, seeds, columns, losses, to_starts, facts["note"], facts["way"], facts["failed"])
+
+
+@dataclass(frozen=True)
+class Travel:
+    """What makes a `Travelled` of a population; `starts` are the members whose first weights are compared."""
+
+    starts: tuple[Member, ...]
+    aligned: bool = False
+
+    def __call__(self, population: Population) -> Travelled:
+        """The distances of these networks."""
+        if not len(population):
+            empty = torch.empty(0, len(self.starts), dtype=torch.float64)
+            return Travelled((), (), {}, torch.empty(0, 0), empty, way=population.way, failed=population.failed)
+        network = _network(self.starts[0])
+        found = weight_distances(population, parameters=network)
+        columns = {"d": found.values} | {f"layer/{k}": v for k, v in found.layers.items()}
+        columns |= _along(population, network) | _as_functions(population, network, self.starts[0])
+        if len(population.matched_epochs) and population.matched:
+            columns |= _matched(population, network)
+        if self.aligned:
+            groups = permutation_groups(network, self.starts[0].task.shape)
+            columns["aligned"] = weight_distances(aligned_ends(population, groups), parameters=network).values
+        to_starts = _to_starts(population, network, self.starts)
+        return Travelled(
+            population.names, population.seeds, columns, population.losses, to_starts,
+            found.receipt.notes[0], population.way, population.failed,
+        )  # fmt: skip
+
+
+def joined(parts: Sequence[Travelled]) -> Travelled:
+    """All networks of all parts, in order of the parts; a ValueError if every one of them failed."""
+    failed = {name: why for part in parts for name, why in part.failed.items()}
+    full = [part for part in parts if part.names]
+    if not full:
+        raise ValueError(f"all {len(failed)} networks failed: {next(iter(failed))}: {next(iter(failed.values()))}")
+    columns = {k: torch.cat([part.columns[k] for part in full]) for k in full[0].columns}
+    return replace(
+        full[0],
+        names=tuple(name for part in full for name in part.names),
+        seeds=tuple(seed for part in full for seed in part.seeds),
+        columns=columns,
+        losses=padded([row for part in full for row in part.losses]),
+        to_starts=torch.cat([part.to_starts for part in full]),
+        way=", ".join(dict.fromkeys(part.way for part in full)),
+        failed=failed,
+    )
+
+
+def _network(member: Member) -> nn.Module:
+    return member.learner.network(member.task.shape, member.task.classes, member.seed)
+
+
+def _along(population: Population, network: nn.Module) -> dict[str, Tensor]:
+    chosen = choose(population.weights, network)
+    return {
+        f"epoch/{epoch}": measured(weights, population.weights, chosen, population).values
+        for epoch, weights in population.snapshots.items()
+    }
+
+
+def _matched(population: Population, network: nn.Module) -> dict[str, Tensor]:
+    when = population.matched_epochs
+    values = torch.full((len(population),), torch.nan, dtype=torch.float64)
+    if (when >= 0).any():
+        values[when >= 0] = matched_distances(population, parameters=network).distances.values
+    return {"matched": values, "matched epoch": when.double()}
+
+
+def _as_functions(population: Population, network: nn.Module, member: Member) -> dict[str, Tensor]:
+    """Distances between predictions for a classifier; nothing for a network whose outputs are no logits."""
+    x = member.task.x[:MOST_INPUTS]
+    sides = [_outputs(network, weights, x) for weights in (population.initial, population.weights)]
+    if any(side is None for side in sides):
+        return {}
+    before, after = (side for side in sides if side is not None)
+    return {by: function_distances(before, after, by, names=population.names).values for by in ("l2", "js")}
+
+
+@torch.no_grad()
+def _outputs(network: nn.Module, weights: Mapping[str, Tensor], x: Tensor) -> Tensor | None:
+    network.eval()
+    rows = []
+    for i in range(len(next(iter(weights.values())))):
+        load_weights(network, {k: v[i] for k, v in weights.items()})
+        parts = [network(part) for part in x.split(256)]
+        if not all(isinstance(part, Tensor) and part.ndim == 2 for part in parts):
+            return None
+        rows.append(torch.cat(parts))
+    return torch.stack(rows)
+
+
+def _to_starts(population: Population, network: nn.Module, starts: Sequence[Member]) -> Tensor:
+    """Distance from each final network to every start, drawn anew; empty where all start from the same weights."""
+    if any(member.learner.weights is not None for member in starts):
+        return torch.empty(len(population), 0, dtype=torch.float64)
+    chosen = choose(population.weights, network)
+    size = sum(p.numel() * p.element_size() for p in network.parameters())
+    step = max(1, _AT_A_TIME // size)
+    columns = []
+    for at in range(0, len(starts), step):
+        states = [_network(member).state_dict() for member in starts[at : at + step]]
+        some = {k: torch.stack([state[k] for state in states]) for k in chosen.names}
+        columns.append(squared_distances(population.weights, some, chosen.names).clamp(min=0).sqrt())
+    return torch.cat(columns, 1)

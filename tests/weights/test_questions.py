@@ -1,0 +1,83 @@
+import pytest
+import torch
+from torch import nn
+
+from infoscope import SGD, Adam, Learner, Recipe, Store, Task, ensemble, fit
+from infoscope.learn.population import Member
+from infoscope.learn.running import Running
+from infoscope.models import MLP
+from infoscope.weights.questions import distance, journey
+from infoscope.weights.travel import Travel, Travelled
+
+LEARNER = Learner(MLP((16,)), Recipe(Adam(0.01), epochs=6, patience=None))
+
+
+@pytest.fixture(scope="module")
+def digits() -> Task:
+    return Task.from_dataset("digits")[:300]
+
+
+def test_the_distances_are_those_of_networks_trained_one_by_one(digits):
+    found = distance(digits, LEARNER, networks=3, snapshots=[1, 6], until=1.0)
+    for seed in range(3):
+        alone = fit(LEARNER, digits, seed=seed)
+        true = sum(float((alone.weights[k].double() - w.double()).square().sum()) for k, w in alone.initial.items())
+        assert float(found.whole.values[seed]) == pytest.approx(true**0.5, rel=1e-4)
+    squares = sum(v.square() for v in found.whole.layers.values())
+    assert torch.allclose(squares.sqrt(), found.whole.values)
+    assert list(found.whole.layers) == ["fc1", "fc2"]
+    assert list(found.curve) == [0, 1, 6]
+    assert found.curve[0].value == pytest.approx(found.whole.mean().value)
+    assert found.curve[6].value == 0
+    assert found.strays == {}
+    assert found.matched is not None
+    assert found.matched.mean().value < found.whole.mean().value
+
+
+def test_a_loss_that_nobody_reaches_is_left_out_not_guessed(digits):
+    found = distance(digits, LEARNER, networks=2, until=1e-9)
+    assert found.matched is None
+    assert "d(w0,w) at matched loss" not in [row.measurement.quantity for row in found.record()]
+
+
+def test_a_diverged_network_is_left_out_by_name(digits):
+    wild = Learner(MLP((16,)), Recipe(SGD(1e12), epochs=6, patience=None))
+    members = [Member(one, digits, s, name=name) for s, (name, one) in enumerate([("a", LEARNER), ("b", wild)])]
+    found = journey([*members, Member(LEARNER, digits, 2, name="c")])
+    assert found.whole.names == ("a", "c")
+    assert "diverged" in found.failed["b"]
+    assert "b left out" in " ".join(found.whole.mean().receipt.notes)
+
+
+def test_a_shared_start_has_no_nearest_start(digits):
+    start = LEARNER.network(digits.shape, digits.classes, 0).state_dict()
+    members = [Member(LEARNER.starting_from(start), digits, seed) for seed in range(2)]
+    assert journey(members).strays is None
+
+
+def test_nothing_is_trained_twice_and_no_weights_are_kept(digits, tmp_path):
+    done: list = []
+    running = Running(Store(tmp_path), on_done=done.append)
+    first = distance(digits, LEARNER, networks=4, running=running, way="grouped")
+    size = sum(p.stat().st_size for p in (tmp_path / "units").iterdir())
+    one_network = sum(t.numel() * 4 for t in LEARNER.network(digits.shape, 10, 0).state_dict().values())
+    assert size < one_network
+    again = distance(digits, LEARNER, networks=4, running=running, way="grouped")
+    assert torch.equal(first.whole.values, again.whole.values)
+    assert len(done) == 8
+
+
+def test_a_user_s_own_model_goes_through_unchanged(digits):
+    with pytest.warns(UserWarning, match="not kept"):
+        found = distance(digits, Learner(lambda: nn.Sequential(nn.Flatten(), nn.Linear(64, 10))), networks=2)
+    assert list(found.whole.layers) == ["1"]
+
+
+def test_travelled_survives_its_bytes(digits):
+    members = tuple(Member(LEARNER, digits, seed) for seed in range(2))
+    one = Travel(members, aligned=True)(ensemble(members, snapshots=[0, 3], until=1.0))
+    back = Travelled.from_bytes(one.to_bytes())
+    assert list(back.columns) == list(one.columns)
+    assert all(torch.equal(back.columns[k], v) for k, v in one.columns.items())
+    assert (back.names, back.seeds, back.note, back.way) == (one.names, one.seeds, one.note, one.way)
+    assert (back.columns["aligned"] <= back.columns["d"] + 1e-9).all()
