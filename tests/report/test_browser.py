@@ -274,3 +274,14 @@ def test_without_javascript_the_frames_stand_in_a_table(visit, walked):
         "9.990, 1.000",
         "0, 9.990",
     ]
+
+
+def test_a_cloud_of_points_is_drawn_as_points_on_equal_axes(visit, record, tmp_path):
+    clouds = [Line("starts", [0, 4], [0, 0], points=True), Line("ends", [0, 0, 4, 4], [0, 3, 0, 3], points=True)]
+    report = write_html(tmp_path / "cloud.html", record, title="Cloud", figures=[Figure("Four", "1", "2", clouds)])
+    page = visit(report)
+    assert page.locator(".scatterlayer .point").count() == 6
+    assert page.locator(".scatterlayer .js-line").count() == 0
+    axes = page.evaluate("(() => { const f = document.querySelector('.js-plotly-plot')._fullLayout;"
+                         "return [f.xaxis._m, f.yaxis._m]; })()")  # fmt: skip
+    assert abs(axes[0]) == pytest.approx(abs(axes[1]))

@@ -51,3 +51,10 @@ def test_frames_are_thinned_together_with_their_points():
     assert len(drawn.frames) == len(drawn.lines[0].x) == 400
     assert (drawn.frames[0], drawn.frames[-1]) == ("epoch 0", "epoch 2000")
     assert [f"epoch {x:.0f}" for x in drawn.lines[0].x] == list(drawn.frames)
+
+
+def test_a_cloud_is_thinned_evenly_not_like_a_curve():
+    cloud = Line("cloud", range(9000), [0.0] * 9000, points=True)
+    (drawn,) = Figure("f", "x", "y", [cloud]).thinned().lines
+    assert drawn.points
+    assert len(drawn.x) == 3000

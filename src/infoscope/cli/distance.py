@@ -19,6 +19,7 @@ from infoscope.learn.learner import OPTIMIZERS
 from infoscope.learn.population import Member, Population
 from infoscope.learn.task import Task
 from infoscope.measurement import NATS_PER_BIT, Measurement
+from infoscope.models import loss_of
 from infoscope.prequential.questions import training_part
 from infoscope.report import Bars, Figure, Line
 from infoscope.weights.alignment import align_all
@@ -129,7 +130,7 @@ def _members(task: Task, model: str | None, training: Training, networks: int, r
     recipe = dataclasses.replace(
         learner.recipe, optimizer=optimizer, batch=training.batch, epochs=training.epochs, patience=None
     )
-    recipe = dataclasses.replace(recipe, loss=getattr(learner.factory, "loss", recipe.loss))
+    recipe = dataclasses.replace(recipe, loss=loss_of(learner.factory))
     learner = dataclasses.replace(learner, recipe=recipe)
     return name, [Member(learner, task, seed) for seed in range(run.seed, run.seed + networks)]
 

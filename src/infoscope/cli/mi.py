@@ -35,7 +35,7 @@ def mi(file: Path, estimator: str, null: int, seed: int, json: bool) -> None:
         try:
             found.append(layer_information(arrays[name], arrays["y"], method, x=x, null=null, seed=seed, name=name))
         except ValueError as error:
-            failure = ValueError(f"{file}: {error}" + f"; what was measured before it is above" * bool(found))
+            failure = ValueError(f"{file}: {error}" + "; what was measured before it is above" * bool(found))
             break
     # What was measured before a layer that cannot be is shown all the same.
     if found:

@@ -169,13 +169,14 @@ class _Run:
 
     def train(self, observers: Sequence[GroupObserver]) -> None:
         scratch = Scratch()
-        if (kept := scratch.load()) is not None:
+        # What observers have seen is not in the page: with them a training begins anew.
+        if not observers and (kept := scratch.load()) is not None:
             self._restore(kept)
         longest = max(m.learner.recipe.epochs for m in self.members)
         while self.rows:
             self._finish(*self._validated(self._an_epoch(observers)))
             report(self.epoch, longest)
-            if scratch.due():
+            if not observers and scratch.due():
                 scratch.save(self._state())
 
     def _an_epoch(self, observers: Sequence[GroupObserver]) -> Tensor:

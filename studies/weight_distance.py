@@ -1,0 +1,346 @@
+"""The experiments of "The distance between the weights of the neural network is meaningful", each by one command.
+
+    python studies/weight_distance.py experiment1 --data cifar10     (Figure 1: starts and ends of many networks)
+    python studies/weight_distance.py experiment2 --data cifar10     (Figure 2: two starts, many ends)
+    python studies/weight_distance.py experiment3 --data cifar10     (Figure 6: 20 … 100 % of the labels)
+    python studies/weight_distance.py experiment4 --data cifar10     (Figure 7: label corruption)
+    python studies/weight_distance.py table2 --data FOLDER           (Tables 1 to 3: seven networks)
+    python studies/weight_distance.py simulation                     (Figures 4 and 5, Theorem 3, Algorithm 2)
+    python studies/weight_distance.py fit                            (the introduction's I2 ≥ I0 ≫ I1)
+
+`--data` is a data set by name, a folder in Hub layout, or for table2 a folder of such folders (mnist, cifar10, flowers,
+voc_animals). Without `--full` the sizes are for two cores and minutes; with it they are the paper's, for a GPU. A
+command that was interrupted, by whatever signal, goes on when it is given again. What was found stands in
+docs/results/weight_distance.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from infoscope import SGD, Learner, Member, Recipe, Running, Store, Task, __version__
+from infoscope.learn.corruption import Massart
+from infoscope.learn.learner import Steps
+from infoscope.learn.population import Population
+from infoscope.measurement import NATS_PER_BIT
+from infoscope.models import loss_of, model
+from infoscope.weights.mds import Picture, classical_mds
+from infoscope.weights.qmcm import QMCM
+from infoscope.weights.questions import Journey, journey
+from infoscope.weights.shortest import shortest_distances, sphere_simulation
+
+
+@dataclass(frozen=True)
+class Size:
+    """How much of everything."""
+
+    networks: int
+    examples: int | None
+    epochs: int
+
+
+SMALL = {
+    "experiment1": Size(100, 1280, 10),
+    "experiment2": Size(40, 1280, 10),
+    "experiment3": Size(5, 2000, 10),
+    "experiment4": Size(5, 1280, 30),
+}
+FULL = {
+    "experiment1": Size(1000, None, 10),
+    "experiment2": Size(200, None, 10),
+    "experiment3": Size(10, None, 10),
+    "experiment4": Size(10, None, 10),
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=(*SMALL, "table2", "simulation", "fit"))
+    parser.add_argument("--data", default="digits")
+    parser.add_argument("--model", help="default: tf-cnn, or the table's")
+    parser.add_argument("--networks", type=int)
+    parser.add_argument("--examples", type=int)
+    parser.add_argument("--epochs", type=int)
+    parser.add_argument("--rate", type=float, default=0.01)
+    parser.add_argument("--momentum", type=float, default=0.0)
+    parser.add_argument("--batch", type=int, default=128)
+    parser.add_argument("--matched", type=float, default=None, help="training loss to compare at, bits")
+    parser.add_argument("--only", action="append", help="rows of table2 whose name contains this")
+    parser.add_argument("--full", action="store_true", help="the paper's sizes")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--jobs", type=int, default=1)
+    parser.add_argument("--out", type=Path, default=Path("infoscope-runs/weight_distance"))
+    given = parser.parse_args()
+    torch.set_num_threads(1)
+    found = {**EXPERIMENTS, "table2": table2, "simulation": simulation, "fit": fit_check}[given.what](given)
+    name = f"{given.what}-{Path(given.data).name}-{given.model or 'default'}"
+    about = {"version": __version__, "torch": torch.__version__, "given": {k: str(v) for k, v in vars(given).items()}}
+    (given.out / f"{name}.json").write_text(json.dumps(about | {"found": found}, indent=1))
+
+
+def experiment1(given: argparse.Namespace) -> Any:
+    """Figure 1: pictures of starts and of ends, their radii; the paper has 1.28 ± .007 and 1.34 ± .12."""
+    task, learner, size = _setting(given)
+    members = [Member(learner, task, seed) for seed in range(size.networks)]
+    population = _running(given).train(members)
+    return _pictures(population, learner, {"starts": [population.initial], "ends": [population.weights]})
+
+
+def experiment2(given: argparse.Namespace) -> Any:
+    """Figure 2: ends about the two starts that they came from."""
+    task, learner, size = _setting(given)
+    starts = [learner.network(task.shape, task.classes, seed).state_dict() for seed in range(2)]
+    members = [Member(learner.starting_from(starts[i % 2]), task, i) for i in range(size.networks)]
+    population = _running(given).train(members)
+    two = {k: v[:2] for k, v in population.initial.items()}
+    told = _pictures(population, learner, {"starts and ends": [two, population.weights]})
+    flat = [
+        torch.cat([w[k].flatten(1) for k, _ in _named(learner, task)], 1).double() for w in (two, population.weights)
+    ]
+    apart = torch.cdist(flat[1], flat[0])
+    own = torch.tensor([int(seed) % 2 for seed in population.seeds])
+    right = float((apart.argmin(1) == own).double().mean())
+    near, far = (float(apart.gather(1, side[:, None]).mean()) for side in (own, 1 - own))
+    print(f"starts lie {float(torch.dist(*flat[0])):.3f} apart; ends lie {near:.3f} from their own start")
+    print(f"and {far:.3f} from the other; {right:.0%} are nearer to their own")
+    return told | {"apart": apart.tolist(), "nearer to own": right}
+
+
+def experiment3(given: argparse.Namespace) -> Any:
+    """Figure 6: 20 … 100 % of the labels, as many steps each; the paper's distances grow with the labels."""
+    task, learner, size = _setting(given)
+    kinds = sorted({max(2, round(task.classes * part / 5)) for part in range(1, 6)})
+    steps = size.epochs * math.ceil(len(task) / given.batch)
+    found = {}
+    for count in kinds:
+        part = task[np.flatnonzero(task.y.numpy() < count)]
+        epochs = max(1, round(steps / math.ceil(len(part) / given.batch)))
+        recipe = dataclasses.replace(learner.recipe, epochs=epochs)
+        one = _travelled(given, dataclasses.replace(learner, recipe=recipe), part, size, loss=_matched(given, task))
+        found[f"{count} of {task.classes} labels"] = one
+    return _table(found)
+
+
+def experiment4(given: argparse.Namespace) -> Any:
+    """Figure 7: eleven levels of corruption, every network from the same initial weights.
+
+    At a fixed number of steps, and at a matched training loss.
+    """
+    task, learner, size = _setting(given)
+    start = learner.network(task.shape, task.classes, 0).state_dict()
+    found = {}
+    for percent in range(0, 101, 10):
+        noisy = task.corrupted(Massart(percent / 100))
+        found[f"{percent} % corrupted"] = _travelled(
+            given, learner.starting_from(start), noisy, size, loss=_matched(given, task)
+        )
+    return _table(found)
+
+
+EXPERIMENTS = {
+    "experiment1": experiment1, "experiment2": experiment2, "experiment3": experiment3, "experiment4": experiment4,
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Row:
+    """A network of Table 1: its data, image size, batch, epochs, whether the rate decays, the paper's mean and c_v."""
+
+    model: str
+    data: str
+    size: int | None
+    batch: int
+    epochs: int
+    decay: bool
+    paper: tuple[float, float]
+    short: Size
+    mean_sub: bool = False
+
+
+TABLE = {
+    "TF CNN": Row("tf-cnn", "cifar10", None, 128, 10, False, (4.026, 1.316), Size(10, 1280, 10)),
+    "TF MNIST": Row("tf-mnist", "mnist", None, 128, 10, False, (1.358, 2.282), Size(10, 1280, 5)),
+    "GoogLeNet": Row("googlenet", "flowers", 96, 32, 20, False, (28.084, 1.718), Size(3, 96, 7), True),
+    "ResNet": Row("resnet101", "flowers", 96, 32, 40, True, (8785.243, 13.35), Size(2, 96, 7), True),
+    "VGG": Row("vgg11", "flowers", 96, 32, 20, True, (0.556, 2.158), Size(2, 96, 7), True),
+    "AlexNet": Row("alexnet", "flowers", 96, 32, 20, True, (4.849, 12.163), Size(3, 96, 7), True),
+    "YOLO v3": Row("yolov3", "voc_animals", 96, 64, 20, True, (26.863, 23.4), Size(2, 64, 20)),
+}
+
+
+def table2(given: argparse.Namespace) -> Any:
+    """Mean, deviation and c_v of d(w0,w) for the seven networks, and whether every end is nearest to its start."""
+    found: dict[str, Journey] = {}
+    for name, row in TABLE.items():
+        if given.only and not any(part.lower() in name.lower() for part in given.only):
+            continue
+        size = Size(10, None, row.epochs) if given.full else row.short
+        size = Size(given.networks or size.networks, given.examples or size.examples, given.epochs or size.epochs)
+        task = Task.from_dataset(str(Path(given.data) / row.data), size=row.size)
+        task = task["train"] if "train" in task.splits else task
+        task = task.shuffled(0)[: size.examples] if size.examples else task
+        factory = model(row.model)
+        decay = Steps() if row.decay else Recipe().decay
+        recipe = Recipe(
+            SGD(given.rate, given.momentum), decay, batch=row.batch, epochs=size.epochs, patience=None,
+            loss=loss_of(factory),
+        )  # fmt: skip
+        one = _travelled(given, Learner(factory, recipe), task, size, loss=None)
+        found[name] = one
+        mean, spread = one.whole.mean().value, one.whole.variation().value if len(one.whole.names) > 1 else math.nan
+        first = np.mean([float(losses[0]) for losses in one.losses])
+        last = np.mean([float(losses[~losses.isnan()][-1]) for losses in one.losses])
+        each = mean / _parameters(factory, task) ** 0.5
+        print(
+            f"{name:10} d = {mean:9.3f}, c_v = {100 * spread:5.2f} % (paper {row.paper[0]:g}, {row.paper[1]:g} %),",
+            end=" ",
+        )
+        print(f"a weight {each:.2e}, loss {first:.3f} → {last:.3f}, strays {one.strays}, {one.way}", flush=True)
+    order = sorted(found, key=lambda name: found[name].whole.mean().value)
+    print("Order by distance:", ", ".join(order))
+    print("The paper's:", ", ".join(sorted(found, key=lambda name: TABLE[name].paper[0])))
+    return _rows(found)
+
+
+def simulation(given: argparse.Namespace) -> Any:
+    """Figures 4 and 5, the counter-example to Theorem 3, and the bias of Algorithm 2."""
+    divergence = {}
+    for percent in (1, 5, 10, 20, 40, 60, 80, 90, 99):
+        near = sphere_simulation(percent)
+        divergence[percent] = near.divergence_from_normal()
+        print(f"r = {percent:2} %: d̄ on the support {near.mean_on_support:.4f}, ", end="")
+        print(f"KL to a normal {divergence[percent]:.4f} nat")
+    points = torch.tensor([0.0, 1.0, *range(1000, 1010)])[:, None]
+    for subset in ([0, 1], [7]):
+        one = shortest_distances(points, subset)
+        print(f"X = {{0, 1, 1000 … 1009}}, X′ = {points[subset, 0].tolist()}: r = {one.ratio:g}, d̄ = {one.mean:.2f}")
+    printed = [QMCM().estimate(lambda n, draws: draws.exponential(1.0, n), seed=seed) for seed in range(20)]
+    values = [one.printed.value for one in printed]
+    print(f"Algorithm 2 of Exp(1), whose mean is 1, 20 seeds: {min(values):.3f} to {max(values):.3f}")
+    print(f"the plain mean of the same samples: {np.mean([one.unbiased.value for one in printed]):.3f}")
+    given.out.mkdir(parents=True, exist_ok=True)
+    return {"divergence": divergence, "qmcm of exp(1)": values}
+
+
+def fit_check(given: argparse.Namespace) -> Any:
+    """I2 ≥ I0 ≫ I1 of the introduction: the data set, what the network can hold, the relationship; bits.
+
+    I2 is the labels' uniform code, I1 their codelength given the inputs. For I0 the network is trained on labels drawn
+    at random: what it then holds of them is n log C less its loss on them, a lower bound of what it can hold.
+    """
+    from infoscope import codelength
+
+    task, learner, size = _setting(given)
+    noise = task.corrupted(Massart(1.0))
+    recipe = dataclasses.replace(learner.recipe, epochs=20 * size.epochs)
+    held = _travelled(given, dataclasses.replace(learner, recipe=recipe), noise, Size(3, None, 0), loss=None)
+    losses = [float(row[~row.isnan()][-1]) for row in held.losses]
+    uniform = len(task) * math.log2(task.classes)
+    capacity = uniform - len(task) * float(np.mean(losses)) / NATS_PER_BIT
+    relation = codelength(task, running=_running(given), strict=False).bits
+    holds = "holds" if uniform >= capacity > 2 * relation else "does not hold"
+    print(
+        f"I2 = {uniform:.0f} bits, I0 ≥ {capacity:.0f} bits, I1 ≤ {relation:.0f} bits: I2 ≥ I0 ≫ I1 {holds} (≫: twice)"
+    )
+    return {"I2": uniform, "I0 at least": capacity, "I1 at most": relation}
+
+
+def _setting(given: argparse.Namespace) -> tuple[Task, Learner, Size]:
+    size = (FULL if given.full else SMALL).get(given.what, SMALL["experiment3"])
+    size = Size(given.networks or size.networks, given.examples or size.examples, given.epochs or size.epochs)
+    task = Task.from_dataset(given.data)
+    task = task["train"] if "train" in task.splits else task
+    task = task.shuffled(0)[: min(size.examples or len(task), len(task))]
+    factory = model(given.model or ("tf-cnn" if min(task.shape[1:], default=0) >= 18 else "mlp"))
+    optimizer = SGD(given.rate, given.momentum)
+    return task, Learner(factory, Recipe(optimizer, batch=given.batch, epochs=size.epochs, patience=None)), size
+
+
+def _running(given: argparse.Namespace) -> Running:
+    return Running(Store(given.out), given.jobs, given.device)
+
+
+def _matched(given: argparse.Namespace, task: Task) -> float:
+    return (math.log2(task.classes) / 2 if given.matched is None else given.matched) * NATS_PER_BIT
+
+
+def _travelled(given: argparse.Namespace, learner: Learner, task: Task, size: Size, loss: float | None) -> Journey:
+    members = [Member(learner, task, seed) for seed in range(size.networks)]
+    epochs = learner.recipe.epochs
+    stops = sorted({round(epochs ** (k / 10)) for k in range(11)})
+    return journey(members, snapshots=stops, until=loss, running=_running(given))
+
+
+def _table(found: dict[str, Journey]) -> Any:
+    for name, one in found.items():
+        matched = one.matched.mean() if one.matched is not None else None
+        at = (
+            f"{matched.value:.3f} ± {matched.stderr:.3f} ({len(one.matched_epochs)} got there)" if matched else "nobody"
+        )
+        mean = one.whole.mean()
+        last = np.mean([float(row[~row.isnan()][-1]) for row in one.losses]) / NATS_PER_BIT
+        print(
+            f"{name:18} d = {mean.value:.3f} ± {mean.stderr:.3f}, at matched loss {at}, loss {last:.3f} bits",
+            flush=True,
+        )
+    return _rows(found)
+
+
+def _rows(found: dict[str, Journey]) -> dict[str, Any]:
+    return {
+        name: {
+            "distances": one.whole.values.tolist(),
+            "layers": {k: v.tolist() for k, v in one.whole.layers.items()},
+            "matched": one.matched.values.tolist() if one.matched is not None else [],
+            "matched epochs": one.matched_epochs,
+            "functions": {f.quantity: f.values.tolist() for f in one.functions},
+            "curve": {epoch: m.value for epoch, m in one.curve.items()},
+            "losses": [row[~row.isnan()].tolist() for row in one.losses],
+            "strays": one.strays,
+            "failed": one.failed,
+            "way": one.way,
+        }
+        for name, one in found.items()
+    }
+
+
+def _pictures(population: Population, learner: Learner, stacks: dict[str, Sequence[Any]]) -> dict[str, Any]:
+    """The picture of each, in three dimensions as in the paper."""
+    told: dict[str, Any] = {"failed": dict(population.failed), "way": population.way}
+    for name, some in stacks.items():
+        picture: Picture = classical_mds(*some, dimensions=3)
+        mean, deviation = picture.radii()
+        print(
+            f"{name}: {len(picture.points)} points, radius {mean.value:.4f} ± {deviation.value:.4f} in three", end=" "
+        )
+        print(f"dimensions, which hold {picture.explained:.1%}; in all {_radius(picture):.4f}")
+        told[name] = {"points": picture.points.tolist(), "explained": picture.explained, "radius": mean.value}
+        told[name]["deviation"] = deviation.value
+    return told
+
+
+def _radius(picture: Picture) -> float:
+    """Root mean square distance from the centre in all dimensions."""
+    return float(picture.eigenvalues.clamp(min=0).sum() / len(picture.points)) ** 0.5
+
+
+def _named(learner: Learner, task: Task) -> list[tuple[str, Any]]:
+    return list(learner.network(task.shape, task.classes, 0).named_parameters())
+
+
+def _parameters(factory: Any, task: Task) -> int:
+    return sum(p.numel() for p in factory(task.shape, task.classes).parameters())
+
+
+if __name__ == "__main__":
+    main()
