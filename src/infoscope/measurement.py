@@ -51,6 +51,8 @@ class Status(Enum):
     UNVERIFIED_SPLIT = "nobody could check that the examples coded were not trained on: name the training data"
     INCOMPARABLE = "more than one of data, model and coder differs between the two sides: vary one at a time"
     INSIGNIFICANT = "no more than shuffled labels give: take more samples, or read it as none found"
+    BIASED = "values were rejected for what they were, which moves the mean: read the plain mean beside it"
+    NOT_EUCLIDEAN = "negative eigenvalues: no points have these distances, the picture shows what part of them fits"
     DATA_PROCESSING_VIOLATED = "a later layer shows more than an earlier one, which cannot be: the estimate is off"
 
 

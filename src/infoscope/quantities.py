@@ -212,11 +212,20 @@ QUANTITIES: tuple[Quantity, ...] = (
         "share of ends nearest to their own start",
         "1",
         Bound.NONE,
+        "Of all initial networks, the own one is nearest to the final network.",
+        "",
+        "Yang et al. 2021, Table 2",
+        ("nearest",),
+    ),
+    Quantity(
+        "own end nearest",
+        "share of starts nearest to their own end",
+        "1",
+        Bound.NONE,
         "The condition under which the paper lets the distance stand for information. In many dimensions it is weak: "
         "independent starts are far apart.",
         "",
         "Yang et al. 2021, eq. (4)",
-        ("nearest",),
     ),
     Quantity(
         "training loss",

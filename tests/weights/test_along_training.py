@@ -33,7 +33,7 @@ def test_matched_loss_takes_each_network_where_it_first_got_there():
     assert found.distances.names == ("slow", "fast")
     assert found.distances.values.tolist() == [2.0, 2.0]
     assert found.distances.mean().replicates == {5: 2.0, 6: 2.0}
-    assert "its least was 0.7" in found.distances.left_out["never"]
+    assert "the least was 0.7" in found.distances.left_out["never"]
     assert any(note.startswith("never left out") for note in found.distances.mean().receipt.notes)
 
 
@@ -53,7 +53,7 @@ def test_equal_steps_and_equal_loss_may_disagree():
 
 
 def test_nobody_there_or_nothing_kept():
-    with pytest.raises(ValueError, match=r"no network came to a training loss of 0\.1.*its least was 0\.2"):
+    with pytest.raises(ValueError, match=r"no network came to a training loss of 0\.1.*the least was 0\.2"):
         at_matched_loss(walk(), 0.1)
     with pytest.raises(ValueError, match="needs snapshots"):
         at_matched_loss(Networks(walk().initial, walk().weights), 0.5)

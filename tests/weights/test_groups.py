@@ -83,6 +83,9 @@ NETWORKS = {
         lambda s, k: Odd(scaled, a=conv(3, 5), c=conv(5, k), scale=nn.Parameter(torch.randn(5, 1, 1))), SHAPE, [5]),
     "branch on shape": (lambda s, k: Odd(data_dependent, a=conv(3, 5), c=conv(5, k)), SHAPE, [5]),
     "tokens": (lambda s, k: Odd(tokens, a=conv(3, 5), norm=nn.LayerNorm(5), c=nn.Linear(5, k)), SHAPE, [5]),
+    "position": (
+        lambda s, k: Odd(lambda m, x: m.c((m.a(x) + m.at).relu()), a=nn.Linear(3, 5), c=nn.Linear(5, k),
+                         at=nn.Parameter(torch.randn(1, 7, 5))), (7, 3), [5]),
     "prelu": (lambda s, k: nn.Sequential(nn.Linear(8, 5), nn.PReLU(5), nn.Linear(5, k)), (8,), [5]),
     "pooled": (
         lambda s, k: nn.Sequential(conv(3, 5), nn.AvgPool2d(3), nn.Flatten(), nn.BatchNorm1d(80), nn.Linear(80, k)),
@@ -177,6 +180,43 @@ def test_a_rule_that_is_wrong_is_found_out(monkeypatch):
     assert permutation_groups(network, (3,)).fixed == (
         "1 groups changed the output when they were tried and keep their places",
     )
+
+
+def test_weights_that_nothing_reads_are_named():
+    network = Odd(lambda m, x: m.c(m.a(x)), a=nn.Linear(3, 5), c=nn.Linear(5, 2), idle=nn.Linear(7, 7))
+    groups = permutation_groups(network, (3,))
+    assert [g.size for g in groups] == [5]
+    assert groups.fixed == ("what reads idle.weight, idle.bias is not followed: units that enter it keep their places",)
+
+
+def test_reading_where_nobody_looks_is_found_out():
+    def hidden(m: Odd, x: Tensor) -> Tensor:
+        x = m.a(x)
+        with torch._C.DisableTorchFunction():
+            around = m.b(x)
+        return m.c(x) + around
+
+    network = Odd(hidden, a=nn.Linear(3, 5), b=nn.Linear(5, 2), c=nn.Linear(5, 2))
+    groups = permutation_groups(network, (3,))
+    assert len(groups) == 0
+    assert groups.fixed[-1].startswith("1 groups changed the output")
+
+
+def test_recurrent_units_and_heads_of_attention_keep_their_places():
+    class Recurrent(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.lstm, self.fc1, self.fc2 = nn.LSTM(3, 5, batch_first=True), nn.Linear(5, 4), nn.Linear(4, 2)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.fc2(self.fc1(self.lstm(x)[0][:, -1]).relu())
+
+    groups = permutation_groups(Recurrent(), (7, 3))
+    assert [g.size for g in groups] == [4]
+    assert groups.fixed[0].startswith("lstm is not followed")
+    block = nn.TransformerEncoderLayer(6, 2, 10, dropout=0.0, batch_first=True)
+    network = nn.Sequential(nn.Linear(3, 6), block, nn.Linear(6, 2))
+    assert 10 in [g.size for g in permutation_groups(network, (7, 3))]
 
 
 def test_the_network_itself_is_not_touched():

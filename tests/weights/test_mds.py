@@ -69,6 +69,14 @@ def test_the_rectangle():
     assert deviation.value == pytest.approx(0.0, abs=1e-7)
 
 
+@pytest.mark.parametrize(("dimensions", "spread"), [(2, (4 / np.pi - 1) ** 0.5), (3, (3 * np.pi / 8 - 1) ** 0.5)])
+def test_independent_networks_are_a_cloud_and_no_sphere(dimensions, spread):
+    """Eigenvectors of independent points are normal: radii are Rayleigh in two dimensions, Maxwell in three."""
+    weights = {"w": torch.randn(1000, 5000, generator=torch.Generator().manual_seed(0))}
+    mean, deviation = classical_mds(weights, dimensions=dimensions).radii()
+    assert deviation.value / mean.value == pytest.approx(spread, rel=0.05)
+
+
 def test_the_star_is_not_euclidean_and_says_so():
     found = mds_of_distances(STAR)
     assert found.eigenvalues.tolist() == pytest.approx([2.0, 2.0, 0.0, -0.25], abs=1e-12)

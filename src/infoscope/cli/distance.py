@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import sys
 from collections.abc import Mapping, Sequence
 
 import torch
@@ -18,6 +19,7 @@ from infoscope.learn.ensemble import planned
 from infoscope.learn.learner import OPTIMIZERS
 from infoscope.learn.population import Member, Population
 from infoscope.learn.task import Task
+from infoscope.learn.together import Wanted
 from infoscope.measurement import NATS_PER_BIT, Measurement
 from infoscope.models import loss_of
 from infoscope.prequential.questions import training_part
@@ -62,8 +64,10 @@ def distance(
         for task in tasks:
             name, members = crews[task.name]
             bits = math.log2(task.classes) / 2 if matched_loss is None else matched_loss
+            until, stops = bits * NATS_PER_BIT, _stops(training.epochs)
+            _announce(members, way, session, Wanted(tuple(sorted({0, *stops})), until))
             one = journey(
-                members, snapshots=_stops(training.epochs), until=bits * NATS_PER_BIT, aligned=aligned, way=way,
+                members, snapshots=stops, until=until, aligned=aligned, way=way,
                 running=session.running(),
             )  # fmt: skip
             for row in one.record():
@@ -101,6 +105,7 @@ def mds(
     if run.dry_run:
         return _tell(members, way, run)
     session = Session("mds", run, options)
+    _announce(members, way, session, Wanted())
     with session.progress(networks, "training networks"):
         population = session.running().train(members, way=way)
     network = members[0].learner.network(task.shape, task.classes, members[0].seed)
@@ -116,7 +121,7 @@ def mds(
     figures = []
     for where, stacks in ends.items():
         picture = _picture(stacks, dimensions, network)
-        for one in _numbers(picture):
+        for one in (*picture.radii(), picture.share()):
             session.record.append(one, task=task.name, networks=where)
         figures.append(_drawn(where, picture, population, members, starts))
     lead = f"{len(population)} networks {name} trained on {task.name} ({population.way}){_lost(population.failed)}."
@@ -151,6 +156,15 @@ def _distinct(initial: Weights, starts: int) -> Weights:
 def _stops(epochs: int) -> list[int]:
     """About a dozen epochs, close together at first."""
     return sorted({round(epochs ** (k / _STOPS)) for k in range(_STOPS + 1)} | {epochs})
+
+
+def _announce(members: Sequence[Member], way: str | None, session: Session, wanted: Wanted) -> None:
+    """Say before the run how the networks will be trained and what that fills; the choice is kept in the store."""
+    if session.run.quiet or session.run.json:
+        return
+    run = session.run
+    for how, group in planned(members, session.store, jobs=session.jobs, device=run.device, way=way, wanted=wanted):
+        print(f"{len(group)} networks: {how}", file=sys.stderr)
 
 
 def _tell(members: Sequence[Member], way: str | None, run: Run) -> None:
@@ -233,11 +247,6 @@ def _picture(stacks: Sequence[Weights], dimensions: int, network: torch.nn.Modul
     if count > _MOST_FOR_GRAM:
         return landmark_mds(*stacks, dimensions=dimensions, parameters=network)
     return classical_mds(*stacks, dimensions=dimensions, parameters=network)
-
-
-def _numbers(picture: Picture) -> list[Measurement]:
-    explained = Measurement("MDS explained", picture.explained, unit="1", receipt=picture.receipt)
-    return [*picture.radii(), explained]
 
 
 def _drawn(

@@ -91,11 +91,10 @@ def matched_distances(population: Matched, *, parameters: Parameters = None) -> 
 def _reached(population: Trained, at: Weights, first: Sequence[int], what: str, parameters: Parameters) -> Reached:
     """The distances to `at`, the weights of those networks whose epoch in `first` is not −1."""
     there = [i for i, t in enumerate(first) if t >= 0]
-    missing = {
-        population.names[i]: f"never came to {what}{_best(population.losses, i)}" for i, t in enumerate(first) if t < 0
-    }
+    losses = torch.empty(len(first), 0) if population.losses is None else population.losses
+    missing = {population.names[i]: f"never came to {what}{_best(losses[i])}" for i, t in enumerate(first) if t < 0}
     if not there:
-        raise ValueError(f"no network came to {what}; {next(iter(missing))!r} {next(iter(missing.values()))}")
+        raise ValueError(f"no network came to {what}{_best(losses)}; train longer or ask for a higher loss")
     chosen = choose(population.weights, parameters)
     start = {k: population.initial[k][there] for k in chosen.names}
     names, seeds = tuple(population.names[i] for i in there), tuple(population.seeds[i] for i in there)
@@ -112,6 +111,6 @@ def _stops(population: Trained, parameters: Parameters) -> tuple[Chosen, dict[in
     return chosen, dict(sorted({0: population.initial, **population.snapshots}.items()))
 
 
-def _best(losses: Tensor | None, i: int) -> str:
-    known = torch.empty(0) if losses is None else losses[i][~losses[i].isnan()]
-    return f" (its least was {float(known.min()):.4g})" if len(known) else ""
+def _best(losses: Tensor) -> str:
+    known = losses[~losses.isnan()]
+    return f" (the least was {float(known.min()):.4g})" if len(known) else ""

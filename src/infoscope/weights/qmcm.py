@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from infoscope import __version__
-from infoscope.measurement import Measurement, Receipt, mean_and_stderr
+from infoscope.measurement import Measurement, Receipt, Status, mean_and_stderr
 
 Draw = Callable[[int, np.random.Generator], Float[np.ndarray, " n"]]
 """Draws so many distances."""
@@ -87,10 +87,16 @@ class QMCM:
         receipt = Receipt(
             repr(self), n=self.samples, seeds=(seed,), over="distances drawn", notes=notes, version=__version__
         )
+        status = frozenset({Status.BIASED}) if rejected else frozenset()
         mean, stderr = mean_and_stderr(first.tolist())
         # A rejected sample has no error to speak of: what is left was chosen for lying close together.
         printed = Measurement(
-            "QMCM", mean_and_stderr(values.tolist())[0], math.nan if rejected else stderr, "1", receipt=receipt
+            "QMCM",
+            mean_and_stderr(values.tolist())[0],
+            math.nan if rejected else stderr,
+            "1",
+            status=status,
+            receipt=receipt,
         )
         return SubsetScale(printed, Measurement("d(w0,w)", mean, stderr, "1", receipt=receipt), variation, rejected)
 

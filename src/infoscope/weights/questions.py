@@ -33,7 +33,8 @@ class Journey:
     `whole` from initial to final weights, `layers` by layer name, `matched` at the matched loss (with the epochs of
     those that got there), `aligned` after permutation alignment; `functions` holds |p − q| and the Jensen–Shannon
     divergence of initial and final predictions. `curve` is the mean d(w_t, w_final) by epoch. `strays` are networks
-    whose end lies nearer to another's start than to its own, with that other; None where all start from one place.
+    whose end lies nearer to another's start than to its own, with that other; `overtaken` those whose start has
+    another's end nearer than its own; None where all start from one place.
     """
 
     whole: Distances
@@ -43,6 +44,7 @@ class Journey:
     aligned: Distances | None
     curve: dict[int, Measurement]
     strays: dict[str, str] | None
+    overtaken: dict[str, str] | None
     losses: Tensor
     way: str
     failed: dict[str, str]
@@ -51,13 +53,16 @@ class Journey:
         """Algorithm 2 of the paper over these distances, at most 200 of them; its bias is in the receipt."""
         return QMCM(samples=min(200, len(self.whole.names)), most=_PATIENCE).estimate(self.whole.values)
 
-    def nearest(self) -> Measurement | None:
-        """Share of networks whose end is nearest to their own start: the condition of the paper's eq. (4)."""
-        if self.strays is None or len(self.whole.names) < 2:
-            return None
-        share = 1 - len(self.strays) / len(self.whole.names)
-        receipt = replace(self.whole.receipt, method="nearest start", over="networks")
-        return Measurement("own start nearest", share, unit="1", receipt=receipt)
+    def nearest(self) -> list[Measurement]:
+        """Share of ends nearest to their own start, and of starts nearest to their own end (the paper's eq. 4)."""
+        n = len(self.whole.names)
+        shares = {"own start nearest": self.strays, "own end nearest": self.overtaken}
+        receipt = replace(self.whole.receipt, method="Euclidean", over="networks")
+        return [
+            Measurement(name, 1 - len(others) / n, unit="1", receipt=receipt)
+            for name, others in shares.items()
+            if others is not None and n > 1
+        ]
 
     def record(self) -> Record:
         """Every number as a table; coordinate `layer` is None for whole networks."""
@@ -69,7 +74,7 @@ class Journey:
         whole += [self.matched.mean().named("d(w0,w) at matched loss")] if self.matched is not None else []
         whole += [self.aligned.mean().named("d(w0,w) aligned")] if self.aligned is not None else []
         whole += [one.mean() for one in self.functions]
-        whole += [share] if (share := self.nearest()) is not None else []
+        whole += self.nearest()
         whole.append(self._final_loss())
         for one in whole:
             record.append(one, layer=None)
@@ -165,7 +170,7 @@ def _journey(found: Travelled, members: Sequence[Member]) -> Journey:
     aligned = replace(plain, values=found.columns["aligned"]) if "aligned" in found.columns else None
     matched, epochs = _matched(plain, found)
     return Journey(
-        whole, functions, matched, epochs, aligned, dict(sorted(curve.items())), _strays(found, members),
+        whole, functions, matched, epochs, aligned, dict(sorted(curve.items())), *_strays(found, members),
         found.losses, found.way, dict(found.failed),
     )  # fmt: skip
 
@@ -189,16 +194,20 @@ def _matched(whole: Distances, found: Travelled) -> tuple[Distances | None, tupl
     return chosen, tuple(when[i] for i in there)
 
 
-def _strays(found: Travelled, members: Sequence[Member]) -> dict[str, str] | None:
+def _strays(found: Travelled, members: Sequence[Member]) -> tuple[dict[str, str] | None, dict[str, str] | None]:
+    """Ends nearer to another's start than to their own, and starts with another's end nearer than their own."""
     if found.to_starts.shape[1] == 0:
-        return None
-    names = [member.called for member in members]
-    place = {name: i for i, name in enumerate(names)}
-    nearest = found.to_starts.argmin(1).tolist()
+        return None, None
+    place = {member.called: i for i, member in enumerate(members)}
+    among = found.to_starts[:, [place[name] for name in found.names]]
+    return _elsewhere(among, found.names), _elsewhere(among.T, found.names)
+
+
+def _elsewhere(distances: Tensor, names: Sequence[str]) -> dict[str, str]:
+    """Who has another nearer than its own, and that other; a tie to within rounding is its own."""
+    nearest, own = distances.min(1), distances.diagonal()
     return {
-        name: names[j]
-        for name, j, row in zip(found.names, nearest, found.to_starts, strict=True)
-        if row[j] < row[place[name]] * (1 - 1e-9)
+        name: names[int(nearest.indices[i])] for i, name in enumerate(names) if nearest.values[i] < own[i] * (1 - 1e-9)
     }
 
 

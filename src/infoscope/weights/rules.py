@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from math import prod
 from typing import Any
 
 import numpy as np
@@ -229,7 +228,7 @@ def _with_constant(trace: Trace, x: Tensor, tag: Tag, other: Any, result: Tensor
         if adds and not (isinstance(other, (int, float)) and other == 0):
             trace.rigid(tag.scales)
         return tag
-    if not trace.knows(other) or other.numel() != prod(other.shape[axis:][:1]):
+    if not trace.knows(other):
         return None
     trace.join(tag, trace.along(other, other.ndim + axis, MADE if adds else 0))
     return tag

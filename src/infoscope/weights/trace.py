@@ -95,6 +95,7 @@ class Trace(TorchFunctionMode):
         self.normalised: list[Ids] = []
         self.marks: list[tuple[int, Ids]] = []
         self.reasons: dict[str, None] = {}
+        self.seen: set[int] = set()
         self._tags: dict[int, Tag] = {}
         self._alive: list[Tensor] = []  # an id is a tensor's own only while it lives
         self._calls = 0
@@ -111,6 +112,7 @@ class Trace(TorchFunctionMode):
 
     def _follow(self, call: Call, met: list[Tensor]) -> None:
         self._calls += 1
+        self.seen |= {id(t) for t in met}
         for slot, t in enumerate(met):
             if id(t) in self._tags:
                 self.marks.append((8 * self._calls + min(slot, 7), self._tags[id(t)].units))
@@ -201,4 +203,7 @@ def traced(network: nn.Module, x: Tensor, rules: dict[str, Rule]) -> Trace:
         for t in tensors(out):
             trace.fix(t)
     network.eval()
+    unseen = [names[0] for i, names in trace.names.items() if i not in trace.seen]
+    if unseen:
+        trace.reasons[f"what reads {', '.join(unseen[:3])}{' …' if len(unseen) > 3 else ''}"] = None
     return trace
