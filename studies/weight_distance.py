@@ -154,7 +154,10 @@ EXPERIMENTS = {
 
 @dataclass(frozen=True)
 class Row:
-    """A network of Table 1: its data, image size, batch, epochs, whether the rate decays, the paper's mean and c_v."""
+    """A network of Table 1: its data, image size, batch, epochs, whether the rate decays, the paper's mean and c_v.
+
+    YOLO's loss is a sum over boxes, and diverges at the table's rate of 0.01; a tenth of it is used.
+    """
 
     model: str
     data: str
@@ -164,17 +167,17 @@ class Row:
     decay: bool
     paper: tuple[float, float]
     short: Size
-    mean_sub: bool = False
+    rate: float = 0.01
 
 
 TABLE = {
     "TF CNN": Row("tf-cnn", "cifar10", None, 128, 10, False, (4.026, 1.316), Size(10, 1280, 10)),
     "TF MNIST": Row("tf-mnist", "mnist", None, 128, 10, False, (1.358, 2.282), Size(10, 1280, 5)),
-    "GoogLeNet": Row("googlenet", "flowers", 96, 32, 20, False, (28.084, 1.718), Size(3, 96, 7), True),
-    "ResNet": Row("resnet101", "flowers", 96, 32, 40, True, (8785.243, 13.35), Size(2, 96, 7), True),
-    "VGG": Row("vgg11", "flowers", 96, 32, 20, True, (0.556, 2.158), Size(2, 96, 7), True),
-    "AlexNet": Row("alexnet", "flowers", 96, 32, 20, True, (4.849, 12.163), Size(3, 96, 7), True),
-    "YOLO v3": Row("yolov3", "voc_animals", 96, 64, 20, True, (26.863, 23.4), Size(2, 64, 20)),
+    "GoogLeNet": Row("googlenet", "flowers", 96, 32, 20, False, (28.084, 1.718), Size(3, 96, 7)),
+    "ResNet": Row("resnet101", "flowers", 96, 32, 40, True, (8785.243, 13.35), Size(2, 96, 7)),
+    "VGG": Row("vgg11", "flowers", 96, 32, 20, True, (0.556, 2.158), Size(2, 96, 7)),
+    "AlexNet": Row("alexnet", "flowers", 96, 32, 20, True, (4.849, 12.163), Size(3, 96, 7)),
+    "YOLO v3": Row("yolov3", "voc_animals", 96, 64, 20, True, (26.863, 23.4), Size(2, 64, 20), rate=1e-3),
 }
 
 
@@ -192,7 +195,7 @@ def table2(given: argparse.Namespace) -> Any:
         factory = model(row.model)
         decay = Steps() if row.decay else Recipe().decay
         recipe = Recipe(
-            SGD(given.rate, given.momentum), decay, batch=row.batch, epochs=size.epochs, patience=None,
+            SGD(min(row.rate, given.rate), given.momentum), decay, batch=row.batch, epochs=size.epochs, patience=None,
             loss=loss_of(factory),
         )  # fmt: skip
         one = _travelled(given, Learner(factory, recipe), task, size, loss=None)

@@ -170,11 +170,13 @@ def check_device(name: str) -> str:
     return name
 
 
-def check_logits(logits: Tensor, n: int, classes: int, network: nn.Module) -> None:
+def check_logits(logits: Any, n: int, classes: int, network: nn.Module) -> None:
     """ValueError unless the network gave one logit a class for each example."""
-    if tuple(logits.shape) != (n, classes):
+    shape = tuple(logits.shape) if isinstance(logits, Tensor) else None
+    if shape != (n, classes):
+        given = f"a {type(logits).__name__}" if shape is None else f"an output of shape {shape}"
         raise ValueError(
-            f"{type(network).__name__} gave an output of shape {tuple(logits.shape)} for {n} examples of {classes} "
+            f"{type(network).__name__} gave {given} for {n} examples of {classes} "
             f"classes; it must give logits of shape ({n}, {classes})"
         )
 
