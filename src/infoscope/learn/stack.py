@@ -129,7 +129,8 @@ class Stack:
     def _losses(self, training: bool) -> Callable[[Tensors, Tensor, Tensor], Tensor]:
         if training not in self._forward:
             self._forward[training] = self._made(training)
-        self._template.train(training)
+        if self._template.training != training:
+            self._template.train(training)
         return self._forward[training]
 
     def _made(self, training: bool) -> Callable[[Tensors, Tensor, Tensor], Tensor]:
