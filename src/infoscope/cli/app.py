@@ -328,7 +328,7 @@ def plane(
     layers
         Names or globs of layers, repeatable. Default: every layer after its activation.
     epochs
-        Default: 8000 for tishby, else 30.
+        Default: 8000 for tishby, else 20.
     train
         Examples to train on. Default: four fifths of tishby, else at most 10,000.
     bits

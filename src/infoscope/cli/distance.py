@@ -13,10 +13,10 @@ from torch import Tensor
 
 from infoscope.cli import values
 from infoscope.cli.app import Data, Run, Training
-from infoscope.cli.session import Session, print_config
+from infoscope.cli.session import Session, cores, print_config
 from infoscope.cli.wording import duration
 from infoscope.learn.ensemble import planned
-from infoscope.learn.learner import OPTIMIZERS
+from infoscope.learn.learner import OPTIMIZERS, cross_entropy
 from infoscope.learn.population import Member, Population
 from infoscope.learn.task import Task
 from infoscope.learn.together import Wanted
@@ -53,23 +53,25 @@ def distance(
     options = {"data": list(data), **given, **vars(training), **vars(reading)}
     if run.print_config:
         return print_config("distance", options, run)
-    tasks = values.told_apart([training_part(t) for name in data for t in values.tasks_from(name, reading)])
+    tasks = values.told_apart([_part(t, run) for name in data for t in values.tasks_from(name, reading)])
     crews = {task.name: _members(task, model, training, networks, run) for task in tasks}
     if run.dry_run:
         return _tell([m for crew in crews.values() for m in crew[1]], way, run)
     session = Session("distance", run, options)
     found: dict[str, Journey] = {}
     chosen: dict[str, str] = {}
+    stops = _stops(training.epochs)
+    levels = {task.name: _level(task, crews[task.name][1], matched_loss) for task in tasks}
+    for task in tasks:
+        until = levels[task.name]
+        wanted = Wanted(tuple(sorted({0, *stops})), None if until is None else until * NATS_PER_BIT)
+        _announce(crews[task.name][1], way, session, wanted)
     with session.progress(networks * len(tasks), "training networks"):
         for task in tasks:
             name, members = crews[task.name]
-            bits = math.log2(task.classes) / 2 if matched_loss is None else matched_loss
-            until, stops = bits * NATS_PER_BIT, _stops(training.epochs)
-            _announce(members, way, session, Wanted(tuple(sorted({0, *stops})), until))
-            one = journey(
-                members, snapshots=stops, until=until, aligned=aligned, way=way,
-                running=session.running(),
-            )  # fmt: skip
+            bits = levels[task.name]
+            until = None if bits is None else bits * NATS_PER_BIT
+            one = journey(members, snapshots=stops, until=until, aligned=aligned, way=way, running=session.running())
             for row in one.record():
                 session.record.append(row.measurement, task=task.name, **row.coordinates)
             found[task.name] = one
@@ -97,7 +99,7 @@ def mds(
         return print_config("mds", options, run)
     if networks <= dimensions:
         raise ValueError(f"--networks {networks} --dimensions {dimensions}: a picture needs more networks")
-    (task, *others) = [training_part(t) for t in values.tasks_from(data, reading)]
+    (task, *others) = [_part(t, run) for t in values.tasks_from(data, reading)]
     if others:
         raise ValueError("a picture shows one task; leave out all but one --corrupt")
     name, members = _members(task, model, training, networks, run)
@@ -126,6 +128,21 @@ def mds(
         figures.append(_drawn(where, picture, population, members, starts))
     lead = f"{len(population)} networks {name} trained on {task.name} ({population.way}){_lost(population.failed)}."
     session.finish(f"Networks trained on {task.name}, seen from afar", figures, {}, {"Network": name}, lead)
+
+
+def _level(task: Task, members: Sequence[Member], matched_loss: float | None) -> float | None:
+    """The training loss to compare at, bits; none unless asked for where the loss is not a cross-entropy."""
+    if matched_loss is not None or members[0].learner.recipe.loss is not cross_entropy:
+        return matched_loss
+    return math.log2(task.classes) / 2
+
+
+def _part(task: Task, run: Run) -> Task:
+    """What is trained on: the train split, or so many examples of it as were asked for, drawn by the seed."""
+    part = training_part(task)
+    if run.examples is None or run.examples >= len(part):
+        return part
+    return dataclasses.replace(part.shuffled(run.seed)[: run.examples], name=part.name)
 
 
 def _members(task: Task, model: str | None, training: Training, networks: int, run: Run) -> tuple[str, list[Member]]:
@@ -169,7 +186,7 @@ def _announce(members: Sequence[Member], way: str | None, session: Session, want
 
 def _tell(members: Sequence[Member], way: str | None, run: Run) -> None:
     """What the trainings would take, by a short trial."""
-    jobs = run.jobs or 1
+    jobs = run.jobs or cores()
     plans = planned(members, device=run.device, way=way, jobs=jobs)
     seconds = sum(how.seconds * len(group) for how, group in plans) / jobs
     if run.json:
@@ -184,11 +201,11 @@ def _tell(members: Sequence[Member], way: str | None, run: Run) -> None:
                 print(f"  not by {name}: {why}")
 
 
-def _told(one: Journey, name: str, bits: float) -> str:
+def _told(one: Journey, name: str, bits: float | None) -> str:
     parts = [f"{len(one.whole.names)} networks {name}, trained by {one.way}{_lost(one.failed)}"]
-    if one.matched is None:
+    if bits is not None and one.matched is None:
         parts.append(f"none came to the matched loss of {bits:.3g} bits")
-    else:
+    elif one.matched is not None:
         epochs = sorted(one.matched_epochs)
         parts.append(f"{len(epochs)} came to {bits:.3g} bits, after {epochs[0]} to {epochs[-1]} epochs")
     if one.strays:

@@ -181,7 +181,7 @@ def _training(asked: Asked) -> tuple[Learner, Task, Watched]:
     else:
         task = _data(what, asked)
         _, learner = values.learner_for(task, model)
-        learner = dataclasses.replace(learner, recipe=dataclasses.replace(learner.recipe, epochs=30))
+        learner = dataclasses.replace(learner, recipe=dataclasses.replace(learner.recipe, epochs=20))
         train, test = _parts(task, run.seed)
         train = train[: asked.train or MOST_TRAINED]
         most = run.examples or MOST_MEASURED
