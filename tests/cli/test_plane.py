@@ -12,6 +12,7 @@ from infoscope.cli.app import Data, Run
 from infoscope.cli.plane import Asked, plane
 from infoscope.learn.learner import copy_weights
 from infoscope.learn.task import Task
+from infoscope.mi.quantised import Quantised
 from infoscope.models import model
 from infoscope.record import Record
 
@@ -55,7 +56,7 @@ def test_tishby_is_the_papers_network(run):
 
 def test_the_same_command_trains_nothing_again(run, monkeypatch):
     first = run("iris", model="mlp")
-    monkeypatch.setattr("infoscope.dynamics.training.fit", None)
+    monkeypatch.setattr("infoscope.dynamics.training.train_together", None)
     assert run("iris", model="mlp")[0] == first[0]
 
 
@@ -90,7 +91,7 @@ def test_a_data_set_in_a_file_is_no_activations(run, tmp_path):
 
 def test_a_quantised_network_is_measured_exactly(run):
     printed, _, _ = run("tishby", bits=1, layers=("act[45]",))
-    assert {row["receipt"]["method"] for row in printed} == {"Quantised()"}
+    assert {row["receipt"]["method"] for row in printed} == {repr(Quantised())}
     x_t = [row for row in printed if row["quantity"] == "I(X;T)"]
     assert x_t[0]["value"] <= 4 + 1e-9  # four units of one bit
     assert x_t[1]["value"] <= min(3, x_t[0]["value"]) + 1e-9
@@ -149,7 +150,6 @@ def test_a_layer_of_saved_activations_that_cannot_be_measured_leaves_the_others(
         ("inputs.npz", None, {}, "has 3 inputs and 16 labels"),
         ("iris", None, {"estimator": "ksg"}, "for layers take ross"),
         ("iris", None, {"layers": ("conv*",)}, r"no layer of Sequential matches 'conv\*'; it has: flatten"),
-        ("net:make", None, {}, "if net:make is a factory, name its data too"),
         ("steps", None, {}, "holds checkpoints; name the data to measure them on"),
         ("bare.npz", None, {"bits": 3}, "are for a training; bare.npz is one of activations"),
         ("iris", None, {"model": "mlp", "estimator": "noisy(variance=1)", "noise": 0.1}, "data processing holds where"),
@@ -186,7 +186,12 @@ def test_a_training_that_diverges_shows_what_was_measured_before(run, tmp_path, 
     monkeypatch.syspath_prepend(str(tmp_path))
     with (
         pytest.warns(UserWarning, match="a training ended early"),
-        pytest.raises(ValueError, match="seed 0: .*diverged"),
+        pytest.raises(ValueError, match=r"seed 0: .*diverged"),
     ):
         run("diverging:make", "iris", epochs=9, layers=("fc",))
     assert epochs(Record(tmp_path / "out" / "plane.jsonl")) == [0, 1, 2, 3, 4]
+
+
+def test_a_factory_needs_its_data(infoscope):
+    told = infoscope("plane", "net:make", code=1).stderr
+    assert "if net:make is a factory, name its data too: infoscope plane net:make DATA" in told

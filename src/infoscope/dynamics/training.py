@@ -9,11 +9,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from infoscope.dynamics.information_plane import InformationPlane
-from infoscope.learn.fit import Moment, fit
+from infoscope.learn.ensemble import for_each, planned, stacks
 from infoscope.learn.learner import Learner
 from infoscope.learn.look import Look, look
+from infoscope.learn.population import Member
 from infoscope.learn.schedule import Every, Schedule
 from infoscope.learn.task import Task
+from infoscope.learn.together import Each, Moments, train_together
 from infoscope.measurement import Measurement
 from infoscope.mi.binning import Uniform
 from infoscope.mi.method import Method
@@ -49,6 +51,22 @@ class PlaneCurve:
         held = json.loads(data)
         rows = tuple(Row(coordinates, Measurement.from_json(m)) for coordinates, m in held["rows"])
         return cls(rows, tuple(held["losses"]), held["stopped"])
+
+
+@dataclass(frozen=True)
+class PlaneCurves:
+    """What the trainings of one stack left on the plane."""
+
+    curves: tuple[PlaneCurve, ...]
+
+    def to_bytes(self) -> bytes:
+        """As JSON."""
+        return json.dumps([curve.to_bytes().decode() for curve in self.curves]).encode()
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> PlaneCurves:
+        """The value that `to_bytes` wrote."""
+        return cls(tuple(PlaneCurve.from_bytes(one.encode()) for one in json.loads(data)))
 
 
 @dataclass(frozen=True)
@@ -88,29 +106,48 @@ def planes(
     >>> curve.epochs, len(curve.rows)  # two layers, two quantities
     ((0, 2, 4), 12)
     """
-    looks = [Look(watch, (learner, task, watched, seed, device), PlaneCurve, 2, f"seed-{seed}") for seed in seeds]
-    curves = look(looks, store, jobs=jobs, on_done=on_done)
+    members = [Member(learner, task, seed, name=f"seed-{seed}") for seed in seeds]
+    plans = planned(members, store, jobs=jobs, device=device)
+    looks = [
+        Look(watch, (tuple(some), watched, how.way, device), PlaneCurves, 3, f"{some[0].name} ({len(some)})")
+        for how, some in stacks(plans)
+    ]
+    curves = [c for part in look(looks, store, jobs=jobs, on_done=for_each(on_done, looks)) for c in part.curves]
     for one in (curve for curve in curves if curve.stopped):
         warnings.warn(f"a training ended early, what was measured before is kept: {one.stopped}", stacklevel=2)
     return curves
 
 
-def watch(learner: Learner, task: Task, watched: Watched, seed: int, device: str) -> PlaneCurve:
-    """One training."""
+def watch(members: Sequence[Member], watched: Watched, way: str, device: str) -> PlaneCurves:
+    """The trainings of one stack, each network with a plane of its own."""
+    shown = {member.name: _plane(watched, member, device) for member in members}
+    told = _Told(members[0].learner.recipe.epochs)
+    each = Each(lambda name: shown[name], epochs_only=True)
+    try:
+        population = train_together(members, way, device, observers=[each, told])
+    except ValueError as error:  # the measuring failed: what it has is kept
+        if not any(len(plane.record()) for plane in shown.values()):
+            raise
+        return PlaneCurves(tuple(PlaneCurve(tuple(plane.record()), (), str(error)) for plane in shown.values()))
+    losses = {
+        name: tuple(row[~row.isnan()].tolist()) for name, row in zip(population.names, population.losses, strict=True)
+    }
+    return PlaneCurves(
+        tuple(
+            PlaneCurve(tuple(plane.record()), losses.get(name, ()), population.failed.get(name, ""))
+            for name, plane in shown.items()
+        )
+    )
+
+
+def _plane(watched: Watched, member: Member, device: str) -> InformationPlane:
+    """A recorder that has seen the untrained network."""
     plane = InformationPlane(
         watched.task, test=watched.test, layers=watched.layers, method=watched.method, schedule=watched.schedule,
         null=watched.null, store=watched.store,
     )  # fmt: skip
-    plane.step(learner.network(task.shape, task.classes, seed).to(device), 0)
-    told = _Told(learner.recipe.epochs)
-    try:
-        losses = fit(learner, task, seed=seed, device=device, observers=[plane, told]).losses
-        return PlaneCurve(tuple(plane.record()), losses)
-    except ValueError as error:
-        rows = tuple(plane.record())
-        if not rows:
-            raise
-        return PlaneCurve(rows, (), str(error))
+    plane.step(member.learner.network(member.task.shape, member.task.classes, member.seed).to(device), 0)
+    return plane
 
 
 def table(curves: Sequence[PlaneCurve], seeds: Sequence[int], **coordinates: Any) -> Record:
@@ -128,6 +165,6 @@ class _Told:
 
     epochs: int
 
-    def observe(self, moment: Moment) -> None:
-        if moment.end_of_epoch:
-            report(moment.epoch + 1, self.epochs)
+    def observe(self, moments: Moments) -> None:
+        if moments.end_of_epoch:
+            report(moments.epoch + 1, self.epochs)

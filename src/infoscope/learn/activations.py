@@ -91,7 +91,7 @@ def activations(
         for rows in x.split(batch):
             for name, (output, width) in _one_pass(inner, names, rows, len(x), sketch, first=not own_noise).items():
                 # Rows are written where they stay: joining parts at the end would hold all of them twice.
-                whole = held.setdefault(name, output.new_full((len(x), output.shape[1]), torch.nan))
+                whole = held.setdefault(name, output.new_empty(len(x), output.shape[1]))
                 _check_width(name, output, whole)
                 whole[start : start + len(rows)] = output
                 if width != output.shape[1]:
@@ -112,7 +112,8 @@ def in_groups(
 ) -> Iterator[Activations]:
     """The same outputs, as many layers at a time as fit into `room` bytes: one pass over `x` for each group.
 
-    `options` are those of `activations`: sketch, seed, own_noise. A batch is made smaller where the largest output of any module would not fit otherwise.
+    `options` are those of `activations`: sketch, seed, own_noise. A batch is made smaller where the largest output of
+    any module would not fit otherwise.
     """
     sketch: Sketch | None = options.get("sketch")
     batch = _fitting(unwrapped(network), x, batch, room)

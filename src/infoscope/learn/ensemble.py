@@ -58,13 +58,13 @@ def ensemble(
     plans = planned(members, store, jobs=jobs, device=device, way=way, memory=memory, wanted=wanted)
     if observers:
         with threaded(1):
-            parts = [train_together(some, how.way, device, wanted, observers) for how, some in _stacks(plans)]
+            parts = [train_together(some, how.way, device, wanted, observers) for how, some in stacks(plans)]
     else:
         looks = [
             Look(train_together, (tuple(some), how.way, device, wanted), Population, label=_label(some))
-            for how, some in _stacks(plans)
+            for how, some in stacks(plans)
         ]
-        parts = look(looks, store, jobs=jobs, on_done=_for_each(on_done, looks))
+        parts = look(looks, store, jobs=jobs, on_done=for_each(on_done, looks))
     return _in_order(gathered(parts), members)
 
 
@@ -90,9 +90,9 @@ def measured(
     plans = planned(members, store, jobs=jobs, device=device, way=way, memory=memory, wanted=wanted)
     looks = [
         Look(_measured, (tuple(some), how.way, device, wanted, measure), result, label=_label(some))
-        for how, some in _stacks(plans)
+        for how, some in stacks(plans)
     ]
-    return look(looks, store, jobs=jobs, on_done=_for_each(on_done, looks))
+    return look(looks, store, jobs=jobs, on_done=for_each(on_done, looks))
 
 
 def planned(
@@ -129,7 +129,7 @@ def _measured(
     return measure(train_together(members, way, device, wanted))
 
 
-def _for_each(on_done: Callable[[Work], None] | None, looks: Sequence[Look[Any]]) -> Callable[[Work], None] | None:
+def for_each(on_done: Callable[[Work], None] | None, looks: Sequence[Look[Any]]) -> Callable[[Work], None] | None:
     """Who counts finished trainings is told of every network in a stack that is finished."""
     if on_done is None:
         return None
@@ -142,7 +142,8 @@ def _for_each(on_done: Callable[[Work], None] | None, looks: Sequence[Look[Any]]
     return told
 
 
-def _stacks(plans: Sequence[tuple[Plan, list[Member]]]) -> list[tuple[Plan, list[Member]]]:
+def stacks(plans: Sequence[tuple[Plan, list[Member]]]) -> list[tuple[Plan, list[Member]]]:
+    """The members that train together, and the plan by which they do."""
     return [(how, group[i : i + how.together]) for how, group in plans for i in range(0, len(group), how.together)]
 
 

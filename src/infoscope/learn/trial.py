@@ -73,7 +73,7 @@ def plan(
         if way is None and (tried["loop"] * steps * len(members) < _SHORT or len(members) == 1):
             return Plan("loop", 1, each, tried["loop"] * steps, tried, closed)
         for name in ("grouped", "vmap") if way is None else (way,):
-            if name in closed or name == "loop":
+            if name in closed or name == "loop" or (way is None and most == 1):
                 continue
             try:
                 tried |= {f"{name} × {size}": s for size, s in trial.of_sizes(name, most)}
