@@ -31,6 +31,8 @@ import numpy as np
 from ledger import RESULTS, circumstances, merge, table, told
 
 CODE = Path(__file__).parent / "peers" / "mi_code.py"
+COMMITS = {"IDNNs": "e53f054ee1fd0fafd90a717835e259a904b195bf", "ibsgd": "04c1b62e457949913ef6ced24a59922eb22293bc"}
+
 WIDE = (10_000, 20, 1024, 10)
 """Examples, hidden causes, units and classes of the ReLU layer."""
 
@@ -88,6 +90,7 @@ def compared(work: Work, file: Path, options: argparse.Namespace) -> dict[str, A
     return medians | {
         "apart_bits": _apart(runs["ours"][0]["values"], runs["peer"][0]["values"]),
         "repeats": options.repeats,
+        "peer_uses": runs["peer"][0]["uses"],
         "circumstances": circumstances(f"{command} --repeats {options.repeats}"),
     }
 
@@ -108,7 +111,11 @@ def keep(folder: Path, rows: Mapping[str, Any]) -> str:
     header = ("work, peer", "s", "peer's s", "s / peer's s", "to reach", "whole s", "peer's whole s", "MiB",
               "peer's MiB", "MiB to reach", "reached", "values differ by, bit")  # fmt: skip
     text = table(header, [_cells(name, row) for name, row in results.items()])
-    (folder / "mi_peers.md").write_text(f"{text}\n\n{told(results)}\n")
+    uses = {" ".join(f"{k} {v}" for k, v in row["peer_uses"].items()) for row in results.values()}
+    peers = f"- IDNNs at {COMMITS['IDNNs'][:7]}, ibsgd at {COMMITS['ibsgd'][:7]}; they use {', '.join(sorted(uses))}"
+    commands = {row["circumstances"]["command"] for row in results.values()}
+    lines = [peers, *(f"- `{command}`" for command in sorted(commands))]
+    (folder / "mi_peers.md").write_text(f"{text}\n\n{told(results)}\n" + "\n".join(lines) + "\n")
     return text
 
 

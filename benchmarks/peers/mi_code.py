@@ -166,7 +166,12 @@ def measured(run: Callable[[Arrays], Values], file: Path) -> dict[str, Any]:
         values = run(arrays)
     seconds = time.process_time() - start
     whole = time.process_time()
-    return {"values": values, "cpu_seconds": seconds, "whole_cpu_seconds": whole, "peak_mib": peak()}
+    versions = {name: sys.modules[name].__version__ for name in ("numpy", "tensorflow") if _is_whole(name)}
+    return {"values": values, "cpu_seconds": seconds, "whole_cpu_seconds": whole, "peak_mib": peak(), "uses": versions}
+
+
+def _is_whole(name: str) -> bool:
+    return hasattr(sys.modules.get(name), "__version__")
 
 
 def peak() -> float:

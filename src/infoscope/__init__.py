@@ -63,12 +63,14 @@ _HOME = {
     "permutation_groups": "weights.groups",
     "plane_of_activations": "dynamics.saved_activations",
     "plane_of_checkpoints": "dynamics.checkpoints",
+    "plane_of_network": "dynamics.network",
     "read_labels": "prequential.label_file",
     "sample_complexity": "prequential.codelength",
     "surplus": "prequential.codelength",
     "tishby": "learn.tishby",
     "union": "learn.task",
     "weight_distances": "weights.distance",
+    "with_noise": "learn.noise",
     "write_labels": "prequential.label_file",
 }
 

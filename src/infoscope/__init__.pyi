@@ -1,11 +1,13 @@
 from infoscope.dynamics.as_if_random import LateWeights, as_if_random
 from infoscope.dynamics.checkpoints import plane_of_checkpoints
 from infoscope.dynamics.information_plane import InformationPlane
+from infoscope.dynamics.network import plane_of_network
 from infoscope.dynamics.saved_activations import plane_of_activations
 from infoscope.learn.corruption import Massart, MissingObjects, MissingPixels, ShuffledLabels
 from infoscope.learn.ensemble import ensemble
 from infoscope.learn.fit import fit
 from infoscope.learn.learner import SGD, Adam, Learner, Recipe
+from infoscope.learn.noise import with_noise
 from infoscope.learn.population import Member, Population
 from infoscope.learn.running import Running
 from infoscope.learn.schedule import DeltaSkipApproximate, DeltaSkipExact, Every, Logarithmic
@@ -73,8 +75,8 @@ __all__ = [
     "classical_mds",
     "codelength",
     "difficulty",
-    "distance_curve",
     "distance",
+    "distance_curve",
     "ensemble",
     "explain",
     "fit",
@@ -90,12 +92,14 @@ __all__ = [
     "permutation_groups",
     "plane_of_activations",
     "plane_of_checkpoints",
+    "plane_of_network",
     "read_labels",
     "sample_complexity",
     "surplus",
     "tishby",
     "union",
     "weight_distances",
+    "with_noise",
     "write_labels",
 ]
 

@@ -53,7 +53,7 @@ def test_data_processing_is_checked_along_the_layers(tmp_path, capsys):
 def test_wrong_words_and_files(layers, tmp_path):
     with pytest.raises(ValueError, match="no method 'ksgg'; did you mean ksg"):
         mi(layers, "ksgg", 0, 0, True)
-    with pytest.raises(ValueError, match="ksg is for two sides of continuous values.* for layers take ross"):
+    with pytest.raises(ValueError, match=r"ksg is for two sides of continuous values.* for layers take ross"):
         mi(layers, "ksg", 0, 0, True)
     with pytest.raises(ValueError, match="no such file"):
         mi(tmp_path / "none.npz", "saxe", 0, 0, True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -58,7 +59,8 @@ def test_defaults_by_kind():
 class Falling:
     """Estimates 1 − 1/√n, without spread."""
 
-    takes, subsampled = ("points-points",), True
+    takes: ClassVar[tuple[str, ...]] = ("points-points",)
+    subsampled: ClassVar[bool] = True
 
     def estimate(self, x: Side, y: Side, seed: int) -> Finding:
         return Finding(1 - 1 / math.sqrt(len(x)))
@@ -69,7 +71,7 @@ def test_a_bias_that_falls_as_the_root_of_n_is_found_exactly():
     found = spread(Falling().estimate(side, side, 0), Falling(), side, side, 0)
     assert found.bias == pytest.approx(1 / math.sqrt(1000), rel=1e-9)
     assert found.stderr == pytest.approx(0, abs=1e-12)
-    measured = mutual_information(side.values, side.values, Falling(), strict=False)  # type: ignore[arg-type]
+    measured = mutual_information(side.values, side.values, Falling(), strict=False)
     assert measured.stderr == pytest.approx(1 / math.sqrt(1000), rel=1e-9)
 
 

@@ -29,7 +29,7 @@ NEURAL = [
     MINE(QUICK),
     NWJ(QUICK),
     InfoNCE(QUICK),
-    SMILE(critic=QUICK),
+    SMILE(0.05, QUICK),
     CopulaCritic(QUICK),
     Largest(critic=CopulaCritic(QUICK)),
 ]
@@ -70,7 +70,7 @@ def test_the_bounds_share_one_critic(trainings):
 def test_other_data_another_seed_or_another_recipe_is_another_training(trainings):
     store, (x, y) = Store(None), pair()
     longer = MINE(Critic((16,), 8, Recipe(Adam(3e-3), batch=64, epochs=4, patience=2)))
-    for a, method, seed in ((x, NEURAL[0], 0), (x + 1e-3 * x**2, NEURAL[0], 0), (x, NEURAL[0], 1), (x, longer, 0)):
+    for a, method, seed in ((x, NEURAL[0], 0), (x[::-1], NEURAL[0], 0), (x, NEURAL[0], 1), (x, longer, 0)):
         mutual_information(a, y, method, seed=seed, store=store, strict=False)
     assert len(trainings) == 4
 
@@ -86,5 +86,5 @@ def test_a_layer_s_probe_its_shufflings_and_a_store_on_disk(trainings, tmp_path)
 def test_extrapolation_goes_on_from_its_store(trainings):
     store, (x, y) = Store(None), pair(300)
     values = [extrapolated(x, y, NEURAL[0], parts=(1, 2), store=store).value for _ in range(2)]
-    assert len(trainings) == 3
+    assert len(trainings) == 4  # the whole, in two orders, and its halves
     assert values[0] == values[1]

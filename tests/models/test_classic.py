@@ -206,24 +206,24 @@ def test_what_cannot_be_built_is_refused():
             MODELS[name]((1, smallest, smallest - 1), 2)
 
 
-# Learning rate of table 1, momentum for those whose papers have it; batches that two cores bear.
+# Table 1's learning rate, 0.01, with momentum where plain steps move little in twenty; batches that two cores bear.
 TRAINED = [
-    ("tf-mnist", "mnist", 32, 0.9),
-    ("tf-cnn", "cifar10", 32, 0.9),
-    pytest.param("alexnet", "flowers", 16, 0.9, marks=pytest.mark.long),
-    pytest.param("vgg11", "flowers", 16, 0.0, marks=pytest.mark.long),
-    pytest.param("googlenet", "flowers", 16, 0.0, marks=pytest.mark.long),
-    pytest.param("resnet18", "flowers", 16, 0.0, marks=pytest.mark.long),
-    pytest.param("resnet101", "flowers", 16, 0.0, marks=pytest.mark.long),
+    ("tf-mnist", "mnist", 32, SGD(0.01)),
+    ("tf-cnn", "cifar10", 32, SGD(0.01)),
+    pytest.param("alexnet", "flowers", 16, SGD(0.01), marks=pytest.mark.long),
+    pytest.param("vgg11", "flowers", 16, SGD(0.01, momentum=0), marks=pytest.mark.long),
+    pytest.param("googlenet", "flowers", 16, SGD(0.01, momentum=0), marks=pytest.mark.long),
+    pytest.param("resnet18", "flowers", 16, SGD(0.01, momentum=0), marks=pytest.mark.long),
+    pytest.param("resnet101", "flowers", 8, SGD(0.001), marks=pytest.mark.long),  # unsteady at 0.01 with so few images
 ]
 
 
-@pytest.mark.parametrize(("name", "data", "batch", "momentum"), TRAINED)
-def test_the_loss_falls_over_twenty_steps(images, name, data, batch, momentum):
+@pytest.mark.parametrize(("name", "data", "batch", "optimizer"), TRAINED)
+def test_the_loss_falls_over_twenty_steps(images, name, data, batch, optimizer):
     task = images(data, batch, SHAPES[name], 5 if data == "flowers" else 10)
     if data == "flowers":  # table 1: "mean sub"
         task = Task.from_arrays(task.x - task.x.mean((0, 2, 3), keepdim=True), task.y, alphabet=task.alphabet)
-    recipe = Recipe(SGD(0.01, momentum), batch=batch, epochs=20, patience=None, loss=loss_of(MODELS[name]))
+    recipe = Recipe(optimizer, batch=batch, epochs=20, patience=None, loss=loss_of(MODELS[name]))
     start = time.process_time()
     losses = fit(Learner(MODELS[name], recipe), task).losses
     print(name, *(f"{loss:.3f}" for loss in losses), f"{(time.process_time() - start) / 20:.2f} s a step")

@@ -12,7 +12,7 @@ from scipy.stats import chi2
 
 from infoscope.measurement import NATS_PER_BIT, Status
 from infoscope.mi import bounds
-from infoscope.mi.critic import Critic, Known, divided, learn
+from infoscope.mi.critic import Critic, Known, Lesson, divided, learn
 from infoscope.mi.gaussian import Gaussian, normal_scores
 from infoscope.mi.method import Finding
 from infoscope.mi.neural import FEWEST
@@ -61,7 +61,8 @@ class CopulaCritic:
         test, train = np.split(np.random.default_rng(seed).permutation(len(x)), [round(self.held_out * len(x))])
         known = canonical(a[train], b[train])
         learned = divided(train)[1][: len(test)]
-        scores = learn(a, b, train, np.concatenate([test, learned]), self.critic, seed, known, store)
+        scored = np.concatenate([test, learned])
+        scores = learn(Lesson(a, b, train, scored, self.critic, seed, known), store)
         held_out, seen = scores.rows(slice(len(test))), scores.rows(slice(len(test), None))
         more, error = bounds.gain(held_out.all, held_out.known)
         forgone = max(0.0, bounds.gain(seen.all, seen.known)[0] - more)

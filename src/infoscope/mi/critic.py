@@ -159,39 +159,35 @@ def _tower(d: int, critic: Critic) -> nn.Sequential:
     return nn.Sequential(*layers, nn.Linear(d, critic.features))
 
 
-def learn(
-    x: Float[np.ndarray, "n dx"],
-    y: Float[np.ndarray, "n dy"],
-    train: Int[np.ndarray, " t"],
-    scored: Int[np.ndarray, " s"],
-    critic: Critic,
-    seed: int,
-    known: Known | None = None,
-    store: Store | None = None,
-) -> Scores:
-    """Scores of some pairs by a critic that learned on those of `train`, from the store if it has them."""
-    known = known or Known(np.zeros((x.shape[1], 0)), np.zeros((y.shape[1], 0)), np.zeros(0))
-    args = x, y, train, scored, critic, seed, known
-    return trained(*args) if store is None else look([Look(trained, args, Scores, label="critic")], store)[0]
+@dataclass(frozen=True, eq=False)
+class Lesson:
+    """What a critic is to learn: the pairs, the rows to train on and those to score, and the part that is known."""
+
+    x: Float[np.ndarray, "n dx"]
+    y: Float[np.ndarray, "n dy"]
+    train: Int[np.ndarray, " t"]
+    scored: Int[np.ndarray, " s"]
+    critic: Critic
+    seed: int
+    known: Known | None = None
 
 
-def trained(
-    x: Float[np.ndarray, "n dx"],
-    y: Float[np.ndarray, "n dy"],
-    train: Int[np.ndarray, " t"],
-    scored: Int[np.ndarray, " s"],
-    critic: Critic,
-    seed: int,
-    known: Known,
-) -> Scores:
+def learn(lesson: Lesson, store: Store | None = None) -> Scores:
+    """Scores by a critic that has learned, from the store if it has them."""
+    return trained(lesson) if store is None else look([Look(trained, (lesson,), Scores, label="critic")], store)[0]
+
+
+def trained(lesson: Lesson) -> Scores:
     """Train a critic and look at the pairs to score: all that is costly and random about a neural bound."""
+    x, y, critic, seed = lesson.x, lesson.y, lesson.critic, lesson.seed
+    known = lesson.known or Known(np.zeros((x.shape[1], 0)), np.zeros((y.shape[1], 0)), np.zeros(0))
     learner = Learner(Network(x.shape[1], critic, known), critic.recipe)
-    validation, training = (_pairs(x[rows], y[rows]) for rows in divided(train))
+    validation, training = (_pairs(x[rows], y[rows]) for rows in divided(lesson.train))
     fitted = fit(learner, training, validation, seed=seed)
     network = learner.starting_from(fitted.weights).network(training.shape, training.classes, seed)
     assert isinstance(network, Contrast)  # what the factory gives
     with torch.no_grad():
-        a, b = (torch.as_tensor(side[scored], dtype=torch.float32) for side in (x, y))
+        a, b = (torch.as_tensor(side[lesson.scored], dtype=torch.float32) for side in (x, y))
         return Scores(network.factors(a, b), fitted.converged)
 
 

@@ -7,7 +7,6 @@ from dataclasses import replace
 
 import numpy as np
 from jaxtyping import Int
-from scipy.special import xlogy
 
 from infoscope.measurement import NATS_PER_BIT, Bound, Status
 from infoscope.mi.method import Finding
@@ -54,8 +53,10 @@ def _jackknifed(count: Int[np.ndarray, " m"]) -> float:
     n = int(count.sum())
     if n < 2:
         return 0.0
-    terms = xlogy(count, count)
-    without = math.log(n - 1) - (terms.sum() - terms + xlogy(count - 1, count - 1)) / (n - 1)
+    count = count[count > 0]
+    terms = count * np.log(count)
+    fewer = (count - 1) * np.log(np.maximum(count - 1, 1))
+    without = math.log(n - 1) - (terms.sum() - terms + fewer) / (n - 1)
     return n * (math.log(n) - float(terms.sum()) / n) - (n - 1) * float(count @ without) / n
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,7 +14,9 @@ from infoscope.mi.method import Finding, LayerMethod, LearningMethod, Method, Sh
 from infoscope.mi.quantised import Quantised
 from infoscope.mi.sample import Side, as_points, is_constant, paired, read, read_labels
 from infoscope.mi.subsample import spread
-from infoscope.run import Store
+
+if TYPE_CHECKING:
+    from infoscope.run import Store
 
 SATURATION = 0.95
 """A value above this share of the most that can be reported says that there is more than the sample can show."""
@@ -202,7 +204,7 @@ def _measurement(quantity: str, found: Finding, generic: float, receipt: Receipt
     full = found.value > SATURATION * ceiling and ceiling > 0
     status = found.status | ({Status.SATURATED} if full else set())
     told = replace(receipt, over=found.over, notes=found.notes)
-    stderr = math.hypot(found.stderr, found.bias)
+    stderr = math.hypot(found.stderr, found.bias) if found.bias else found.stderr
     return Measurement(quantity, found.value, stderr, bound=found.bound, status=status, receipt=told)
 
 

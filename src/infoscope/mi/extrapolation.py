@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,7 +13,9 @@ from infoscope.measurement import NATS_PER_BIT, Bound, Measurement
 from infoscope.mi.estimate import mutual_information
 from infoscope.mi.method import Method
 from infoscope.mi.sample import paired, read
-from infoscope.run import Store
+
+if TYPE_CHECKING:
+    from infoscope.run import Store
 
 
 def extrapolated(

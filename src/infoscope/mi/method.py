@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, ClassVar, Protocol, runtime_checkable
 
 from infoscope.measurement import Bound, Status
 from infoscope.mi.sample import Side
-from infoscope.run import Store
+
+if TYPE_CHECKING:
+    from infoscope.run import Store
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from jaxtyping import Float
 
 from infoscope.measurement import Status
 from infoscope.mi import bounds
-from infoscope.mi.critic import Critic, Scores, learn
+from infoscope.mi.critic import Critic, Lesson, Scores, learn
 from infoscope.mi.gaussian import normal_scores
 from infoscope.mi.method import Finding
 from infoscope.mi.sample import Side
@@ -96,7 +96,7 @@ def critic_scores(x: Side, y: Side, critic: Critic, held_out: float, seed: int, 
     a, b = features(x), features(y)
     order = np.random.default_rng(seed).permutation(n)
     test, train = np.split(order, [max(3, round(held_out * n))])
-    return learn(a, b, train, test, critic, seed, store=store)
+    return learn(Lesson(a, b, train, test, critic, seed), store)
 
 
 def of_scores(bound: Callable[[Float[np.ndarray, "n n"]], Finding], scores: Scores) -> Finding:
