@@ -29,6 +29,8 @@ benchmarks: $(VENV)/installed $(PEERS)/installed  ## every published number; MNI
 	$(BIN)/python benchmarks/codelength.py $(FULL) $(if $(DATA),--data $(DATA))
 	$(BIN)/python benchmarks/fit.py
 	$(BIN)/python benchmarks/mutual_information.py --only default --only ksg --n 5000 --seeds 3
+	$(BIN)/python benchmarks/ensemble.py --population
+	$(BIN)/python benchmarks/weight_distance.py
 	$(BIN)/python benchmarks/peer.py
 
 clean:

@@ -51,14 +51,14 @@ class Work:
 
 WORKS = {
     "12-bit net, KDE, ibsgd": Work("tishby", "kde", 1e-3, "ibsgd", 1 / 6, 300),
-    "12-bit net, KDE, ibsgd on TensorFlow": Work("tishby", "kde", 1e-3, "ibsgd-tensorflow", None, 300),
+    "12-bit net, KDE, ibsgd on TensorFlow": Work("tishby", "kde", 1e-3, "ibsgd-tensorflow", 1 / 6, 300),
     "12-bit net, binning, ibsgd": Work("tishby", "binning", 0.07, "ibsgd", 1.0),
     "12-bit net, binning, IDNNs": Work("tishby", "idnns", 30, "idnns", 1 / 150),
     "10,000 × 1024 ReLU, KDE, ibsgd": Work("wide", "kde", 100.0, "ibsgd", 1 / 2.5, 450),
-    "10,000 × 1024 ReLU, KDE, ibsgd on TensorFlow": Work("wide", "kde", 100.0, "ibsgd-tensorflow", None, 450),
+    "10,000 × 1024 ReLU, KDE, ibsgd on TensorFlow": Work("wide", "kde", 100.0, "ibsgd-tensorflow", 1 / 2.5, 450),
     "10,000 × 1024 ReLU, binning, ibsgd": Work("wide", "binning", 0.5, "ibsgd", 0.8),
 }
-"""What is to be reached was set beside ibsgd with numpy as Keras' backend."""
+"""What is to be reached was set beside ibsgd on numpy; beside TensorFlow the same is asked."""
 
 
 def main() -> None:

@@ -6,7 +6,7 @@ import dataclasses
 import inspect
 import math
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import torch
@@ -108,7 +108,7 @@ class Recipe:
     epochs: int = 300
     patience: int | None = 10
     augment: Callable[[Tensor, torch.Generator], Tensor] | None = None
-    loss: Callable[[Any, Tensor], Tensor] = cross_entropy
+    loss: Callable[[Any, Tensor], Tensor] = field(default=cross_entropy, repr=False)
 
 
 @dataclass(frozen=True)

@@ -140,7 +140,11 @@ def _image(h: Tensor) -> Tensor:
     """(n, E · channels, height, width) from that, or from an input (E, n, channels, height, width)."""
     if h.ndim == 3:
         raise NotStackable("an operation on images is given vectors")
-    return h.transpose(0, 1).flatten(1, 2) if h.ndim == 5 else h
+    if h.ndim == 4:
+        return h
+    # On a processor grouped convolutions are up to twice as fast with the channels of a pixel side by side.
+    layout = torch.channels_last if h.device.type == "cpu" else torch.contiguous_format
+    return h.transpose(0, 1).flatten(1, 2).contiguous(memory_format=layout)
 
 
 def _vector(h: Tensor) -> Tensor:
