@@ -46,6 +46,10 @@ class SideBySide:
             raise NotStackable(f"{type(network).__name__} can't be traced ({_first_line(error)})") from error
         self._modules = dict(self._traced.named_modules())
         self._alias = aliases(network)
+        # On a processor grouped convolutions are up to twice as fast with a pixel's channels side by side; batch
+        # normalisation is then less exact (1e-4 instead of 1e-7 of a gradient), so with it they stay apart.
+        kinds = {type(module) for module in self._modules.values()}
+        self._pixelwise = nn.Conv2d in kinds and nn.BatchNorm2d not in kinds
         for node in self._traced.graph.nodes:
             _check(node, self._modules)
 
@@ -55,7 +59,7 @@ class SideBySide:
         held: dict[fx.Node, Any] = {}
         for node in self._traced.graph.nodes:
             if node.op == "placeholder":
-                held[node] = x.mT if x.ndim == 3 else x
+                held[node] = self._laid_out(x)
                 continue
             args, kwargs = fx.map_arg((node.args, node.kwargs), held.__getitem__)
             if node.op == "output":
@@ -67,6 +71,13 @@ class SideBySide:
             else:
                 held[node] = _operation(node.target, members, args, kwargs)
         raise NotStackable("the network gives nothing back")
+
+    def _laid_out(self, x: Tensor) -> Tensor:
+        if x.ndim == 3:
+            return x.mT
+        if self._pixelwise and x.device.type == "cpu":
+            return _image(x).contiguous(memory_format=torch.channels_last)
+        return x
 
 
 def _module(module: nn.Module, own: Mapping[str, Tensor], h: Tensor, members: int) -> Tensor:
@@ -140,11 +151,7 @@ def _image(h: Tensor) -> Tensor:
     """(n, E · channels, height, width) from that, or from an input (E, n, channels, height, width)."""
     if h.ndim == 3:
         raise NotStackable("an operation on images is given vectors")
-    if h.ndim == 4:
-        return h
-    # On a processor grouped convolutions are up to twice as fast with the channels of a pixel side by side.
-    layout = torch.channels_last if h.device.type == "cpu" else torch.contiguous_format
-    return h.transpose(0, 1).flatten(1, 2).contiguous(memory_format=layout)
+    return h.transpose(0, 1).flatten(1, 2) if h.ndim == 5 else h
 
 
 def _vector(h: Tensor) -> Tensor:
