@@ -15,6 +15,7 @@ from jaxtyping import Float, Int
 from infoscope.mi import discrete
 from infoscope.mi.codes import as_labels, row_codes
 from infoscope.mi.method import Finding
+from infoscope.mi.options import above_zero, at_least
 from infoscope.mi.sample import Side
 
 TILE = 1 << 17
@@ -70,6 +71,9 @@ class IDNNS(Binning):
 
     bins: int = 30
 
+    def __post_init__(self) -> None:
+        at_least(self, "bins", 2)
+
     def cut(self, points: Float[np.ndarray, "n d"]) -> Cut:
         """Index of the edge below, counted around the corner."""
         edges = np.append(np.linspace(-1, 1, self.bins).astype(np.float32), np.float32(np.inf))
@@ -88,6 +92,9 @@ class Saxe(Binning):
 
     width: float = 0.07
 
+    def __post_init__(self) -> None:
+        above_zero(self, "width")
+
     def cut(self, points: Float[np.ndarray, "n d"]) -> Cut:
         """Floor of the quotient."""
         return lambda rows: _floor(rows / rows.dtype.type(self.width))
@@ -105,6 +112,9 @@ class Uniform(Binning):
 
     n: int = 30
     range: tuple[float, float] | Literal["layer", "neuron"] = (-1.0, 1.0)
+
+    def __post_init__(self) -> None:
+        at_least(self, "n", 1)
 
     def cut(self, points: Float[np.ndarray, "n d"]) -> Cut:
         """Floor of the position in the range, the right end in the last cell."""
@@ -135,6 +145,9 @@ class Adaptive(Binning):
     """
 
     n: int = 30
+
+    def __post_init__(self) -> None:
+        at_least(self, "n", 1)
 
     def cut(self, points: Float[np.ndarray, "n d"]) -> Cut:
         """Number of the neuron's inner quantiles at or below the value."""

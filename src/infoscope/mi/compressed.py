@@ -42,7 +42,7 @@ class Compressed:
     projects: ClassVar[bool] = True  # one more compression, before its own
 
     def __post_init__(self) -> None:
-        if self.dims < 1 or self.by not in ("pca", "autoencoder"):
+        if not self.dims >= 1 or self.by not in ("pca", "autoencoder"):
             raise ValueError(f"Compressed(dims={self.dims}, by={self.by!r}): dims is at least 1, by pca or autoencoder")
 
     def estimate(self, x: Side, y: Side, seed: int) -> Finding:

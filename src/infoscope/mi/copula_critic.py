@@ -16,6 +16,7 @@ from infoscope.mi.critic import Critic, Known, Lesson, divided, learn
 from infoscope.mi.gaussian import Gaussian, normal_scores
 from infoscope.mi.method import Finding
 from infoscope.mi.neural import FEWEST
+from infoscope.mi.options import share
 from infoscope.mi.sample import Side
 from infoscope.run import Store
 
@@ -51,6 +52,9 @@ class CopulaCritic:
     takes: ClassVar[tuple[str, ...]] = ("points-points",)
     subsampled: ClassVar[bool] = False
     learns: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        share(self, "held_out")
 
     def estimate(self, x: Side, y: Side, seed: int, store: Store | None = None) -> Finding:
         """Closed form, training, and the gain on held-out pairs."""

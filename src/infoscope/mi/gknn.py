@@ -12,6 +12,7 @@ from jaxtyping import Float
 from infoscope.mi.entropies import of_surprisals, offsets
 from infoscope.mi.method import Finding
 from infoscope.mi.neighbours import nearest_euclidean
+from infoscope.mi.options import at_least
 from infoscope.mi.sample import Side
 
 
@@ -30,6 +31,9 @@ class GKNN:
 
     takes: ClassVar[tuple[str, ...]] = ("points-points",)
     subsampled: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        at_least(self, "k", 1)
 
     def estimate(self, x: Side, y: Side, seed: int) -> Finding:
         """The three entropies."""

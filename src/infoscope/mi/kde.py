@@ -12,6 +12,7 @@ from jaxtyping import Float, Int
 
 from infoscope.measurement import NATS_PER_BIT, Bound
 from infoscope.mi.method import Finding
+from infoscope.mi.options import above_zero
 from infoscope.mi.sample import Side
 
 TILE = 256
@@ -79,8 +80,7 @@ class KDE:
     subsampled: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
-        if not self.variance > 0:
-            raise ValueError(f"KDE's variance is {self.variance}; give one above 0")
+        above_zero(self, "variance")
         if self.side not in ("upper", "lower"):
             raise ValueError(f"KDE's side is {self.side!r}; it is 'upper' or 'lower'")
 

@@ -47,7 +47,7 @@ class KSG:
     subsampled: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        if self.k < 1 or self.variant not in (1, 2):
+        if not self.k >= 1 or self.variant not in (1, 2):
             raise ValueError(f"KSG(k={self.k}, variant={self.variant}): k is at least 1 and variant is 1 or 2")
 
     def estimate(self, x: Side, y: Side, seed: int) -> Finding:

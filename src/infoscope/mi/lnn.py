@@ -15,6 +15,7 @@ from scipy.special import gammaincc
 from infoscope.mi.entropies import of_surprisals, offsets
 from infoscope.mi.method import Finding
 from infoscope.mi.neighbours import nearest_euclidean
+from infoscope.mi.options import at_least
 from infoscope.mi.sample import Side
 
 REACH = 4.5
@@ -58,6 +59,9 @@ class LNN:
 
     takes: ClassVar[tuple[str, ...]] = ("points-points",)
     subsampled: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        at_least(self, "k", 1)
 
     def estimate(self, x: Side, y: Side, seed: int) -> Finding:
         """The three entropies."""

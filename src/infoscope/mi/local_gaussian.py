@@ -15,6 +15,7 @@ from infoscope.measurement import Status
 from infoscope.mi.entropies import of_surprisals
 from infoscope.mi.lnn import moments, neighbourhoods, weights
 from infoscope.mi.method import Finding
+from infoscope.mi.options import at_least
 from infoscope.mi.sample import Side
 
 FEWEST = 20
@@ -50,6 +51,9 @@ class LocalGaussian:
 
     takes: ClassVar[tuple[str, ...]] = ("points-points",)
     subsampled: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        at_least(self, "k", 1)
 
     def estimate(self, x: Side, y: Side, seed: int) -> Finding:
         """The three mean log densities."""

@@ -14,6 +14,7 @@ from infoscope.mi import bounds
 from infoscope.mi.critic import Critic, Lesson, Scores, learn
 from infoscope.mi.gaussian import normal_scores
 from infoscope.mi.method import Finding
+from infoscope.mi.options import above_zero, share
 from infoscope.mi.sample import Side
 from infoscope.run import Store
 
@@ -38,6 +39,11 @@ class NeuralBound(Protocol):
     def bound(self, scores: Float[np.ndarray, "n n"]) -> Finding:
         """The bound from scores of held-out pairs."""
         return type(self).formula(scores)
+
+    def __post_init__(self) -> None:
+        share(self, "held_out")
+        if hasattr(self, "clip"):
+            above_zero(self, "clip")
 
     def estimate(self, x: Side, y: Side, seed: int, store: Store | None = None) -> Finding:
         """Learn, then bound."""

@@ -11,6 +11,7 @@ from jaxtyping import Float, Int
 
 from infoscope.measurement import Bound
 from infoscope.mi.method import Finding
+from infoscope.mi.options import above_zero, at_least
 from infoscope.mi.sample import Side
 
 TILE = 1 << 20
@@ -39,8 +40,8 @@ class Noisy:
     subsampled: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
-        if not self.variance > 0:
-            raise ValueError(f"Noisy's variance is {self.variance}; give one above 0")
+        above_zero(self, "variance")
+        at_least(self, "samples", 2)
 
     def estimate(self, x: Side, y: Side, seed: int) -> Finding:
         """I(X + noise; Y)."""

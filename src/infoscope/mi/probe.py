@@ -20,6 +20,7 @@ from infoscope.learn.task import Task
 from infoscope.measurement import Bound, Status
 from infoscope.mi.method import Finding
 from infoscope.mi.neighbours import standardised
+from infoscope.mi.options import share
 from infoscope.mi.sample import Side
 from infoscope.run import Store
 
@@ -47,6 +48,9 @@ class Probe:
     subsampled: ClassVar[bool] = False
     learns: ClassVar[bool] = True
     projects: ClassVar[bool] = True  # a bound for a projection of T is one for T
+
+    def __post_init__(self) -> None:
+        share(self, "held_out")
 
     def estimate(self, x: Side, y: Side, seed: int, store: Store | None = None) -> Finding:
         """Train the probe, then bound."""

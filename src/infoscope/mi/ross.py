@@ -12,6 +12,7 @@ from infoscope.measurement import Status
 from infoscope.mi.ksg import atoms, repeats
 from infoscope.mi.method import Finding
 from infoscope.mi.neighbours import count_within, nearest, standardised
+from infoscope.mi.options import at_least
 from infoscope.mi.quantised import values
 from infoscope.mi.sample import Side
 
@@ -37,8 +38,7 @@ class Ross:
     subsampled: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        if self.k < 1:
-            raise ValueError(f"Ross(k={self.k}): k is at least 1")
+        at_least(self, "k", 1)
 
     def estimate(self, x: Side, y: Side, seed: int) -> Finding:
         """Mean of the local terms."""
