@@ -51,9 +51,9 @@ class Size:
 
 SMALL = {
     "experiment1": Size(100, 1280, 10),
-    "experiment2": Size(40, 1280, 10),
-    "experiment3": Size(5, 2000, 10),
-    "experiment4": Size(5, 1280, 30),
+    "experiment2": Size(20, 1280, 10),
+    "experiment3": Size(3, 1280, 10),
+    "experiment4": Size(2, 640, 30),
 }
 FULL = {
     "experiment1": Size(1000, None, 10),
@@ -177,13 +177,14 @@ TABLE = {
     "ResNet": Row("resnet101", "flowers", 96, 32, 40, True, (8785.243, 13.35), Size(2, 96, 7)),
     "VGG": Row("vgg11", "flowers", 96, 32, 20, True, (0.556, 2.158), Size(2, 96, 7)),
     "AlexNet": Row("alexnet", "flowers", 96, 32, 20, True, (4.849, 12.163), Size(3, 96, 7)),
-    "YOLO v3": Row("yolov3", "voc_animals", 96, 64, 20, True, (26.863, 23.4), Size(2, 64, 20), rate=1e-3),
+    "YOLO v3": Row("yolov3", "voc_animals", 96, 64, 20, True, (26.863, 23.4), Size(2, 32, 20), rate=1e-3),
 }
 
 
 def table2(given: argparse.Namespace) -> Any:
     """Mean, deviation and c_v of d(w0,w) for the seven networks, and whether every end is nearest to its start."""
     found: dict[str, Journey] = {}
+    told: dict[str, dict[str, float]] = {}
     for name, row in TABLE.items():
         if given.only and not any(part.lower() in name.lower() for part in given.only):
             continue
@@ -198,19 +199,22 @@ def table2(given: argparse.Namespace) -> Any:
             SGD(min(row.rate, given.rate), given.momentum), decay, batch=row.batch, epochs=size.epochs, patience=None,
             loss=loss_of(factory),
         )  # fmt: skip
-        one = _travelled(given, Learner(factory, recipe), task, size, loss=None)
+        one = _travelled(given, Learner(factory, recipe), task, size, loss=None, balanced=True)
         found[name] = one
         mean, spread = one.whole.mean().value, one.whole.variation().value if len(one.whole.names) > 1 else math.nan
         first = np.mean([float(losses[0]) for losses in one.losses])
         last = np.mean([float(losses[~losses.isnan()][-1]) for losses in one.losses])
         each = mean / _parameters(factory, task) ** 0.5
+        balanced = one.balanced.mean().value if one.balanced is not None else math.nan
         print(
             f"{name:10} d = {mean:9.3f}, c_v = {100 * spread:5.2f} % (paper {row.paper[0]:g}, {row.paper[1]:g} %),",
             end=" ",
         )
-        print(f"a weight {each:.2e}, loss {first:.3f} → {last:.3f}, strays {one.strays}, {one.way}", flush=True)
-    order = sorted(found, key=lambda name: found[name].whole.mean().value)
-    print("Order by distance:", ", ".join(order))
+        print(f"a weight {each:.2e}, balanced {balanced:.3f},", end=" ")
+        print(f"loss {first:.3f} → {last:.3f}, strays {one.strays}, {one.way}", flush=True)
+        told[name] = {"distance": mean, "balanced distance": balanced, "distance a weight": each}
+    for what in ("distance", "balanced distance", "distance a weight"):
+        print(f"Order by {what}:", ", ".join(sorted(told, key=lambda name, what=what: told[name][what])))
     print("The paper's:", ", ".join(sorted(found, key=lambda name: TABLE[name].paper[0])))
     return _rows(found)
 
@@ -277,11 +281,13 @@ def _matched(given: argparse.Namespace, task: Task) -> float:
     return (math.log2(task.classes) / 2 if given.matched is None else given.matched) * NATS_PER_BIT
 
 
-def _travelled(given: argparse.Namespace, learner: Learner, task: Task, size: Size, loss: float | None) -> Journey:
+def _travelled(
+    given: argparse.Namespace, learner: Learner, task: Task, size: Size, loss: float | None, balanced: bool = False
+) -> Journey:
     members = [Member(learner, task, seed) for seed in range(size.networks)]
     epochs = learner.recipe.epochs
     stops = sorted({round(epochs ** (k / 10)) for k in range(11)})
-    return journey(members, snapshots=stops, until=loss, running=_running(given))
+    return journey(members, snapshots=stops, until=loss, balanced=balanced, running=_running(given))
 
 
 def _table(found: dict[str, Journey]) -> Any:
@@ -309,7 +315,9 @@ def _rows(found: dict[str, Journey]) -> dict[str, Any]:
             "functions": {f.quantity: f.values.tolist() for f in one.functions},
             "curve": {epoch: m.value for epoch, m in one.curve.items()},
             "losses": [row[~row.isnan()].tolist() for row in one.losses],
+            "balanced": one.balanced.values.tolist() if one.balanced is not None else [],
             "strays": one.strays,
+            "overtaken": one.overtaken,
             "failed": one.failed,
             "way": one.way,
         }

@@ -208,6 +208,17 @@ QUANTITIES: tuple[Quantity, ...] = (
         ("aligned",),
     ),
     Quantity(
+        "d(w0,w) balanced",
+        "weight distance at canonical scales",
+        "1",
+        Bound.NONE,
+        "The weight distance after the scales that the function does not feel were made canonical before and after "
+        "training: ReLU units with equal norms in and out, what batch normalisation follows at norm 1.",
+        "",
+        "Stock et al. 2019",
+        ("balanced",),
+    ),
+    Quantity(
         "own start nearest",
         "share of ends nearest to their own start",
         "1",

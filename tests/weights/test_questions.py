@@ -1,3 +1,5 @@
+import dataclasses
+
 import pytest
 import torch
 from torch import nn
@@ -81,3 +83,19 @@ def test_travelled_survives_its_bytes(digits):
     assert all(torch.allclose(back.columns[k], v, rtol=0, atol=0, equal_nan=True) for k, v in one.columns.items())
     assert (back.names, back.seeds, back.note, back.way) == (one.names, one.seeds, one.note, one.way)
     assert (back.columns["aligned"] <= back.columns["d"] + 1e-9).all()
+
+
+def test_canonical_scales_forget_what_the_function_does_not_feel(digits):
+    """The same network, its hidden units scaled by 1000 and back: the plain distance changes, the balanced one not."""
+    start = LEARNER.network(digits.shape, digits.classes, 0).state_dict()
+    scaled = {**start, "fc1.weight": start["fc1.weight"] * 1000, "fc1.bias": start["fc1.bias"] * 1000}
+    scaled["fc2.weight"] = start["fc2.weight"] / 1000
+    frozen = dataclasses.replace(LEARNER, recipe=Recipe(SGD(0.0), epochs=1, patience=None))
+    members = [Member(frozen.starting_from(w), digits, name=n) for n, w in (("plain", start), ("scaled", scaled))]
+    population = ensemble(members, way="loop")
+    both = dataclasses.replace(
+        population, initial={k: v.flip(0) for k, v in population.initial.items()}
+    )  # from the scaled to the plain, and back
+    found = Travel(tuple(members), balanced=True)(both)
+    assert (found.columns["d"] > 100).all()
+    assert (found.columns["balanced"] < 1e-4).all()

@@ -374,6 +374,7 @@ def distance(
     networks: Annotated[int, POSITIVE] = 10,
     matched_loss: float | None = None,
     aligned: bool = False,
+    balanced: bool = False,
     way: str | None = None,
     training: Annotated[Training, Parameter(name="*")] = TRAINING,
     reading: Data = DATA,
@@ -396,12 +397,14 @@ def distance(
         Training loss in bits at which distances are compared too. Default: half of log2 of the number of classes.
     aligned
         Measure as well after permuting the hidden units of each end to lie near its start.
+    balanced
+        Measure as well with the scales made canonical that ReLU and batch normalisation leave free.
     way
         How networks train together: loop, vmap, compiled or grouped. Default: the fastest in a short trial.
     """
     from infoscope.cli import distance as command
 
-    command.distance(data, model, networks, matched_loss, aligned, way, training, reading, run)
+    command.distance(data, model, networks, matched_loss, aligned, balanced, way, training, reading, run)
 
 
 @app.command

@@ -41,6 +41,7 @@ def distance(
     networks: int,
     matched_loss: float | None,
     aligned: bool,
+    balanced: bool,
     way: str | None,
     training: Training,
     reading: Data,
@@ -50,28 +51,36 @@ def distance(
     if not data:
         raise ValueError("name one or more data sets, such as digits")
     given = {"model": model, "networks": networks, "matched_loss": matched_loss, "aligned": aligned, "way": way}
+    given["balanced"] = balanced
     options = {"data": list(data), **given, **vars(training), **vars(reading)}
     if run.print_config:
         return print_config("distance", options, run)
     tasks = values.told_apart([_part(t, run) for name in data for t in values.tasks_from(name, reading)])
     crews = {task.name: _members(task, model, training, networks, run) for task in tasks}
+    stops = _stops(training.epochs)
+    levels = {task.name: _level(task, crews[task.name][1], matched_loss) for task in tasks}
+    asked = [(crews[task.name][1], _wanted(stops, levels[task.name])) for task in tasks]
     if run.dry_run:
-        return _tell([m for crew in crews.values() for m in crew[1]], way, run)
+        return _tell(asked, way, run)
     session = Session("distance", run, options)
     found: dict[str, Journey] = {}
     chosen: dict[str, str] = {}
-    stops = _stops(training.epochs)
-    levels = {task.name: _level(task, crews[task.name][1], matched_loss) for task in tasks}
-    for task in tasks:
-        until = levels[task.name]
-        wanted = Wanted(tuple(sorted({0, *stops})), None if until is None else until * NATS_PER_BIT)
-        _announce(crews[task.name][1], way, session, wanted)
+    for members, wanted in asked:
+        _announce(members, way, session, wanted)
     with session.progress(networks * len(tasks), "training networks"):
         for task in tasks:
             name, members = crews[task.name]
             bits = levels[task.name]
             until = None if bits is None else bits * NATS_PER_BIT
-            one = journey(members, snapshots=stops, until=until, aligned=aligned, way=way, running=session.running())
+            one = journey(
+                members,
+                snapshots=stops,
+                until=until,
+                aligned=aligned,
+                balanced=balanced,
+                way=way,
+                running=session.running(),
+            )
             for row in one.record():
                 session.record.append(row.measurement, task=task.name, **row.coordinates)
             found[task.name] = one
@@ -105,7 +114,7 @@ def mds(
     name, members = _members(task, model, training, networks, run)
     members = _sharing(members, starts, run.seed) if starts is not None else members
     if run.dry_run:
-        return _tell(members, way, run)
+        return _tell([(members, Wanted())], way, run)
     session = Session("mds", run, options)
     _announce(members, way, session, Wanted())
     with session.progress(networks, "training networks"):
@@ -115,7 +124,7 @@ def mds(
     if starts is None:
         ends = {"start": (population.initial,), **ends}
     else:
-        ends = {"start and end": (_distinct(population.initial, starts), population.weights)}
+        ends = {"start and end": (_distinct(population, members, starts), population.weights)}
     if aligned:
         groups = permutation_groups(network, task.shape)
         to = member(population.weights, 0)
@@ -166,13 +175,20 @@ def _sharing(members: Sequence[Member], starts: int, seed: int) -> list[Member]:
     return [dataclasses.replace(m, learner=m.learner.starting_from(weights[i % starts])) for i, m in enumerate(members)]
 
 
-def _distinct(initial: Weights, starts: int) -> Weights:
-    return {k: v[:starts] for k, v in initial.items()}
+def _distinct(population: Population, members: Sequence[Member], starts: int) -> Weights:
+    """Each start once, also where the first network that had it diverged."""
+    place = {m.called: i % starts for i, m in enumerate(members)}
+    rows = {place[name]: row for row, name in reversed(list(enumerate(population.names)))}
+    return {k: v[[rows[start] for start in sorted(rows)]] for k, v in population.initial.items()}
 
 
 def _stops(epochs: int) -> list[int]:
     """About a dozen epochs, close together at first."""
     return sorted({round(epochs ** (k / _STOPS)) for k in range(_STOPS + 1)} | {epochs})
+
+
+def _wanted(stops: Sequence[int], bits: float | None) -> Wanted:
+    return Wanted(tuple(sorted({0, *stops})), None if bits is None else bits * NATS_PER_BIT)
 
 
 def _announce(members: Sequence[Member], way: str | None, session: Session, wanted: Wanted) -> None:
@@ -181,22 +197,32 @@ def _announce(members: Sequence[Member], way: str | None, session: Session, want
         return
     run = session.run
     for how, group in planned(members, session.store, jobs=session.jobs, device=run.device, way=way, wanted=wanted):
-        print(f"{len(group)} networks: {how}", file=sys.stderr)
+        print(f"{len(group)} networks: {how}{_each_of(session.jobs)}", file=sys.stderr)
 
 
-def _tell(members: Sequence[Member], way: str | None, run: Run) -> None:
+def _each_of(jobs: int) -> str:
+    return f" in each of {jobs} jobs" if jobs > 1 else ""
+
+
+def _tell(asked: Sequence[tuple[list[Member], Wanted]], way: str | None, run: Run) -> None:
     """What the trainings would take, by a short trial."""
     jobs = run.jobs or cores()
-    plans = planned(members, device=run.device, way=way, jobs=jobs)
+    plans = [
+        plan for members, wanted in asked
+        for plan in planned(members, device=run.device, way=way, jobs=jobs, wanted=wanted)
+    ]  # fmt: skip
+    trainings = sum(len(group) for _, group in plans)
     seconds = sum(how.seconds * len(group) for how, group in plans) / jobs
     if run.json:
         told = [{"networks": len(g), "way": p.way, "together": p.together, "bytes": p.bytes_each * p.together}
                 for p, g in plans]  # fmt: skip
-        print(json.dumps({"dry_run": {"trainings": len(members), "seconds": round(seconds, 1), "plans": told}}))
+        print(
+            json.dumps({"dry_run": {"trainings": trainings, "seconds": round(seconds, 1), "jobs": jobs, "plans": told}})
+        )
     else:
-        print(f"This takes {len(members)} trainings: {duration(seconds)} with {jobs} jobs, by a short trial.")
+        print(f"This takes {trainings} trainings: {duration(seconds)} with {jobs} jobs, by a short trial.")
         for how, group in plans:
-            print(f"{len(group)} networks: {how}.")
+            print(f"{len(group)} networks: {how}{_each_of(jobs)}.")
             for name, why in how.closed.items():
                 print(f"  not by {name}: {why}")
 

@@ -90,17 +90,20 @@ def balance(weights: Weights, scales: Scales, *, tolerance: float = 1e-13, most:
     {'0.weight': 2.0, '2.weight': 2.0}
     """
     _check_finite(weights, scales)
-    dtypes = {k: v.dtype for k, v in weights.items()}
-    moved = {k: v.detach().double() if v.is_floating_point() else v for k, v in weights.items()}
+    groups = (*scales.balanced, *scales.normalised)
+    norms = _Norms(weights, groups, scales.parameters)
+    factors = [torch.ones(group.size, dtype=torch.float64) for group in groups]
     largest = 0.0
     for _ in range(most):
         largest = 0.0
-        for group in (*scales.balanced, *scales.normalised):
-            factor = _factor(group, moved, scales.parameters)
-            moved = _scaled(group, moved, factor)
+        for group, so_far in zip(groups, factors, strict=True):
+            factor = norms.best(group)
+            norms.scale(group, factor)
+            so_far *= factor
             largest = max(largest, float(factor.log().abs().max()))
         if largest < tolerance:
-            return {k: v.to(dtypes[k]) for k, v in moved.items()}
+            exact = {k: v.detach().double() if v.is_floating_point() else v for k, v in weights.items()}
+            return {k: v.to(weights[k].dtype) for k, v in scales.scaled(exact, factors).items()}
     raise ValueError(
         f"the scales still change by a factor of {math.exp(largest):.3g} after {most} passes; allow more with `most`"
     )
@@ -111,25 +114,55 @@ def balance_all(weights: Weights, scales: Scales) -> dict[str, Tensor]:
     return stack([balance(member(weights, i), scales) for i in range(members(weights))])
 
 
-def _factor(group: Group, weights: Weights, counted: frozenset[str]) -> Float[Tensor, " units"]:
-    """The best scale of each unit when all others stay."""
-    made, read = (_squares(group, weights, counted, power) for power in (MADE, READ))
-    reads = any(place.power == READ for place in group.places)
-    best = (read / made) ** 0.25 if reads else made**-0.5
-    # Units of one group that feed each other change each other's norms: half a step at a time converges.
-    names = [place.name for place in group.places if place.name in counted]
-    best = best.sqrt() if len(set(names)) < len(names) else best
-    alive = (made > 0) & (read > 0) if reads else made > 0
-    return torch.where(alive, best, 1.0)
+class _Norms:
+    """Squared norms of the units' weights under changing scales, from sums of squares that are taken once."""
 
+    def __init__(self, weights: Weights, groups: Sequence[Group], counted: frozenset[str]):
+        self._counted = counted
+        axes: dict[str, set[int]] = defaultdict(set)
+        for place in (place for group in groups for place in group.places if place.name in counted):
+            axes[place.name].add(place.axis)
+        self._squares, self._scales = {}, {}
+        for name, free in axes.items():
+            squares = weights[name].detach().double().cpu().square()
+            fixed = [axis for axis in range(squares.ndim) if axis not in free]
+            self._squares[name] = squares.sum(fixed, keepdim=True) if fixed else squares
+            for axis in free:
+                self._scales[name, axis] = torch.ones(squares.shape[axis], dtype=torch.float64)
 
-def _squares(group: Group, weights: Weights, counted: frozenset[str], power: int) -> Float[Tensor, " units"]:
-    total = torch.zeros(group.size, dtype=torch.float64)
-    for place in group.places:
-        if place.power == power and place.name in counted:
-            rows = weights[place.name].movedim(place.axis, 0).reshape(weights[place.name].shape[place.axis], -1)
-            total += rows.square().sum(1).cpu()[place.positions].sum(1)
-    return total
+    def best(self, group: Group) -> Float[Tensor, " units"]:
+        """The best scale of each unit when all others stay."""
+        made, read = (self._of(group, power) for power in (MADE, READ))
+        reads = any(place.power == READ for place in group.places)
+        best = (read / made) ** 0.25 if reads else made**-0.5
+        # Units of one group that feed each other change each other's norms: half a step at a time converges.
+        names = [place.name for place in group.places if place.name in self._counted]
+        best = best.sqrt() if len(set(names)) < len(names) else best
+        alive = (made > 0) & (read > 0) if reads else made > 0
+        return torch.where(alive, best, 1.0)
+
+    def scale(self, group: Group, factor: Float[Tensor, " units"]) -> None:
+        """Make the units so much larger."""
+        for place in group.places:
+            if place.power and place.name in self._counted:
+                times = (factor**place.power).repeat_interleave(place.positions.shape[1])
+                self._scales[place.name, place.axis][place.positions.flatten()] *= times
+
+    def _of(self, group: Group, power: int) -> Float[Tensor, " units"]:
+        total = torch.zeros(group.size, dtype=torch.float64)
+        for place in group.places:
+            if place.power == power and place.name in self._counted:
+                total += self._rows(place.name, place.axis)[place.positions].sum(1)
+        return total
+
+    def _rows(self, name: str, axis: int) -> Float[Tensor, " rows"]:
+        """Squared norm of each slice along the axis."""
+        rows = self._squares[name].movedim(axis, 0)
+        for other in sorted((a for n, a in self._scales if n == name and a != axis), reverse=True):
+            at = other + 1 if other < axis else other  # where movedim has put it
+            rows = rows.movedim(at, -1) @ self._scales[name, other].square()
+            rows = rows.unsqueeze(-1).movedim(-1, at)
+        return rows.flatten() * self._scales[name, axis].square()
 
 
 def _scaled(group: Group, weights: Weights, factor: Float[Tensor, " units"]) -> dict[str, Tensor]:

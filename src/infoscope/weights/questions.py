@@ -31,7 +31,8 @@ class Journey:
     """How far networks came from where they began, in weights and as functions.
 
     `whole` from initial to final weights, `layers` by layer name, `matched` at the matched loss (with the epochs of
-    those that got there), `aligned` after permutation alignment; `functions` holds |p − q| and the Jensen–Shannon
+    those that got there), `aligned` after permutation alignment, `balanced` after free scales were made
+    canonical; `functions` holds |p − q| and the Jensen–Shannon
     divergence of initial and final predictions. `curve` is the mean d(w_t, w_final) by epoch. `strays` are networks
     whose end lies nearer to another's start than to its own, with that other; `overtaken` those whose start has
     another's end nearer than its own; None where all start from one place.
@@ -42,6 +43,7 @@ class Journey:
     matched: Distances | None
     matched_epochs: tuple[int, ...]
     aligned: Distances | None
+    balanced: Distances | None
     curve: dict[int, Measurement]
     strays: dict[str, str] | None
     overtaken: dict[str, str] | None
@@ -73,6 +75,7 @@ class Journey:
             whole += self._printed()
         whole += [self.matched.mean().named("d(w0,w) at matched loss")] if self.matched is not None else []
         whole += [self.aligned.mean().named("d(w0,w) aligned")] if self.aligned is not None else []
+        whole += [self.balanced.mean().named("d(w0,w) balanced")] if self.balanced is not None else []
         whole += [one.mean() for one in self.functions]
         whole += self.nearest()
         whole.append(self._final_loss())
@@ -106,6 +109,7 @@ def distance(
     snapshots: Collection[int] = (),
     until: float | None = None,
     aligned: bool = False,
+    balanced: bool = False,
     way: str | None = None,
     memory: int | None = None,
     running: Running | None = None,
@@ -115,7 +119,8 @@ def distance(
     "The distance between the weights of the neural network is meaningful" (Yang et al.), experiment 3 and Table 2.
     At equal steps a distance tells of rate and patience as well; `until` (a training loss, nats) measures it at equal
     fit too. `snapshots` are the epochs of the curve d(w_t, w_final). With `aligned`, hidden units of each final network
-    are first permuted to lie near the initial one's.
+    are first permuted to lie near the initial one's; with `balanced`, scales that the function does not feel (of ReLU
+    units, of what batch normalisation follows) are made canonical in both.
 
     >>> from infoscope.learn.learner import Recipe
     >>> from infoscope.models import MLP
@@ -127,7 +132,16 @@ def distance(
     if networks < 1:
         raise ValueError(f"networks is {networks}; train 1 or more")
     members = [Member(learner, task, s) for s in range(seed, seed + networks)]
-    return journey(members, snapshots=snapshots, until=until, aligned=aligned, way=way, memory=memory, running=running)
+    return journey(
+        members,
+        snapshots=snapshots,
+        until=until,
+        aligned=aligned,
+        balanced=balanced,
+        way=way,
+        memory=memory,
+        running=running,
+    )
 
 
 def journey(
@@ -136,6 +150,7 @@ def journey(
     snapshots: Collection[int] = (),
     until: float | None = None,
     aligned: bool = False,
+    balanced: bool = False,
     way: str | None = None,
     memory: int | None = None,
     running: Running | None = None,
@@ -143,7 +158,7 @@ def journey(
     """The same for members of your own, of one architecture: shared starts, other labels, other recipes."""
     running = running or Running()
     parts = measured(
-        members, Travel(tuple(members), aligned), Travelled, running.store,
+        members, Travel(tuple(members), aligned, balanced), Travelled, running.store,
         jobs=running.jobs, device=running.device, way=way, memory=memory,
         snapshots={0, *snapshots}, until=until, on_done=running.on_done,
     )  # fmt: skip
@@ -168,9 +183,10 @@ def _journey(found: Travelled, members: Sequence[Member]) -> Journey:
         for epoch, values in _under(found, "epoch/").items()
     }
     aligned = replace(plain, values=found.columns["aligned"]) if "aligned" in found.columns else None
+    balanced = replace(plain, values=found.columns["balanced"]) if "balanced" in found.columns else None
     matched, epochs = _matched(plain, found)
     return Journey(
-        whole, functions, matched, epochs, aligned, dict(sorted(curve.items())), *_strays(found, members),
+        whole, functions, matched, epochs, aligned, balanced, dict(sorted(curve.items())), *_strays(found, members),
         found.losses, found.way, dict(found.failed),
     )  # fmt: skip
 

@@ -17,8 +17,9 @@ from infoscope.weights.along_training import matched_distances
 from infoscope.weights.distance import measured, weight_distances
 from infoscope.weights.function_distance import function_distances
 from infoscope.weights.groups import permutation_groups
+from infoscope.weights.invariance import balance_all, scale_groups
 from infoscope.weights.nearest import squared_distances
-from infoscope.weights.stacked import choose
+from infoscope.weights.stacked import Networks, choose
 
 MOST_INPUTS = 1000
 """Inputs on which two networks are compared as functions."""
@@ -32,8 +33,8 @@ class Travelled:
 
     Columns: `d` (from initial to final weights), `layer/NAME`, `epoch/T` (from the weights after T epochs to the final
     ones), `matched` (from the initial weights to those at the matched loss, NaN for never) and `matched epoch`, `l2`
-    and `js` (between initial and final predictions), `aligned`. `to_starts` (E, starts) are distances from each final
-    to every initial network, where those differ. `losses` (E, epochs), nats.
+    and `js` (between initial and final predictions), `aligned`, `balanced`. `to_starts` (E, starts) are distances from
+    each final to every initial network, where those differ. `losses` (E, epochs), nats.
     """
 
     names: tuple[str, ...]
@@ -68,18 +69,25 @@ class Travel:
 
     starts: tuple[Member, ...]
     aligned: bool = False
+    balanced: bool = False
 
     def __call__(self, population: Population) -> Travelled:
         """The distances of these networks."""
+        before, after = self._outputs(population)
+        wild = [] if after is None else (~after.isfinite().flatten(1).all(1)).nonzero()[:, 0].tolist()
+        if wild:
+            return self(_without(population, wild))
         if not len(population):
             empty = torch.empty(0, len(self.starts), dtype=torch.float64)
             return Travelled((), (), {}, torch.empty(0, 0), empty, way=population.way, failed=population.failed)
         network = _network(self.starts[0])
         found = weight_distances(population, parameters=network)
         columns = {"d": found.values} | {f"layer/{k}": v for k, v in found.layers.items()}
-        columns |= _along(population, network) | _as_functions(population, network, self.starts[0])
+        columns |= _along(population, network) | _as_functions(before, after, population)
         if len(population.matched_epochs) and population.matched:
             columns |= _matched(population, network)
+        if self.balanced:
+            columns["balanced"] = _balanced(population, network, self.starts[0])
         if self.aligned:
             groups = permutation_groups(network, self.starts[0].task.shape)
             columns["aligned"] = weight_distances(aligned_ends(population, groups), parameters=network).values
@@ -88,6 +96,23 @@ class Travel:
             population.names, population.seeds, columns, population.losses, to_starts,
             found.receipt.notes[0], population.way, population.failed,
         )  # fmt: skip
+
+    @torch.no_grad()
+    def _outputs(self, population: Population) -> tuple[Tensor | None, Tensor | None]:
+        """Outputs (E, n, classes) before and after training, in eval mode; None where they are no logits."""
+        members = {member.called: member for member in self.starts}
+        x = self.starts[0].task.x[:MOST_INPUTS]  # one task for all, so that the same is asked of each
+        sides: tuple[list[Tensor], list[Tensor]] = ([], [])
+        for i, name in enumerate(population.names):
+            network = _network(members[name]).eval()  # its own: a network may hold more than its state dict says
+            for rows, weights in zip(sides, (population.initial, population.weights), strict=True):
+                load_weights(network, {k: v[i] for k, v in weights.items()})
+                parts = [network(part.clone()) for part in x.split(256)]  # it may write into its input
+                if not all(isinstance(part, Tensor) and part.ndim == 2 for part in parts):
+                    return None, None
+                rows.append(torch.cat(parts))
+        before, after = (torch.stack(rows) if rows else None for rows in sides)
+        return before, after
 
 
 def joined(parts: Sequence[Travelled]) -> Travelled:
@@ -121,6 +146,13 @@ def _along(population: Population, network: nn.Module) -> dict[str, Tensor]:
     }
 
 
+def _balanced(population: Population, network: nn.Module, member: Member) -> Tensor:
+    """Distances after the scales that the function does not feel were made canonical, before and after training."""
+    scales = scale_groups(network, member.task.shape)
+    start, end = balance_all(population.initial, scales), balance_all(population.weights, scales)
+    return weight_distances(Networks(start, end, population.names, population.seeds), parameters=network).values
+
+
 def _matched(population: Population, network: nn.Module) -> dict[str, Tensor]:
     when = population.matched_epochs
     values = torch.full((len(population),), torch.nan, dtype=torch.float64)
@@ -129,27 +161,18 @@ def _matched(population: Population, network: nn.Module) -> dict[str, Tensor]:
     return {"matched": values, "matched epoch": when.double()}
 
 
-def _as_functions(population: Population, network: nn.Module, member: Member) -> dict[str, Tensor]:
+def _as_functions(before: Tensor | None, after: Tensor | None, population: Population) -> dict[str, Tensor]:
     """Distances between predictions for a classifier; nothing for a network whose outputs are no logits."""
-    x = member.task.x[:MOST_INPUTS]
-    sides = [_outputs(network, weights, x) for weights in (population.initial, population.weights)]
-    if any(side is None for side in sides):
+    if before is None or after is None:
         return {}
-    before, after = (side for side in sides if side is not None)
     return {by: function_distances(before, after, by, names=population.names).values for by in ("l2", "js")}
 
 
-@torch.no_grad()
-def _outputs(network: nn.Module, weights: Mapping[str, Tensor], x: Tensor) -> Tensor | None:
-    network.eval()
-    rows = []
-    for i in range(len(next(iter(weights.values())))):
-        load_weights(network, {k: v[i] for k, v in weights.items()})
-        parts = [network(part) for part in x.split(256)]
-        if not all(isinstance(part, Tensor) and part.ndim == 2 for part in parts):
-            return None
-        rows.append(torch.cat(parts))
-    return torch.stack(rows)
+def _without(population: Population, wild: Sequence[int]) -> Population:
+    """The networks whose trained weights give finite outputs; the others are named as failed."""
+    failed = {population.names[i]: "its outputs after training are NaN or infinite: it diverged" for i in wild}
+    rest = population.take([i for i in range(len(population)) if i not in wild])
+    return replace(rest, failed={**population.failed, **failed})
 
 
 def _to_starts(population: Population, network: nn.Module, starts: Sequence[Member]) -> Tensor:
