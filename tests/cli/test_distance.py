@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import signal
@@ -10,6 +11,13 @@ import sys
 import time
 
 import pytest
+import torch
+from torch import nn
+
+from infoscope import Learner, Member, Population, Recipe, Task
+from infoscope.cli.app import Run
+from infoscope.cli.distance import _distinct, _tell, _wanted
+from infoscope.models import MLP
 
 QUICK = ("--networks", 4, "--epochs", 3, "--jobs", 1)
 
@@ -77,6 +85,28 @@ def test_mds_draws_starts_and_ends(measured, infoscope, tmp_path):
     assert "a picture needs more networks" in told
 
 
+def test_memory_said_before_the_run_counts_what_is_kept_on_the_way(capsys):
+    task = Task.from_arrays(torch.rand(20, 4), [0, 1] * 10)
+    members = [Member(Learner(MLP((8,)), Recipe(epochs=3, patience=None)), task, seed) for seed in range(2)]
+    said = []
+    for stops in ([], [1, 2, 3]):
+        _tell([(members, _wanted(stops, None))], "vmap", Run(jobs=1, json=True))
+        said.append(json.loads(capsys.readouterr().out)["dry_run"]["plans"][0]["bytes"])
+    weights = 2 * 4 * (4 * 8 + 8 + 8 * 2 + 2)
+    assert said[1] - said[0] == 3 * weights
+
+
+def test_a_start_whose_first_network_diverged_is_drawn_once():
+    names = ("seed 2", "seed 3", "seed 5")  # of starts 0, 1, 1
+    weights = {"w": torch.tensor([[0.0], [1.0], [1.0]])}
+    left = Population(names, (2, 3, 5), weights, weights, torch.zeros(3, 1), torch.zeros(3, 0), (True,) * 3)
+    left = dataclasses.replace(left, matched_epochs=torch.zeros(3, dtype=torch.long))
+    task = Task.from_arrays(torch.zeros(2, 1), [0, 1])
+    members = [Member(Learner(nn.Linear), task, seed, name=f"seed {seed}") for seed in range(6)]
+    assert _distinct(left, members, 2)["w"].tolist() == [[0.0], [1.0]]
+    assert _distinct(left.take([1, 2]), members, 2)["w"].tolist() == [[1.0]]
+
+
 def units(folder):
     return {path.name: path.stat().st_mtime_ns for path in folder.glob("run/units/*") if not path.name.startswith(".")}
 
@@ -95,4 +125,4 @@ def test_killed_it_goes_on_where_it_was(measured, tmp_path):
     rows = measured(*words)
     assert rows["d(w0,w)"]["n"] == 12
     assert {name: units(tmp_path)[name] for name in kept} == kept
-    assert len(units(tmp_path)) == 12
+    assert len(units(tmp_path)) == 4

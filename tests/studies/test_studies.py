@@ -2,9 +2,11 @@ from __future__ import annotations
 
 import doctest
 import importlib
+import math
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -48,8 +50,44 @@ def test_a_trajectory_answers_as_the_network_does(study):
         torch.testing.assert_close(kept.layers(0, tishby().x)[-1], network(tishby().x), rtol=0, atol=1e-6)
 
 
-@pytest.mark.parametrize("name", ["trajectories", "layer_compression", "delta_skip"])
+@pytest.mark.parametrize("name", ["trajectories", "layer_compression", "delta_skip", "invertibility"])
 def test_examples(study, name):
     outcome = doctest.testmod(study(name))
     assert outcome.attempted > 0
     assert outcome.failed == 0
+
+
+def test_images_are_measured_within_the_first_epoch_and_after_every_one(study):
+    images = study("images")
+    one = images.train("digits", "tanh", 2, 2, 100, 0)
+    an_epoch = math.ceil(1797 * 0.9 / 128)
+    assert [round(at * an_epoch) for at in one["epochs"]] == [0, 1, 3, 10, an_epoch, 2 * an_epoch]
+    assert {len(places) for places in one["places"].values()} == {6}
+    assert one["told"]["H(X)"] == pytest.approx(math.log2(100))
+    assert {row["at"] for row in images.rows([one]) if "whole epochs" in row["estimator"]} <= {0, 1, 2}
+    # The first layer of 64 units tells 100 digits apart, before training and after.
+    assert [places[0][0] for places in one["places"]["idnns 30"]] == pytest.approx([math.log2(100)] * 6)
+
+
+def test_the_correlation_of_falls_with_what_was_learned_is_told(study):
+    told = study("layer_compression").across_seeds(
+        "act5", np.array([1.0, 0.2, -0.3]), [{"test accuracy": a, "test loss": -a} for a in (0.9, 0.74, 0.64)]
+    )
+    assert told == (
+        "act5: 2 of 3 seeds fall, 1 by more than 0.5 bit; correlation of the fall with test accuracy +1.00, "
+        "test loss -1.00"
+    )
+
+
+@pytest.mark.parametrize(("activation", "top"), [("tanh", 0.75), ("relu", 3.0)])
+def test_the_share_at_the_ends_counts_the_lowest_and_the_highest_level(study, activation, top):
+    quantised, trajectories = study("quantised"), study("trajectories")
+    training = trajectories.Training(activation, epochs=1, bits=2)
+    stack = trajectories.train(training, (0,))
+    kept = trajectories.Trajectory(training, stack.weights[0] * 8, stack.losses[0])
+    (shares,) = quantised.ends(kept, (1,))["ends"]
+    layers = kept.layers(1, tishby().x)[:-1]
+    assert max(float(t.max()) for t in layers) == top
+    for (low, high), t in zip(shares, layers, strict=True):
+        assert low == float((t == (-top if activation == "tanh" else 0)).double().mean())
+        assert high == float((t == top).double().mean())

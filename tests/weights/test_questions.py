@@ -99,3 +99,42 @@ def test_canonical_scales_forget_what_the_function_does_not_feel(digits):
     found = Travel(tuple(members), balanced=True)(both)
     assert (found.columns["d"] > 100).all()
     assert (found.columns["balanced"] < 1e-4).all()
+
+
+def test_outputs_beyond_all_numbers_leave_a_network_out_by_name(digits):
+    wild = Learner(MLP((16,)), Recipe(SGD(1e30, 0.0), batch=300, epochs=1, patience=None))
+    calm = Learner(MLP((16,)), Recipe(SGD(0.1, 0.0), batch=300, epochs=1, patience=None))
+    members = [Member(one, digits, name=name) for name, one in [("a", calm), ("b", wild), ("c", calm)]]
+    for way in ("loop", "vmap"):
+        found = journey(members, way=way, until=1.0)
+        assert found.whole.names == ("a", "c")
+        assert "its outputs after training are NaN or infinite" in found.failed["b"]
+
+
+class Hidden(nn.Module):
+    """Random features that its state dict does not hold."""
+
+    def __init__(self):
+        super().__init__()
+        self.features, self.linear = torch.randn(64, 30), nn.Linear(30, 10)
+
+    def forward(self, x):
+        return self.linear(torch.cos(x.flatten(1) @ self.features))
+
+
+def test_predictions_are_those_of_each_network_itself(digits):
+    learner = Learner(Hidden, Recipe(epochs=2, patience=None))
+    found = distance(digits, learner, networks=2)
+    for seed in range(2):
+        trained, sides = fit(learner, digits, seed=seed), []
+        for weights in (trained.initial, trained.weights):
+            network = learner.starting_from(weights).network(digits.shape, 10, seed).eval()
+            sides.append(network(digits.x).detach().double().softmax(1))
+        apart = float((sides[0] - sides[1]).square().sum(1).sqrt().mean())
+        assert float(found.functions[0].values[seed]) == pytest.approx(apart, rel=1e-5)
+
+
+def test_networks_one_after_another_are_measured_by_the_dozen(digits, tmp_path):
+    """Every unit of work draws all starts again: one unit a network would make that the square of their number."""
+    distance(digits[:64], LEARNER, networks=40, running=Running(Store(tmp_path)), way="loop")
+    assert len([p for p in (tmp_path / "units").iterdir() if not p.name.startswith(".")]) == 4

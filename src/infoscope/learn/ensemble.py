@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any, TypeVar
 
 from infoscope.learn.isolation import threaded
@@ -47,7 +47,8 @@ def ensemble(
     each network when it first came down to that are kept too. With `observers` everything runs in this process, and
     nothing is kept. A network that diverges is left out and named in `failed`.
 
-    >>> from infoscope import MLP, Learner, Recipe, Task
+    >>> from infoscope import Learner, Recipe, Task
+    >>> from infoscope.models import MLP
     >>> learner = Learner(MLP((8,)), Recipe(epochs=2))
     >>> digits = Task.from_dataset("digits")[:200]
     >>> population = ensemble([Member(learner, digits, seed) for seed in range(3)], snapshots=[0, 1])
@@ -57,8 +58,7 @@ def ensemble(
     wanted = Wanted(tuple(sorted(set(snapshots))), until)
     plans = planned(members, store, jobs=jobs, device=device, way=way, memory=memory, wanted=wanted)
     if observers:
-        with threaded(1):
-            parts = [train_together(some, how.way, device, wanted, observers) for how, some in stacks(plans)]
+        parts = list(_watched(plans, device, wanted, observers, on_done))
     else:
         looks = [
             Look(train_together, (tuple(some), how.way, device, wanted), Population, label=_label(some))
@@ -84,13 +84,14 @@ def measured(
 ) -> list[T]:
     """Train all members, and keep only what `measure` makes of each stack of them: for networks too large to keep.
 
-    `measure` is called where they were trained, once for each stack; the results come in the order of the members.
+    `measure` is called where they were trained, once for each stack, or for the networks that a loop trains in some
+    seconds; the results come in the order of the members.
     """
     wanted = Wanted(tuple(sorted(set(snapshots))), until)
     plans = planned(members, store, jobs=jobs, device=device, way=way, memory=memory, wanted=wanted)
     looks = [
         Look(_measured, (tuple(some), how.way, device, wanted, measure), result, label=_label(some))
-        for how, some in stacks(plans)
+        for how, some in _units(plans)
     ]
     return look(looks, store, jobs=jobs, on_done=for_each(on_done, looks))
 
@@ -111,7 +112,7 @@ def planned(
     for group in _alike(members):
         name = _plan_name(group, device, way, wanted)
         kept = store.read_json(name) if store is not None and name else None
-        if kept is None:
+        if kept is None or _too_much(Plan(**kept), memory, jobs):
             states = len(wanted.snapshots) + (wanted.until is not None)
             how = plan(group, device=device, way=way, memory=memory, jobs=jobs, kept=states)
             if store is not None and name:
@@ -121,6 +122,23 @@ def planned(
         _log.info("%s: %s", _label(group), how)
         plans.append((how, group))
     return plans
+
+
+def _too_much(how: Plan, memory: int | None, jobs: int) -> bool:
+    """Whether a plan made earlier fills more than the caller now grants."""
+    return memory is not None and how.together > 1 and how.together * how.bytes_each * jobs > memory
+
+
+def _watched(
+    plans: Sequence[tuple[Plan, list[Member]]], device: str, wanted: Wanted, observers: Sequence[GroupObserver],
+    on_done: Callable[[Work], None] | None,
+) -> Iterator[Population]:  # fmt: skip
+    for how, some in stacks(plans):
+        with threaded(1):
+            yield train_together(some, how.way, device, wanted, observers)
+        if on_done is not None:
+            for member in some:
+                on_done(Work("", bytes, label=member.called))
 
 
 def _measured(
@@ -145,6 +163,12 @@ def for_each(on_done: Callable[[Work], None] | None, looks: Sequence[Look[Any]])
 def stacks(plans: Sequence[tuple[Plan, list[Member]]]) -> list[tuple[Plan, list[Member]]]:
     """The members that train together, and the plan by which they do."""
     return [(how, group[i : i + how.together]) for how, group in plans for i in range(0, len(group), how.together)]
+
+
+def _units(plans: Sequence[tuple[Plan, list[Member]]]) -> list[tuple[Plan, list[Member]]]:
+    """The same, with networks that go one after another taken by the dozen, as what measures them may be costly."""
+    sized = [(how, group, how.unit or how.together) for how, group in plans]
+    return [(how, group[i : i + size]) for how, group, size in sized for i in range(0, len(group), size)]
 
 
 def _alike(members: Sequence[Member]) -> list[list[Member]]:

@@ -99,7 +99,8 @@ def fit(
     network = learner.network(task.shape, task.classes, seed).to(device)
     initial = copy_weights(network)
     if learner.recipe.loss is cross_entropy:
-        check_logits(_eval_logits(network, task.x[:2].to(device)), len(task.x[:2]), task.classes, network)
+        # A copy: a network may write into its input.
+        check_logits(_eval_logits(network, task.x[:2].clone().to(device)), len(task.x[:2]), task.classes, network)
     losses: list[float] = []
     held_out: list[float] = []
     best: Weights | None = None
@@ -113,9 +114,12 @@ def fit(
                 best = copy_weights(network)
             if len(held_out) - 1 - held_out.index(min(held_out)) >= learner.recipe.patience:
                 break
+    weights = best or copy_weights(network)
+    if (why := unfinished(weights, network)) is not None:
+        raise ValueError(f"{why}; lower the learning rate")
     stopped = len(losses) < learner.recipe.epochs
     converged = stopped or settled(losses, stopping=bool(held_out))
-    return Trained(initial, best or copy_weights(network), tuple(losses), tuple(held_out), converged)
+    return Trained(initial, weights, tuple(losses), tuple(held_out), converged)
 
 
 def _epochs(
@@ -158,6 +162,12 @@ def mean_loss(losses: Tensor, sizes: Sequence[int], epoch: int) -> float:
     return mean
 
 
+def unfinished(weights: Weights, network: nn.Module) -> str | None:
+    """Why these can't be the final weights of such a network: its last step, whose loss nobody sees, diverged."""
+    wild = next((name for name, _ in network.named_parameters() if not weights[name].isfinite().all()), None)
+    return None if wild is None else f"training diverged in its last steps: {wild} has NaN or infinity"
+
+
 def batches(n: int, batch: int, draws: torch.Generator) -> Iterable[tuple[bool, Tensor]]:
     """The rows of each batch of one epoch in random order, and whether it is the last."""
     parts = torch.randperm(n, generator=draws).split(batch)
@@ -175,7 +185,7 @@ def held_out_loss(
     device = next((p.device for p in network.parameters()), torch.device("cpu"))
     network.eval()
     parts = zip(task.x.split(batch), task.y.split(batch), strict=True)
-    total = sum(float(loss(network(x.to(device)), y.to(device))) * len(x) for x, y in parts)
+    total = sum(float(loss(network(x.clone().to(device)), y.to(device))) * len(x) for x, y in parts)
     return total / len(task)
 
 

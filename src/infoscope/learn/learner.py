@@ -12,6 +12,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.parameter import is_lazy
 
 from infoscope.learn.isolation import isolated
 
@@ -110,6 +111,11 @@ class Recipe:
     augment: Callable[[Tensor, torch.Generator], Tensor] | None = None
     loss: Callable[[Any, Tensor], Tensor] = field(default=cross_entropy, repr=False)
 
+    def __post_init__(self):
+        for name in ("epochs", "batch"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}; a recipe has 1 or more")
+
 
 @dataclass(frozen=True)
 class Learner:
@@ -135,6 +141,10 @@ class Learner:
         """A network with this seed's initial weights, or with the weights that the learner starts from."""
         with isolated(seed):
             network = self.factory(shape, classes) if _takes_shape(self.factory) else self.factory()
+            if isinstance(network, nn.Module) and any(map(is_lazy, network.parameters())):
+                with torch.no_grad():
+                    network.eval()(torch.zeros(1, *shape))  # lazy layers learn their sizes
+                network.train()
         if not isinstance(network, nn.Module):
             raise TypeError(f"Learner.factory gave a {type(network).__name__}; it must give a torch.nn.Module")
         if self.weights is not None:
@@ -182,6 +192,8 @@ def check_logits(logits: Any, n: int, classes: int, network: nn.Module) -> None:
 
 
 def _takes_shape(factory: Callable[..., nn.Module]) -> bool:
+    if isinstance(factory, type) and factory.__init__ is nn.Module.__init__:  # it takes (*args, **kwargs), and refuses
+        return False
     try:
         inspect.signature(factory).bind((1,), 2)
     except TypeError:

@@ -6,6 +6,7 @@ import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -34,6 +35,10 @@ class Member:
     def called(self) -> str:
         """Its name in messages and results."""
         return self.name or f"{self.task.name}, seed {self.seed}"
+
+    def __describe__(self) -> tuple[Any, ...]:
+        # Results name their networks, so that equal members of other names are others.
+        return ("Member", self.learner, self.task, self.seed, self.validation, self.called)
 
 
 @dataclass(frozen=True, eq=False)

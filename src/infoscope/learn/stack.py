@@ -69,14 +69,18 @@ class Stack:
         gradients = torch.autograd.grad(losses.sum(), list(self._views.values()), allow_unused=True)
         parts = [torch.zeros_like(v) if g is None else g for g, v in zip(gradients, self._views.values(), strict=True)]
         torch.cat([part.flatten(1) for part in parts], 1, out=self._gradient)
+        # A weight that the loss does not see has no gradient, and an optimizer passes it by: its decay too.
+        unseen = [(v, v.detach().clone()) for g, v in zip(gradients, self._views.values(), strict=True) if g is None]
         for optimizer, _ in self._optimizers:
             optimizer.step()
+        for view, before in unseen:
+            view.detach().copy_(before)
         return losses.detach()
 
     @torch.no_grad()
-    def loss(self, x: Tensor, y: Tensor) -> Tensor:
-        """Losses (E,) on batches (E, b, …) in eval mode; nothing changes."""
-        return self._losses(False)(self._own, x, y)
+    def loss(self, x: Tensor, y: Tensor, training: bool = False) -> Tensor:
+        """Losses (E,) on batches (E, b, …); nothing changes but, in training mode, buffers."""
+        return self._losses(training)(self._own, x, y)
 
     def keep(self, rows: Sequence[int]) -> None:
         """Go on with these rows only."""
@@ -138,8 +142,13 @@ class Stack:
         if self._way == "grouped":
             return functools.partial(_side_by_side, SideBySide(network))
 
+        # A layer that goes by several names is put in place by one: torch would leave its stacked weights behind in it.
+        paths = {path for path, _ in network.named_modules()}
+        names = {name: self._one[name] for name in self._names if name.rpartition(".")[0] in paths}
+
         def one(tensors: Tensors, x: Tensor, y: Tensor) -> Tensor:
-            return loss(functional_call(network, dict(tensors), (x,)), y)
+            own = {name: tensors[first] for name, first in names.items()}
+            return loss(functional_call(network, own, (x,), tie_weights=False), y)
 
         together = vmap(one, randomness="different")
         return torch.compile(together, dynamic=False) if self._way == "compiled" else together
@@ -157,7 +166,8 @@ def check_stackable(network: nn.Module, recipes: Sequence[Recipe]) -> None:
 
 def _acts_on_each_weight(optimizer: Any) -> bool:
     made_by = optimizer.func if isinstance(optimizer, functools.partial) else optimizer
-    return isinstance(optimizer, (Adam, SGD)) or (isinstance(made_by, type) and issubclass(made_by, _ELEMENTWISE))
+    # Not their subclasses: one may clip the norm of a gradient, which would then be that of all networks.
+    return type(optimizer) in (Adam, SGD) or made_by in _ELEMENTWISE
 
 
 def _fused(optimizer: torch.optim.Optimizer) -> torch.optim.Optimizer:

@@ -159,7 +159,7 @@ class Task:
 
     def __reduce__(self) -> tuple[Callable[..., Task], tuple[Any, ...]]:
         if not self.origin.rests_on(arrays):
-            return remake, (self.origin,)
+            return _renamed, (self.origin, self.name)
         cache.keep(self.fingerprint, x=self.x.numpy(), y=self.y.numpy(), ids=self.ids)
         return _restore, (self.fingerprint, self.name, self.alphabet, self.origin, tuple(self.splits.items()))
 
@@ -187,6 +187,12 @@ def remake(origin: Origin) -> Task:
     """The task of this origin, made again (once a process)."""
     made = origin.step(*map(remake, origin.parents), **dict(origin.arguments))
     return dataclasses.replace(made, origin=origin)
+
+
+def _renamed(origin: Origin, name: str) -> Task:
+    """A task made again, by the name that its owner gave it."""
+    made = remake(origin)
+    return made if made.name == name else dataclasses.replace(made, name=name)
 
 
 def split(task: Task, which: str) -> Task:

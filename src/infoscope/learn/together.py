@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from infoscope.learn.fit import Moment, Observer, batches, fit, settled
+from infoscope.learn.fit import Moment, Observer, batches, fit, settled, unfinished
 from infoscope.learn.isolation import isolated
 from infoscope.learn.learner import check_logits, copy_weights, cross_entropy, load_weights
 from infoscope.learn.population import Member, Population, Stacked, padded
@@ -239,6 +239,8 @@ class _Run:
                 done = course.validate(float(held_out[i]), weights, recipe.patience) or done
             if done:
                 course.final = course.best or weights()
+                if (why := unfinished(course.final, self.template)) is not None:
+                    self.failed[member.called] = why
             else:
                 going.append(i)
         if len(going) < len(self.rows):
@@ -292,12 +294,15 @@ class _Examples:
 
 def _held_once(parts: Sequence[Tensor], device: Any) -> tuple[Tensor, Tensor]:
     """All rows one after another, and where those of each part begin."""
-    unique: dict[tuple[int, torch.Size], int] = {}
-    for part in parts:
-        unique.setdefault((part.data_ptr(), part.shape), len(unique))
-    firsts = {index: part for part in reversed(parts) if (index := unique[part.data_ptr(), part.shape]) is not None}
-    held = torch.cat([firsts[i] for i in range(len(unique))]) if len(unique) > 1 else parts[0]
-    return held.to(device), torch.tensor([unique[p.data_ptr(), p.shape] * len(p) for p in parts])
+    firsts = {place(part): part for part in reversed(parts)}
+    begins = {where: i * len(parts[0]) for i, where in enumerate(firsts)}
+    held = torch.cat(list(firsts.values())) if len(firsts) > 1 else parts[0]
+    return held.to(device), torch.tensor([begins[place(part)] for part in parts])
+
+
+def place(tensor: Tensor) -> tuple[Any, ...]:
+    """What two views of the same numbers have in common."""
+    return tensor.data_ptr(), tensor.shape, tensor.stride(), tensor.dtype
 
 
 class _Keeper:
@@ -383,7 +388,7 @@ def _stacked(weights: Iterable[Weights]) -> Weights:
 
 @torch.no_grad()
 def _logits(network: nn.Module, task: Task, device: Any) -> Tensor:
-    x = task.x[:2].to(device)
+    x = task.x[:2].clone().to(device)  # a network may write into its input
     logits = network.eval()(x if len(x) > 1 else x.repeat(2, *[1] * (x.ndim - 1)))
     network.train()
     return logits
