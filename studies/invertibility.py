@@ -6,7 +6,7 @@ Weight matrices "are all random (at least at the start of training) and hence pr
 100%". I(X;T) is H(X) = 12 bits as long as no two of the 4096 patterns give the same activations, so the claim is put to
 the test by counting distinct rows: in double precision, in single precision, before training and after, without bins
 and without noise. It prints the mean number of distinct rows over seeds, the mean exact I(X;T) in bits, and in how many
-networks the layer is injective.
+networks the layer is injective; at the end, how I(X;T) of the last hidden layer changed and what was lost by how many.
 
 What to expect: tanh layers are injective in double precision, but for one network of twenty at the end; in single
 precision the last one is not once it has saturated; ReLU layers are not, even before training.
@@ -16,11 +16,13 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
+from jaxtyping import Float
 
 from infoscope import __version__
 from infoscope.learn.look import Look, look
@@ -42,6 +44,19 @@ def distinct(trajectory: Trajectory, epochs: Sequence[int]) -> Numbers:
             rows.append([(len(torch.unique(t, dim=0)), bits) for t, bits in zip(layers, exact, strict=True)])
         held[str(dtype).removeprefix("torch.")] = rows
     return Numbers(held)
+
+
+def losses(bits: Float[np.ndarray, "seeds epochs"]) -> str:
+    """How exact I(X;T) of a layer changes from the first epoch to the last, and what is lost in the end.
+
+    >>> losses(np.array([[12.0, 12.0], [11.0, 10.0], [12.0, 9.0]]))
+    'changes by -1.33 ± 0.88 bits; 1 of 3 networks lose nothing, the others 2.50 bits on average'
+    """
+    change, lost = bits[:, -1] - bits[:, 0], 12 - bits[:, -1]
+    some = lost > 1e-9  # twelve bits up to rounding
+    error = change.std(ddof=1) / math.sqrt(len(change)) if len(change) > 1 else math.nan
+    told = f"changes by {change.mean():.2f} ± {error:.2f} bits; {(~some).sum()} of {len(lost)} networks lose nothing"
+    return told + (f", the others {lost[some].mean():.2f} bits on average" if some.any() else "")
 
 
 def main() -> None:
@@ -68,6 +83,7 @@ def main() -> None:
                         f"{activation} {precision} epoch {epoch} {name}: {count.mean():.1f} distinct of 4096, I(X;T) "
                         f"{bits.mean():.4f} bits, injective in {(count == 4096).sum()} of {len(count)}"
                     )
+            print(f"{activation} {precision} act5, epoch {epochs[0]} to {epochs[-1]}: {losses(values[:, :, 4, 1])}")
     (given.out / "invertibility.json").write_text(json.dumps(told, indent=1))
 
 

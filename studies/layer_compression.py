@@ -11,7 +11,7 @@ compression. The same command goes on where it stopped.
 
 What to expect, fall of I(X;T) of act1 … act5 in bits, by the paper's bins (tanh) or 30 over the layer's range (ReLU):
 
-    tanh  0.00  0.05 ± 0.01  0.00         0.71 ± 0.24  2.94 ± 0.16
+    tanh  0.00  0.05 ± 0.01  0.00         0.70 ± 0.24  2.94 ± 0.16
     ReLU  0.00  0.00         0.05 ± 0.04  0.19 ± 0.09  0.18 ± 0.14
 """
 
@@ -20,7 +20,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -108,18 +108,18 @@ def learned(trajectory: Trajectory, seed: int, epoch: int | None = None) -> dict
     return told
 
 
-def fall(curves: Float[np.ndarray, "seeds epochs"], epochs: Sequence[int]) -> dict[str, float]:
-    """From the highest epoch of the mean curve to the last: mean and standard error over seeds.
+def fall(curves: Float[np.ndarray, "seeds epochs"], epochs: Sequence[float]) -> dict[str, float]:
+    """From the highest epoch of the mean curve to the last: mean and standard error over seeds, and how many fall.
 
     >>> fall(np.array([[0.0, 2.0, 1.0], [0.0, 4.0, 1.0]]), [0, 1, 10])
-    {'at': 1, 'highest': 3.0, 'last': 1.0, 'fall': 2.0, 'stderr': 1.0}
+    {'at': 1, 'highest': 3.0, 'last': 1.0, 'fall': 2.0, 'stderr': 1.0, 'seeds': 2}
     """
     top = int(curves.mean(0).argmax())
     falls = curves[:, top] - curves[:, -1]
     stderr = float(falls.std(ddof=1) / math.sqrt(len(falls))) if len(falls) > 1 else math.nan
     means = curves.mean(0)
     return {"at": epochs[top], "highest": float(means[top]), "last": float(means[-1]),
-            "fall": float(falls.mean()), "stderr": stderr}  # fmt: skip
+            "fall": float(falls.mean()), "stderr": stderr, "seeds": int((falls > 0).sum())}  # fmt: skip
 
 
 def on_every_epoch(curve: Numbers) -> Float[np.ndarray, "epochs layers 2"]:
@@ -130,13 +130,59 @@ def on_every_epoch(curve: Numbers) -> Float[np.ndarray, "epochs layers 2"]:
     return np.stack([np.interp(every, at, one) for one in flat.T], 1).reshape(len(every), -1, 2)
 
 
-def table(name: str, curves: Float[np.ndarray, "seeds epochs layers 2"], epochs: Sequence[int]) -> list[dict]:
+def table(name: str, curves: Float[np.ndarray, "seeds epochs layers 2"], epochs: Sequence[float]) -> list[dict]:
     """A row a layer and quantity."""
     return [
         {"estimator": name, "quantity": q, "layer": f"act{i + 1}", **fall(curves[:, :, i, j], epochs)}
         for j, q in enumerate(("I(X;T)", "I(T;Y)"))
         for i in range(curves.shape[2])
     ]
+
+
+def progress(trained: Sequence[Trajectory], x_t: Float[np.ndarray, "epochs layers"], epoch: int) -> str:
+    """What the networks have learned after an epoch, means ± standard errors over seeds, and mean I(X;T) there."""
+    scores = [learned(t, seed, epoch) for seed, t in enumerate(trained)]
+    columns = {key: np.array([one[key] for one in scores]) for key in scores[0]}
+    few = math.sqrt(max(len(scores) - 1, 1))
+    told = ", ".join(f"{key} {v.mean():.4f} ± {v.std() / few:.4f}" for key, v in columns.items())
+    return f"epoch {epoch}: {told}; I(X;T) {_numbers(x_t[epoch])}"
+
+
+def across_seeds(layer: str, falls: Float[np.ndarray, " seeds"], scores: Sequence[dict[str, float]]) -> str:
+    """In how many seeds a layer falls, and how its fall goes with what the network learned."""
+    if falls.std() == 0:
+        return f"{layer}: does not fall"
+    told = {key: np.corrcoef(falls, [one[key] for one in scores])[0, 1] for key in ("test accuracy", "test loss")}
+    return (
+        f"{layer}: {(falls > 0).sum()} of {len(falls)} seeds fall, {(falls > 0.5).sum()} by more than 0.5 bit; "
+        "correlation of the fall with " + ", ".join(f"{key} {r:+.2f}" for key, r in told.items())
+    )
+
+
+def _numbers(values: Sequence[float] | Float[np.ndarray, " layers"]) -> str:
+    return " ".join(f"{value:.3f}" for value in values)
+
+
+def lines(
+    told: dict, trained: Sequence[Trajectory], dense: Float[np.ndarray, "seeds epochs layers 2"]
+) -> Iterator[str]:
+    """What was found, for reading: falls, what was learned meanwhile, correlations, saturation, the probe's bounds."""
+    rows, epochs = told["falls"], told["sampled at"]
+    for row in rows:
+        yield ("{estimator:28} {quantity} {layer}: {highest:8.4f} at {at:5} -> {last:8.4f}  "
+               "fall {fall:8.4f} ± {stderr:.4f}, {seeds} seeds".format(**row))  # fmt: skip
+    for epoch in sorted({*epochs[-3:], *(row["at"] for row in rows[3:5])}):
+        yield progress(trained, dense.mean(0)[..., 0], epoch)
+    for layer, row in enumerate(rows[:5]):
+        falls = dense[:, row["at"], layer, 0] - dense[:, -1, layer, 0]
+        yield across_seeds(row["layer"], falls, told["learned"])
+    for epoch, shares in zip(epochs, told["means"]["at the ends"], strict=True):
+        yield f"share of activations at the ends, epoch {epoch}: {_numbers(shares)}"
+    for epoch, bounds in zip(told["probed at"], told["probe"], strict=True):
+        shown = " ".join(f"{bound:.3f} ± {error:.3f}" for bound, error in bounds)
+        yield f"probe's bound on I(T;Y), mean over seeds ± error of one, epoch {epoch}: {shown}"
+    counts = told["measured by delta skip"]
+    yield f"delta skip measured {np.mean(counts):.0f} of {dense.shape[1]} epochs, {min(counts)} to {max(counts)}"
 
 
 def main() -> None:
@@ -176,22 +222,8 @@ def main() -> None:
         "probed at": few, "probe": np.array([p["probe"] for p in probes]).mean(0).tolist(),
     }  # fmt: skip
     (given.out / f"{given.activation}.json").write_text(json.dumps(told, indent=1))
-    for row in rows:
-        print("{estimator:28} {quantity} {layer}: {highest:8.4f} at {at:5} -> {last:8.4f}  "
-              "fall {fall:8.4f} ± {stderr:.4f}".format(**row))  # fmt: skip
-    tops = {row["at"] for row in rows[3:5]}
-    for epoch in sorted({*epochs[-3:], *tops}):
-        scores = [learned(t, seed, epoch) for t, seed in zip(trained, seeds, strict=True)]
-        means = {key: (np.mean(v), np.std(v) / math.sqrt(max(len(v) - 1, 1))) for key in scores[0]
-                 if (v := [one[key] for one in scores])}  # fmt: skip
-        print(f"epoch {epoch}:", ", ".join(f"{key} {m:.4f} ± {e:.4f}" for key, (m, e) in means.items()))
-    for layer, row in enumerate(rows[:5]):
-        falls = dense[:, row["at"], layer, 0] - dense[:, -1, layer, 0]
-        told_by = {key: np.corrcoef(falls, [one[key] for one in told["learned"]])[0, 1]
-                   for key in ("test accuracy", "test loss") if falls.std() > 0}  # fmt: skip
-        print(f"{row['layer']}: {(falls > 0.5).sum()} seeds fall by more than 0.5 bit; correlation of the fall with",
-              ", ".join(f"{key} {r:+.2f}" for key, r in told_by.items()))  # fmt: skip
-    print(f"epochs measured by delta skip: {np.mean(told['measured by delta skip']):.0f} of {given.epochs + 1}")
+    for line in lines(told, trained, dense):
+        print(line)
 
 
 if __name__ == "__main__":
