@@ -300,7 +300,8 @@ def _drawn(
     starts: int | None,
 ) -> Figure:
     """The first two axes; networks of one start in one colour."""
-    caption = f"The picture holds {picture.explained:.1%} of the variance. {picture.warning}".strip()
+    axes = picture.points.shape[1]
+    caption = f"Its {axes} axes hold {picture.explained:.1%} of the variance, the first two are drawn. {picture.warning}".strip()
     title = f"Networks at the {where}"
     if starts is None:
         return Figure(title, "axis 1", "axis 2", [_cloud("networks", picture.points)], caption=caption)
