@@ -301,7 +301,8 @@ def _drawn(
 ) -> Figure:
     """The first two axes; networks of one start in one colour."""
     axes = picture.points.shape[1]
-    caption = f"Its {axes} axes hold {picture.explained:.1%} of the variance, the first two are drawn. {picture.warning}".strip()
+    held = f"Its {axes} axes hold {picture.explained:.1%} of the variance, the first two are drawn."
+    caption = f"{held} {picture.warning}".strip()
     title = f"Networks at the {where}"
     if starts is None:
         return Figure(title, "axis 1", "axis 2", [_cloud("networks", picture.points)], caption=caption)
