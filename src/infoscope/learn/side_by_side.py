@@ -43,7 +43,7 @@ class SideBySide:
         try:
             self._traced = fx.symbolic_trace(network)
         except Exception as error:
-            raise NotStackable(f"{type(network).__name__} can't be traced ({_first_line(error)})") from error
+            raise NotStackable(f"{type(network).__name__} can't be traced ({first_line(error, 120)})") from error
         self._modules = dict(self._traced.named_modules())
         self._alias = aliases(network)
         # On a processor grouped convolutions are up to twice as fast with a pixel's channels side by side; batch
@@ -247,5 +247,6 @@ def aliases(network: nn.Module) -> dict[str, str]:
     return {name: first.setdefault(id(tensor), name) for name, tensor in named}
 
 
-def _first_line(error: BaseException) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0][:120]
+def first_line(error: BaseException, most: int = 160) -> str:
+    """What an error says first, in so many characters; its kind where it says nothing."""
+    return (str(error).splitlines() or [type(error).__name__])[0][:most]

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from shutil import which
 from typing import Any
 
 import torch
@@ -16,7 +17,7 @@ from torch import Tensor, nn
 
 from infoscope.learn.isolation import isolated
 from infoscope.learn.population import Member
-from infoscope.learn.side_by_side import NotStackable
+from infoscope.learn.side_by_side import NotStackable, first_line
 from infoscope.learn.stack import Stack, ways
 from infoscope.learn.together import place
 
@@ -88,7 +89,7 @@ def plan(
             try:
                 tried |= {f"{name} × {size}": s for size, s in trial.of_sizes(name, most)}
             except Exception as error:  # vmap says in many ways that it can't
-                closed[name] = (str(error).splitlines() or [type(error).__name__])[0][:160]
+                closed[name] = first_line(error)
                 if way is not None:
                     raise ValueError(f"{way!r} is not open to {type(network).__name__}: {closed[name]}") from error
         best = min((k for k in tried if way is None or k.startswith(way)), key=tried.__getitem__)
@@ -97,7 +98,7 @@ def plan(
             try:
                 tried[f"compiled × {size}"] = trial.of("compiled", size)
             except Exception as error:  # a compiler that is there but does not work
-                closed["compiled"] = (str(error).splitlines() or [type(error).__name__])[0][:160]
+                closed["compiled"] = first_line(error)
             best = min(tried, key=tried.__getitem__)
         name, _, size = best.partition(" × ")
         return Plan(name, int(size or 1), each, tried[best] * steps, tried, closed, 0 if size else unit)
@@ -153,8 +154,6 @@ def _free() -> int:
 
 
 def _compiler(device: str | torch.device) -> bool:
-    from shutil import which
-
     return torch.device(device).type == "cuda" or which(os.environ.get("CXX", "g++")) is not None
 
 
