@@ -15,8 +15,8 @@ from statistics import fmean, stdev
 from typing import Any
 
 from infoscope import Learner, Massart, Task
-from infoscope.learn.isolation import threaded
-from infoscope.prequential.sending import send
+from infoscope.prequential.encode import send
+from infoscope.training.isolation import threaded
 from ledger import RESULTS, circumstances, merge, table, told
 from peer import Preqtorch
 from rows import PEERS, ROWS, Row

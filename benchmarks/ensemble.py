@@ -21,12 +21,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from infoscope import Learner, Recipe, Task, tishby
-from infoscope.learn.ensemble import ensemble
-from infoscope.learn.isolation import isolated
-from infoscope.learn.population import Member
-from infoscope.learn.side_by_side import NotStackable
-from infoscope.learn.stack import Stack, ways
+from infoscope.ensembles.ensemble import ensemble
+from infoscope.ensembles.grouped_forward import NotStackable
+from infoscope.ensembles.population import Member
+from infoscope.ensembles.stack import Stack, ways
 from infoscope.models import MLP
+from infoscope.training.isolation import isolated
 from ledger import RESULTS, circumstances, merge, table
 from ledger import told as told_lines
 

@@ -17,8 +17,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from infoscope import Learner, Recipe, Task, fit
-from infoscope.learn.isolation import threaded
 from infoscope.models import MLP, SmallCNN
+from infoscope.training.isolation import threaded
 from ledger import RESULTS, circumstances, merge, table, told
 
 MOST = 1.05  # times the bare loop

@@ -18,11 +18,11 @@ from typing import Any
 
 import numpy as np
 
-from infoscope.learn.isolation import threaded
 from infoscope.mi import KSG, METHODS, mutual_information
 from infoscope.mi.estimate import default
 from infoscope.mi.method import Method
 from infoscope.mi.sample import as_points, read
+from infoscope.training.isolation import threaded
 from ledger import RESULTS, circumstances, merge, table, told
 from network_settings import NETWORKS
 from settings import BMI, Known

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from infoscope import Task
-from infoscope.learn.task import coding_order
+from infoscope.data.task import coding_order
 from ledger import RESULTS, table
 
 HERE = Path(__file__).parent / "peers"

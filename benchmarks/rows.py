@@ -8,7 +8,7 @@ from typing import Any
 
 from infoscope import NTK, Blocks, Kernel, Replay
 from infoscope.models import MLP, SmallCNN
-from infoscope.prequential.sending import Coder
+from infoscope.prequential.encode import Coder
 from peer import Preqtorch
 
 

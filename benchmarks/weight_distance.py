@@ -19,9 +19,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from infoscope.ensembles.stacked_weights import Networks
 from infoscope.models import MLP, CifarResNet, Factory, SmallCNN
-from infoscope.weights import Networks, align, classical_mds, landmark_mds, nearest_ends, permutation_groups
-from infoscope.weights.alignment import _Matching
+from infoscope.symmetry import align, permutation_groups
+from infoscope.symmetry.alignment import _Matching
+from infoscope.weight_distance import classical_mds, landmark_mds, nearest_ends
 from ledger import RESULTS, circumstances, merge, table, told
 
 GIB = 2**30

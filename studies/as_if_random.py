@@ -23,12 +23,12 @@ from pathlib import Path
 import numpy as np
 
 from infoscope import __version__
+from infoscope.data.tishby import tishby
 from infoscope.dynamics.as_if_random import as_if_random
-from infoscope.learn.activations import Activations
-from infoscope.learn.look import Look, look
-from infoscope.learn.tishby import tishby
-from infoscope.mi.binning import Uniform
+from infoscope.mi.estimators.binning import Uniform
+from infoscope.observation.activations import Activations
 from infoscope.run import Store
+from infoscope.run.look import Look, look
 from trajectories import Numbers, Training, Trajectory, trajectories
 
 BINS = Uniform(30, "layer")

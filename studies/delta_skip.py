@@ -35,12 +35,12 @@ from pathlib import Path
 import numpy as np
 
 from infoscope import __version__
-from infoscope.learn.look import Look, look
-from infoscope.learn.schedule import DeltaSkipApproximate, DeltaSkipExact, Schedule
-from infoscope.learn.tishby import tishby
+from infoscope.data.tishby import tishby
+from infoscope.dynamics.schedule import DeltaSkipApproximate, DeltaSkipExact, Schedule
 from infoscope.mi.method import Method
 from infoscope.mi.methods import METHODS
 from infoscope.run import Store
+from infoscope.run.look import Look, look
 from infoscope.run.progress import report
 from trajectories import Numbers, Training, Trajectory, place, trajectories
 

@@ -25,17 +25,17 @@ from pathlib import Path
 import numpy as np
 
 from infoscope import __version__
-from infoscope.learn.activations import Architecture, activations
-from infoscope.learn.fit import Moment, fit
-from infoscope.learn.learner import Adam, Learner, Recipe, Weights, copy_weights
-from infoscope.learn.look import Look, look
-from infoscope.learn.predict import probabilities
-from infoscope.learn.task import Task, coding_order
-from infoscope.mi.binning import IDNNS, Saxe, Uniform
+from infoscope.data.task import Task, coding_order
 from infoscope.mi.estimate import layer_bracket, layer_information
+from infoscope.mi.estimators.binning import IDNNS, Saxe, Uniform
 from infoscope.mi.sample import read_labels
 from infoscope.models import MLP
+from infoscope.observation.activations import Architecture, activations
 from infoscope.run import Store
+from infoscope.run.look import Look, look
+from infoscope.training.fit import Moment, fit
+from infoscope.training.learner import Adam, Learner, Recipe, Weights, copy_weights
+from infoscope.training.predict import probabilities
 from layer_compression import VARIANCE, table
 from trajectories import Numbers, epochs_between
 

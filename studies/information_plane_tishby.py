@@ -28,19 +28,19 @@ from pathlib import Path
 
 import numpy as np
 
+from infoscope.data.task import coding_order
+from infoscope.data.tishby import tishby
 from infoscope.dynamics.information_plane import InformationPlane
-from infoscope.learn.fit import fit
-from infoscope.learn.learner import Adam, Learner, Recipe
-from infoscope.learn.look import Look, look
-from infoscope.learn.schedule import DeltaSkipExact, Every, Schedule
-from infoscope.learn.task import coding_order
-from infoscope.learn.tishby import tishby
+from infoscope.dynamics.schedule import DeltaSkipExact, Every, Schedule
 from infoscope.measurement import NATS_PER_BIT
 from infoscope.mi.method import Method
 from infoscope.mi.methods import METHODS
 from infoscope.models import MLP
 from infoscope.record import Record
 from infoscope.run import Store
+from infoscope.run.look import Look, look
+from infoscope.training.fit import fit
+from infoscope.training.learner import Adam, Learner, Recipe
 
 TOLERANCE = 0.05  # bit
 

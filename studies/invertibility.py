@@ -25,11 +25,11 @@ import torch
 from jaxtyping import Float
 
 from infoscope import __version__
-from infoscope.learn.look import Look, look
-from infoscope.learn.tishby import tishby
+from infoscope.data.tishby import tishby
 from infoscope.mi.estimate import layer_information
-from infoscope.mi.quantised import Quantised
+from infoscope.mi.estimators.quantised import Quantised
 from infoscope.run import Store
+from infoscope.run.look import Look, look
 from trajectories import Numbers, Training, Trajectory, trajectories
 
 

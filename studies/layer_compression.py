@@ -27,17 +27,17 @@ import numpy as np
 from jaxtyping import Float
 
 from infoscope import __version__
-from infoscope.learn.look import Look, look
-from infoscope.learn.schedule import DeltaSkipExact
-from infoscope.learn.task import coding_order
-from infoscope.learn.tishby import tishby
-from infoscope.mi.binning import IDNNS, Adaptive, Saxe, Uniform
+from infoscope.data.task import coding_order
+from infoscope.data.tishby import tishby
+from infoscope.dynamics.schedule import DeltaSkipExact
 from infoscope.mi.estimate import layer_bracket
+from infoscope.mi.estimators.binning import IDNNS, Adaptive, Saxe, Uniform
+from infoscope.mi.estimators.noisy import Noisy
+from infoscope.mi.estimators.probe import Probe
 from infoscope.mi.method import Method
-from infoscope.mi.noisy import Noisy
-from infoscope.mi.probe import Probe
 from infoscope.mi.sample import as_points, read_labels
 from infoscope.run import Store
+from infoscope.run.look import Look, look
 from plane_svg import plane_svg
 from trajectories import TRAINED_ON, Numbers, Training, Trajectory, epochs_between, place, trajectories
 

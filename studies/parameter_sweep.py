@@ -24,12 +24,12 @@ from pathlib import Path
 import numpy as np
 
 from infoscope import __version__
-from infoscope.learn.look import Look, look
-from infoscope.learn.tishby import tishby
-from infoscope.mi.binning import IDNNS, Uniform
-from infoscope.mi.kde import KDE
+from infoscope.data.tishby import tishby
+from infoscope.mi.estimators.binning import IDNNS, Uniform
+from infoscope.mi.estimators.kde import KDE
 from infoscope.mi.method import Method
 from infoscope.run import Store
+from infoscope.run.look import Look, look
 from layer_compression import table
 from trajectories import Numbers, Training, Trajectory, epochs_between, place, trajectories
 

@@ -23,11 +23,11 @@ from pathlib import Path
 import numpy as np
 
 from infoscope import __version__
-from infoscope.learn.look import Look, look
-from infoscope.learn.tishby import tishby
-from infoscope.mi.quantised import Quantised
+from infoscope.data.tishby import tishby
+from infoscope.mi.estimators.quantised import Quantised
 from infoscope.models.quantised import QuantisationAware
 from infoscope.run import Store
+from infoscope.run.look import Look, look
 from layer_compression import learned, table
 from trajectories import Numbers, Training, Trajectory, epochs_between, place, trajectories
 

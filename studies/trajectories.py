@@ -1,6 +1,6 @@
 """Many trainings of one small network at once, with the weights of every epoch kept.
 
-Seed s starts from the same weights and sees the same batches as `infoscope.learn.fit.fit` with seed s, so that the
+Seed s starts from the same weights and sees the same batches as `infoscope.training.fit.fit` with seed s, so that the
 trajectories are those of `fit` up to rounding. What is measured, and with which estimator, is decided afterwards.
 """
 
@@ -16,18 +16,18 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from infoscope.learn.learner import Adam, Learner, Recipe
-from infoscope.learn.look import Look, look, pack, unpack
-from infoscope.learn.population import Member
-from infoscope.learn.task import Task, coding_order
-from infoscope.learn.tishby import tishby
-from infoscope.learn.together import Moments, Wanted, train_together
+from infoscope.data.task import Task, coding_order
+from infoscope.data.tishby import tishby
+from infoscope.ensembles.fit_stack import Moments, Wanted, fit_stack
+from infoscope.ensembles.population import Member
 from infoscope.mi.estimate import layer_information
 from infoscope.mi.method import Method
 from infoscope.models import MLP
 from infoscope.models.quantised import QuantisationAware
 from infoscope.run import Store
+from infoscope.run.look import Look, look, pack, unpack
 from infoscope.run.progress import report
+from infoscope.training.learner import Adam, Learner, Recipe
 
 TRAINED_ON = 3277  # four fifths of the 4096 patterns
 
@@ -134,7 +134,7 @@ def train(training: Training, seeds: Sequence[int]) -> Stack:
     ]
     rows = _Rows(training.epochs)
     way = "grouped" if training.bits is None else "vmap"
-    population = train_together(members, way, wanted=Wanted((0,)), observers=[rows])
+    population = fit_stack(members, way, wanted=Wanted((0,)), observers=[rows])
     start = torch.cat([w.flatten(1) for w in population.initial.values()], 1)
     return Stack(torch.stack([start, *rows.weights], 1), torch.stack(rows.losses, 1))
 

@@ -29,15 +29,15 @@ import numpy as np
 import torch
 
 from infoscope import SGD, Learner, Member, Recipe, Running, Store, Task, __version__
-from infoscope.learn.corruption import Massart
-from infoscope.learn.learner import Steps
-from infoscope.learn.population import Population
+from infoscope.data.corruption import Massart
+from infoscope.ensembles.population import Population
 from infoscope.measurement import NATS_PER_BIT
 from infoscope.models import loss_of, model
-from infoscope.weights.mds import Picture, classical_mds
-from infoscope.weights.qmcm import QMCM
-from infoscope.weights.questions import Journey, journey
-from infoscope.weights.shortest import shortest_distances, sphere_simulation
+from infoscope.training.learner import Steps
+from infoscope.weight_distance.mds import Picture, classical_mds
+from infoscope.weight_distance.qmcm import QMCM
+from infoscope.weight_distance.questions import Journey, journey
+from infoscope.weight_distance.shortest import shortest_distances, sphere_simulation
 
 
 @dataclass(frozen=True)

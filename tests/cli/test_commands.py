@@ -17,10 +17,10 @@ import torch
 from safetensors.torch import save_file
 
 import infoscope as library
-from infoscope.learn.fit import fit
-from infoscope.learn.learner import Learner, copy_weights
-from infoscope.learn.task import Task
+from infoscope.data.task import Task
 from infoscope.models import model
+from infoscope.training.fit import fit
+from infoscope.training.learner import Learner, copy_weights
 
 SMALL = ("--orders", 2, "--jobs", 1)
 

@@ -10,11 +10,11 @@ import torch
 
 from infoscope.cli.app import Data, Run
 from infoscope.cli.plane import Asked, plane
-from infoscope.learn.learner import copy_weights
-from infoscope.learn.task import Task
-from infoscope.mi.quantised import Quantised
+from infoscope.data.task import Task
+from infoscope.mi.estimators.quantised import Quantised
 from infoscope.models import model
 from infoscope.record import Record
+from infoscope.training.learner import copy_weights
 
 
 @pytest.fixture
@@ -56,7 +56,7 @@ def test_tishby_is_the_papers_network(run):
 
 def test_the_same_command_trains_nothing_again(run, monkeypatch):
     first = run("iris", model="mlp")
-    monkeypatch.setattr("infoscope.dynamics.training.train_together", None)
+    monkeypatch.setattr("infoscope.dynamics.training.fit_stack", None)
     assert run("iris", model="mlp")[0] == first[0]
 
 

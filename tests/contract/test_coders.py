@@ -11,13 +11,13 @@ import pytest
 import torch
 from torch import nn
 
-from infoscope.learn.learner import Learner, Recipe
-from infoscope.learn.task import Task
+from infoscope.data.task import Task
 from infoscope.prequential.codelength import model_information
 from infoscope.prequential.coders import CODERS
+from infoscope.prequential.encode import code, send
 from infoscope.prequential.loss_curve import drive
 from infoscope.prequential.mixture import mixture
-from infoscope.prequential.sending import code, send
+from infoscope.training.learner import Learner, Recipe
 
 
 @pytest.fixture(params=CODERS)

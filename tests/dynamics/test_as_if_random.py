@@ -5,14 +5,14 @@ import math
 import pytest
 import torch
 
+from infoscope.data.task import Task
+from infoscope.data.tishby import tishby
 from infoscope.dynamics.as_if_random import LateWeights, activations_of, as_if_random
-from infoscope.learn.activations import Activations
-from infoscope.learn.fit import fit
-from infoscope.learn.learner import Adam, Learner, Recipe
-from infoscope.learn.task import Task
-from infoscope.learn.tishby import tishby
-from infoscope.mi.binning import Uniform
+from infoscope.mi.estimators.binning import Uniform
 from infoscope.models import MLP
+from infoscope.observation.activations import Activations
+from infoscope.training.fit import fit
+from infoscope.training.learner import Adam, Learner, Recipe
 
 N, BITS = 64, 6
 NUMBERS = torch.arange(N)

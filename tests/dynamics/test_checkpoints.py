@@ -5,16 +5,16 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
+from infoscope.data.tishby import tishby
 from infoscope.dynamics.checkpoints import checkpoints, gaps, plane_of_checkpoints
 from infoscope.dynamics.information_plane import InformationPlane
+from infoscope.dynamics.schedule import DeltaSkipExact, Every
 from infoscope.dynamics.walk import PlaneStopped
-from infoscope.learn.fit import fit
-from infoscope.learn.learner import Adam, Learner, Recipe, copy_weights
-from infoscope.learn.schedule import DeltaSkipExact, Every
-from infoscope.learn.tishby import tishby
-from infoscope.mi.binning import Uniform
+from infoscope.mi.estimators.binning import Uniform
 from infoscope.models import MLP
 from infoscope.record import Record
+from infoscope.training.fit import fit
+from infoscope.training.learner import Adam, Learner, Recipe, copy_weights
 
 TASK = tishby()[::16]
 LEARNER = Learner(MLP((4, 3), "tanh"), Recipe(Adam(0.01), batch=32, epochs=9, patience=None))

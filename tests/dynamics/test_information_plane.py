@@ -9,20 +9,20 @@ import pytest
 import torch
 from torch import nn
 
+from infoscope.data.task import Task
+from infoscope.data.tishby import tishby
 from infoscope.dynamics.information_plane import InformationPlane
 from infoscope.dynamics.plane_point import Place, PlanePoint, PlaneView, along_layers, pattern_entropy, point_of
+from infoscope.dynamics.schedule import DeltaSkipApproximate, DeltaSkipExact, Every
 from infoscope.dynamics.walk import PlaneStopped
-from infoscope.learn.fit import fit
-from infoscope.learn.learner import Adam, Learner, Recipe, copy_weights
-from infoscope.learn.schedule import DeltaSkipApproximate, DeltaSkipExact, Every
-from infoscope.learn.task import Task
-from infoscope.learn.tishby import tishby
 from infoscope.measurement import Measurement, Status
-from infoscope.mi.binning import Uniform
 from infoscope.mi.estimate import layer_information
+from infoscope.mi.estimators.binning import Uniform
 from infoscope.models import MLP
 from infoscope.record import Record
 from infoscope.run import Store
+from infoscope.training.fit import fit
+from infoscope.training.learner import Adam, Learner, Recipe, copy_weights
 
 TASK = tishby()[::16]
 EPOCHS = 12
@@ -267,7 +267,7 @@ def test_the_scale_of_the_inputs_counts_patterns():
 
 def test_the_reference_activations_of_the_random_tanh_network(shared_data):
     from infoscope.dynamics.saved_activations import plane_of_activations
-    from infoscope.mi.binning import IDNNS
+    from infoscope.mi.estimators.binning import IDNNS
 
     record = plane_of_activations(shared_data("tishby") / "activations_random_tanh.npz", method=IDNNS())
     expected = {

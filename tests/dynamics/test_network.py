@@ -8,16 +8,16 @@ import pytest
 import torch
 from torch import nn
 
+from infoscope.data.tishby import tishby
 from infoscope.dynamics.network import plane_of_network
-from infoscope.learn.activations import activations
-from infoscope.learn.sketch import Sketch
-from infoscope.learn.tishby import tishby
 from infoscope.measurement import Bound
-from infoscope.mi.binning import Uniform
-from infoscope.mi.compressed import Compressed
 from infoscope.mi.estimate import layer_information
-from infoscope.mi.probe import Probe
+from infoscope.mi.estimators.binning import Uniform
+from infoscope.mi.estimators.compressed import Compressed
+from infoscope.mi.estimators.probe import Probe
 from infoscope.models import MLP
+from infoscope.observation.activations import activations
+from infoscope.observation.sketch import Sketch
 
 TASK = tishby()[::8]
 
@@ -83,8 +83,8 @@ LARGE = """
 import json, resource, sys, torch
 from torch import nn
 from infoscope.dynamics.network import plane_of_network
-from infoscope.mi.compressed import Compressed
-from infoscope.mi.probe import Probe
+from infoscope.mi.estimators.compressed import Compressed
+from infoscope.mi.estimators.probe import Probe
 torch.set_num_threads(1)
 torch.manual_seed(0)
 y = torch.arange(300) % 2

@@ -9,15 +9,15 @@ import pytest
 import torch
 from torch import nn
 
+from infoscope.data.tishby import tishby
 from infoscope.dynamics.network import plane_of_network
-from infoscope.learn.fit import fit
-from infoscope.learn.learner import Adam, Learner, Recipe
-from infoscope.learn.noise import WithNoise, with_noise
-from infoscope.learn.tishby import tishby
 from infoscope.measurement import Bound, Status
 from infoscope.mi.estimate import layer_information
-from infoscope.mi.noisy import Noisy
+from infoscope.mi.estimators.noisy import Noisy
 from infoscope.models import MLP
+from infoscope.observation.noise import WithNoise, with_noise
+from infoscope.training.fit import fit
+from infoscope.training.learner import Adam, Learner, Recipe
 
 
 def gain(*factors):

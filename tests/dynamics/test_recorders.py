@@ -10,10 +10,10 @@ from torch import nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
 
+from infoscope.data.tishby import tishby
 from infoscope.dynamics.information_plane import InformationPlane
-from infoscope.learn.learner import copy_weights
-from infoscope.learn.tishby import tishby
 from infoscope.models import MLP
+from infoscope.training.learner import copy_weights
 
 TASK = tishby()[::32]
 EPOCHS = 3

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from infoscope.dynamics.saved_activations import plane_of_activations
-from infoscope.mi.binning import Uniform
+from infoscope.mi.estimators.binning import Uniform
 
 X = np.arange(16.0)[:, None] / 16
 BINS = Uniform(16, (0.0, 1.0))

@@ -7,8 +7,8 @@ import pytest
 from scipy.integrate import dblquad
 
 from infoscope.mi import IDNNS, Adaptive, Quantised, Saxe, Uniform, layer_information, mutual_information
-from infoscope.mi.binning import cells
-from infoscope.mi.codes import as_labels, row_codes
+from infoscope.mi.estimators.binning import cells
+from infoscope.mi.numerics.codes import as_labels, row_codes
 from infoscope.mi.sample import Side
 
 

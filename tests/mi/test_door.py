@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 import torch
 
+from infoscope.dynamics.data_processing import data_processing
 from infoscope.measurement import Measurement, Status
-from infoscope.mi import KSG, METHODS, Quantised, Ross, Saxe, data_processing, extrapolated, layer_information
+from infoscope.mi import KSG, METHODS, Quantised, Ross, Saxe, extrapolated, layer_information
 from infoscope.mi.estimate import mutual_information
 from infoscope.mi.method import Method
 from infoscope.mi.sample import coded

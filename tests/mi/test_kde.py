@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from infoscope.mi import KDE, layer_bracket, layer_information, mutual_information
-from infoscope.mi import kde as kde_module
+from infoscope.mi.estimators import kde as kde_module
 from infoscope.mi.sample import Side
 
 

@@ -12,8 +12,8 @@ from infoscope.measurement import Bound
 from infoscope.mi import CopulaCritic, Largest, Quantised, Ross, mutual_information
 from infoscope.mi.estimate import default
 from infoscope.mi.method import Finding
+from infoscope.mi.numerics.subsample import spread
 from infoscope.mi.sample import Side, read
-from infoscope.mi.subsample import spread
 
 
 def one_bit_in_noise(n: int, d: int) -> tuple[np.ndarray, np.ndarray]:

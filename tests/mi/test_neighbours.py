@@ -12,9 +12,9 @@ from scipy.stats import kstest
 
 from infoscope.measurement import Status
 from infoscope.mi import GKNN, KSG, LNN, LocalGaussian, Ross, mutual_information
-from infoscope.mi.entropies import smooth_scores
-from infoscope.mi.lnn import bias
-from infoscope.mi.neighbours import count_within, nearest, nearest_euclidean
+from infoscope.mi.estimators.lnn import bias
+from infoscope.mi.numerics.entropies import smooth_scores
+from infoscope.mi.numerics.neighbours import count_within, nearest, nearest_euclidean
 
 SEEDS = range(12)
 

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 import torch
 
-from infoscope.learn.learner import Adam, Recipe
 from infoscope.measurement import Bound, Status
 from infoscope.mi import (
     MINE,
@@ -26,9 +25,10 @@ from infoscope.mi import (
     layer_information,
     mutual_information,
 )
-from infoscope.mi.copula_critic import canonical
-from infoscope.mi.critic import Contrast, Known
-from infoscope.mi.probe import from_predictions
+from infoscope.mi.estimators.copula_critic import canonical
+from infoscope.mi.estimators.probe import from_predictions
+from infoscope.mi.numerics.critic import Contrast, Known
+from infoscope.training.learner import Adam, Recipe
 
 QUICK = Critic(recipe=Recipe(Adam(3e-3, weight_decay=0.3), batch=128, epochs=60, patience=6))
 

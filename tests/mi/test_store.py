@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from infoscope.learn.learner import Adam, Recipe
 from infoscope.mi import (
     MINE,
     NWJ,
@@ -22,6 +21,7 @@ from infoscope.mi import (
     probe,
 )
 from infoscope.run import Store
+from infoscope.training.learner import Adam, Recipe
 
 RECIPE = Recipe(Adam(3e-3), batch=64, epochs=3, patience=2)
 QUICK = Critic((16,), 8, RECIPE)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from infoscope.learn.task import Task
+from infoscope.data.task import Task
 
 
 @pytest.fixture

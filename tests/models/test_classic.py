@@ -13,12 +13,12 @@ from torch import fx, nn
 from torch.func import functional_call
 from torch.nn import functional as F
 
-from infoscope.learn.fit import fit
-from infoscope.learn.isolation import isolated
-from infoscope.learn.learner import SGD, Learner, Recipe, cross_entropy
-from infoscope.learn.task import Task
+from infoscope.data.task import Task
 from infoscope.models import MODELS, VGG, AlexNet, GoogLeNet, ResNet, TFCnnDemo, TFMnistDemo, loss_of
 from infoscope.models.initial import he_normal
+from infoscope.training.fit import fit
+from infoscope.training.isolation import isolated
+from infoscope.training.learner import SGD, Learner, Recipe, cross_entropy
 
 IMAGENET = ((3, 224, 224), 1000)
 LARGE = {"alexnet", "vgg11", "googlenet", "resnet18", "resnet101"}

@@ -7,12 +7,12 @@ import torch
 from torch import nn
 from torch.func import functional_call, grad, stack_module_state, vmap
 
-from infoscope.learn.boxes import from_boxes
-from infoscope.learn.fit import fit
-from infoscope.learn.learner import SGD, Learner, Recipe
-from infoscope.learn.task import Task
+from infoscope.data.boxes import from_boxes
+from infoscope.data.task import Task
 from infoscope.models import MODELS, YOLOv3, loss_of
 from infoscope.models.detection import ANCHORS, DetectionLoss, decode, overlap
+from infoscope.training.fit import fit
+from infoscope.training.learner import SGD, Learner, Recipe
 
 SMALL = YOLOv3(width=4, blocks=(1, 1, 1, 1, 1))
 GRIDS = ((3, 3), (6, 6), (12, 12))

@@ -7,16 +7,16 @@ import torch
 from torch import nn
 from torch.func import functional_call, grad, stack_module_state, vmap
 
-from infoscope.learn.activations import Architecture, activations
-from infoscope.learn.fit import fit
-from infoscope.learn.layers import layer_names
-from infoscope.learn.learner import Adam, Learner, Recipe
-from infoscope.learn.tishby import tishby
+from infoscope.data.tishby import tishby
 from infoscope.mi.estimate import layer_information
-from infoscope.mi.quantised import Quantised
+from infoscope.mi.estimators.quantised import Quantised
 from infoscope.models import MLP, LeNet5, PreActResNet
 from infoscope.models.quantised import Grid, QuantisationAware
+from infoscope.observation.activations import Architecture, activations
+from infoscope.observation.layers import layer_names
 from infoscope.run import key
+from infoscope.training.fit import fit
+from infoscope.training.learner import Adam, Learner, Recipe
 
 TASK = tishby()[::8]
 

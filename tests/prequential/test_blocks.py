@@ -5,8 +5,8 @@ import pytest
 import torch
 from torch import nn
 
-from infoscope.learn.learner import Adam, Recipe
 from infoscope.prequential.blocks import Blocks, boundaries
+from infoscope.training.learner import Adam, Recipe
 
 QUICK = Recipe(Adam(lr=0.05), epochs=30, patience=5)
 

@@ -8,7 +8,7 @@ import torch
 from sklearn.datasets import load_digits
 from torch import nn
 
-from infoscope.learn.jacobians import gram
+from infoscope.observation.jacobians import gram
 from infoscope.prequential.entk import NTK
 
 

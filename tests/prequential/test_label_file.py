@@ -9,14 +9,14 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from infoscope.learn.learner import Learner
-from infoscope.learn.task import Task
+from infoscope.data.task import Task
+from infoscope.model_information.questions import loss_curves
 from infoscope.models import MLP
 from infoscope.prequential import range_coder
 from infoscope.prequential.kernel import Kernel
 from infoscope.prequential.label_file import MAGIC, read_header, read_labels, write_labels
-from infoscope.prequential.questions import loss_curves
 from infoscope.prequential.replay import Replay
+from infoscope.training.learner import Learner
 
 
 @given(st.integers(0, 2**32), st.integers(1, 300), st.integers(1, 12), st.floats(0.01, 5))

@@ -7,14 +7,14 @@ import math
 import numpy as np
 import pytest
 
-from infoscope.learn.corruption import ShuffledLabels
-from infoscope.learn.learner import Learner
-from infoscope.learn.task import Task
+from infoscope.data.corruption import ShuffledLabels
+from infoscope.data.task import Task
+from infoscope.model_information.questions import codelength, loss_curves
 from infoscope.models import MLP
 from infoscope.prequential.entk import NTK
 from infoscope.prequential.kernel import Kernel
 from infoscope.prequential.label_file import read_labels, write_labels
-from infoscope.prequential.questions import codelength, loss_curves
+from infoscope.training.learner import Learner
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(1800)]
 

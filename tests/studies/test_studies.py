@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 import torch
 
-from infoscope.learn.fit import fit
-from infoscope.learn.learner import Adam, Learner, Recipe
-from infoscope.learn.task import coding_order
-from infoscope.learn.tishby import tishby
+from infoscope.data.task import coding_order
+from infoscope.data.tishby import tishby
 from infoscope.models import MLP
+from infoscope.training.fit import fit
+from infoscope.training.learner import Adam, Learner, Recipe
 
 STUDIES = Path(__file__).resolve().parents[2] / "studies"
 

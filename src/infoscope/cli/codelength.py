@@ -11,14 +11,14 @@ from infoscope.cli import dry_run, figures, values
 from infoscope.cli.app import Data, Run
 from infoscope.cli.bar import bar
 from infoscope.cli.session import Session, print_config
-from infoscope.learn.datasets import inputs
-from infoscope.learn.learner import Learner
-from infoscope.learn.task import Task
+from infoscope.data.datasets import inputs
+from infoscope.data.task import Task
+from infoscope.model_information.questions import about_labels, loss_curves, training_part
 from infoscope.models import model as named_model
 from infoscope.prequential.coders import CODERS
+from infoscope.prequential.encode import Coder
 from infoscope.prequential.label_file import Written, read_header, read_labels, write_labels
-from infoscope.prequential.questions import about_labels, loss_curves, training_part
-from infoscope.prequential.sending import Coder
+from infoscope.training.learner import Learner
 
 
 def codelength(

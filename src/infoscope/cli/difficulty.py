@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from infoscope.cli import dry_run, figures, values
 from infoscope.cli.app import Data, Run
 from infoscope.cli.session import Session, print_config
+from infoscope.data.partition import MOST_CODED, partition
+from infoscope.model_information.questions import comparable, describe, training_part
 from infoscope.prequential.coders import CODERS
-from infoscope.prequential.partition import MOST_CODED, partition
-from infoscope.prequential.questions import comparable, describe, training_part
 from infoscope.report import Figure
 
 

@@ -15,21 +15,21 @@ from infoscope.cli import values
 from infoscope.cli.app import Data, Run, Training
 from infoscope.cli.session import Session, cores, print_config
 from infoscope.cli.wording import duration
-from infoscope.learn.ensemble import planned
-from infoscope.learn.learner import OPTIMIZERS, cross_entropy
-from infoscope.learn.population import Member, Population
-from infoscope.learn.task import Task
-from infoscope.learn.together import Wanted
+from infoscope.data.task import Task
+from infoscope.ensembles.ensemble import planned
+from infoscope.ensembles.fit_stack import Wanted
+from infoscope.ensembles.population import Member, Population
+from infoscope.ensembles.stacked_weights import Weights, member
 from infoscope.measurement import NATS_PER_BIT, Measurement
+from infoscope.model_information.questions import training_part
 from infoscope.models import loss_of
-from infoscope.prequential.questions import training_part
 from infoscope.report import Bars, Figure, Line
-from infoscope.weights.alignment import align_all
-from infoscope.weights.groups import permutation_groups
-from infoscope.weights.landmarks import landmark_mds
-from infoscope.weights.mds import Picture, classical_mds
-from infoscope.weights.questions import Journey, journey
-from infoscope.weights.stacked import Weights, member
+from infoscope.symmetry.alignment import align_all
+from infoscope.symmetry.permutations import permutation_groups
+from infoscope.training.learner import OPTIMIZERS, cross_entropy
+from infoscope.weight_distance.landmarks import landmark_mds
+from infoscope.weight_distance.mds import Picture, classical_mds
+from infoscope.weight_distance.questions import Journey, journey
 
 _STOPS = 12  # epochs of the curve
 _MOST_FOR_GRAM = 5000  # networks: beyond, landmarks

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from infoscope.cli.app import Run
 from infoscope.cli.session import cores
 from infoscope.cli.wording import duration
-from infoscope.learn.learner import Learner
-from infoscope.learn.task import Task
+from infoscope.data.partition import Partition
+from infoscope.data.task import Task
 from infoscope.prequential.cost import seconds_to_send, seconds_to_train
-from infoscope.prequential.partition import Partition
-from infoscope.prequential.sending import Coder
+from infoscope.prequential.encode import Coder
+from infoscope.training.learner import Learner
 
 
 @dataclass(frozen=True)

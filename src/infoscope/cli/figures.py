@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from infoscope.measurement import NATS_PER_BIT
+from infoscope.model_information.information import Knowledge
 from infoscope.prequential.codelength import smooth
-from infoscope.prequential.information import Knowledge
 from infoscope.prequential.loss_curve import LossCurve
 from infoscope.report import Figure, Line
 

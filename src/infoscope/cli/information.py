@@ -8,13 +8,13 @@ from typing import Any
 from infoscope.cli import dry_run, figures, values
 from infoscope.cli.app import Data, Run
 from infoscope.cli.session import Session, print_config
-from infoscope.learn.learner import Learner, Weights, copy_weights
-from infoscope.learn.task import Task
+from infoscope.data.partition import MOST_CODED, partition
+from infoscope.data.task import Task
+from infoscope.model_information.questions import knowledge, training_part
 from infoscope.prequential.coders import CODERS
-from infoscope.prequential.partition import MOST_CODED, partition
-from infoscope.prequential.questions import knowledge, training_part
-from infoscope.prequential.sending import Coder
+from infoscope.prequential.encode import Coder
 from infoscope.report import Figure
+from infoscope.training.learner import Learner, Weights, copy_weights
 
 
 def information(

@@ -5,8 +5,8 @@ from __future__ import annotations
 import inspect
 from typing import Any
 
-from infoscope.learn.corruption import CORRUPTIONS
-from infoscope.learn.datasets import EMBEDDED
+from infoscope.data.corruption import CORRUPTIONS
+from infoscope.data.datasets import EMBEDDED
 from infoscope.mi.methods import METHODS
 from infoscope.models import MODELS
 from infoscope.prequential.coders import CODERS

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 
 from infoscope.cli import values
+from infoscope.dynamics.data_processing import data_processing
 from infoscope.mi.estimate import LayerInformation, layer_information
 from infoscope.mi.method import Method
 from infoscope.mi.methods import METHODS
-from infoscope.mi.processing import data_processing
 from infoscope.record import Record
 from infoscope.report import json_text, show
 

@@ -16,22 +16,22 @@ from infoscope.cli.plane_cost import Cost, of_training
 from infoscope.cli.plane_figures import figures
 from infoscope.cli.session import Session, cores, print_config
 from infoscope.cli.wording import duration
+from infoscope.data.task import Task, coding_order
+from infoscope.data.tishby import tishby
 from infoscope.dynamics.checkpoints import checkpoints, plane_of_checkpoints
 from infoscope.dynamics.plane_point import PlaneView, point_of
 from infoscope.dynamics.saved_activations import epochs_of, plane_of_activations
+from infoscope.dynamics.schedule import SCHEDULES, Logarithmic, Schedule
 from infoscope.dynamics.training import Watched, planes, table
-from infoscope.learn.learner import Adam, Learner, Recipe
-from infoscope.learn.noise import WithNoise
-from infoscope.learn.schedule import SCHEDULES, Logarithmic, Schedule
-from infoscope.learn.task import Task, coding_order
-from infoscope.learn.tishby import tishby
+from infoscope.mi.estimators.noisy import Noisy
+from infoscope.mi.estimators.quantised import Quantised
 from infoscope.mi.method import Method
-from infoscope.mi.noisy import Noisy
-from infoscope.mi.quantised import Quantised
 from infoscope.models import MLP
 from infoscope.models import model as named_model
 from infoscope.models.quantised import QuantisationAware
+from infoscope.observation.noise import WithNoise
 from infoscope.record import Record
+from infoscope.training.learner import Adam, Learner, Recipe
 
 MOST_MEASURED = 4096
 MOST_TRAINED = 10_000

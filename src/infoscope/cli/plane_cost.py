@@ -7,12 +7,12 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from infoscope.data.task import Task
 from infoscope.dynamics.plane_point import PlaneView, point_of
+from infoscope.dynamics.schedule import DeltaSkipApproximate, DeltaSkipExact, Schedule
 from infoscope.dynamics.training import Watched
-from infoscope.learn.fit import fit
-from infoscope.learn.learner import Learner
-from infoscope.learn.schedule import DeltaSkipApproximate, DeltaSkipExact, Schedule
-from infoscope.learn.task import Task
+from infoscope.training.fit import fit
+from infoscope.training.learner import Learner
 
 SHARE = 0.03
 """Of the epochs of a long run that delta skip measures: 1.5 to 13 % in `studies/delta_skip.py`, as delta goes."""
@@ -68,7 +68,7 @@ def of_training(
 def expected(schedule: Schedule, epochs: int) -> tuple[int, bool]:
     """How many of the states 0 … epochs a schedule measures, and whether that is a guess.
 
-    >>> from infoscope.learn.schedule import Every
+    >>> from infoscope.dynamics.schedule import Every
     >>> expected(Every(10), 100), expected(DeltaSkipExact(), 8000)
     ((11, False), (240, True))
     """

@@ -18,14 +18,14 @@ from infoscope import __version__
 from infoscope.cli.app import Run
 from infoscope.cli.bar import bar
 from infoscope.cli.wording import sentences
-from infoscope.learn.learner import check_device
-from infoscope.learn.running import Running
+from infoscope.ensembles.run_context import Running
 from infoscope.measurement import Measurement
 from infoscope.quantities import QUANTITIES
 from infoscope.record import Record
 from infoscope.report import Figure, json_text, show, write_html
 from infoscope.run import Store, Work, key
 from infoscope.run.progress import fractions
+from infoscope.training.learner import check_device
 
 NONE: Mapping[str, str] = MappingProxyType({})
 

@@ -13,12 +13,12 @@ from typing import Any, TypeVar
 import numpy as np
 
 from infoscope.cli.app import Data
-from infoscope.learn.corruption import CORRUPTIONS, Corruption
-from infoscope.learn.learner import Learner, Weights
-from infoscope.learn.task import Task
+from infoscope.data.corruption import CORRUPTIONS, Corruption
+from infoscope.data.task import Task
 from infoscope.measurement import NATS_PER_BIT
 from infoscope.models import model
 from infoscope.prequential.loss_curve import LossCurve
+from infoscope.training.learner import Learner, Weights
 
 T = TypeVar("T")
 

@@ -10,14 +10,14 @@ import torch
 from jaxtyping import Int
 from torch import nn
 
+from infoscope.data.task import Task
 from infoscope.dynamics.plane_point import Place
-from infoscope.learn.activations import Activations, Architecture, activations
-from infoscope.learn.fit import Moment
-from infoscope.learn.layers import unwrapped
-from infoscope.learn.learner import Weights, copy_weights
-from infoscope.learn.task import Task
 from infoscope.mi.estimate import mutual_information
 from infoscope.mi.method import Method
+from infoscope.observation.activations import Activations, Architecture, activations
+from infoscope.observation.layers import unwrapped
+from infoscope.training.fit import Moment
+from infoscope.training.learner import Weights, copy_weights
 
 
 class LateWeights:

@@ -16,16 +16,16 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from infoscope.data.task import Task
 from infoscope.dynamics.plane_point import Arrays, PlaneView
+from infoscope.dynamics.schedule import Every, Schedule
 from infoscope.dynamics.walk import State, Walk
-from infoscope.learn.activations import Architecture
-from infoscope.learn.learner import Weights
-from infoscope.learn.schedule import Every, Schedule
-from infoscope.learn.task import Task
-from infoscope.mi.binning import Uniform
+from infoscope.mi.estimators.binning import Uniform
 from infoscope.mi.method import Method
+from infoscope.observation.activations import Architecture
 from infoscope.record import Record
 from infoscope.run import Store
+from infoscope.training.learner import Weights
 
 _SUFFIXES = (".safetensors", ".pt", ".pth", ".bin", ".ckpt")
 _NESTS = ("state_dict", "model_state_dict", "model")

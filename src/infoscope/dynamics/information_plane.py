@@ -8,19 +8,19 @@ from typing import Any
 import torch
 from torch import nn
 
+from infoscope.data.task import Task
 from infoscope.dynamics.plane_point import PlaneView
+from infoscope.dynamics.schedule import Every, Schedule
 from infoscope.dynamics.walk import Walk
-from infoscope.learn.activations import Architecture, activations
-from infoscope.learn.fit import Moment
-from infoscope.learn.layers import unwrapped
-from infoscope.learn.learner import Weights, copy_weights
-from infoscope.learn.schedule import Every, Schedule
-from infoscope.learn.sketch import Sketch
-from infoscope.learn.task import Task
-from infoscope.mi.binning import Uniform
+from infoscope.mi.estimators.binning import Uniform
 from infoscope.mi.method import Method
+from infoscope.observation.activations import Architecture, activations
+from infoscope.observation.layers import unwrapped
+from infoscope.observation.sketch import Sketch
 from infoscope.record import Record
 from infoscope.run import Store
+from infoscope.training.fit import Moment
+from infoscope.training.learner import Weights, copy_weights
 
 
 class InformationPlane:
@@ -28,7 +28,7 @@ class InformationPlane:
 
     An observer of `fit`, or three lines around any other loop:
 
-    >>> from infoscope.learn.tishby import tishby
+    >>> from infoscope.data.tishby import tishby
     >>> network = nn.Sequential(nn.Linear(12, 3), nn.Tanh(), nn.Linear(3, 2))
     >>> plane = InformationPlane(tishby(), layers=["1"])
     >>> plane.step(network, 0)  # after each epoch

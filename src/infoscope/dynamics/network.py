@@ -7,9 +7,9 @@ from typing import Any
 
 from torch import nn
 
+from infoscope.data.task import Task
 from infoscope.dynamics.plane_point import Arrays, PlaneView, point_of
-from infoscope.learn.task import Task
-from infoscope.mi.binning import Uniform
+from infoscope.mi.estimators.binning import Uniform
 from infoscope.mi.method import Method
 from infoscope.record import Record
 
@@ -30,7 +30,7 @@ def plane_of_network(
     batch, so that with `Probe` or `Compressed` a layer of millions of activations needs no more memory than a small
     one. `options` are those of `PlaneView`: null, seed, batch, room, sketch. Rows are appended to `record` if given.
 
-    >>> from infoscope.learn.tishby import tishby
+    >>> from infoscope.data.tishby import tishby
     >>> [str(row.coordinates["layer"]) for row in plane_of_network(nn.Sequential(nn.Linear(12, 2)), tishby())]
     ['0', '0']
     """

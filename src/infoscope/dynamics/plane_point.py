@@ -14,18 +14,18 @@ import torch
 from jaxtyping import Float, Int
 from torch import nn
 
-from infoscope.learn.activations import Activations, Architecture, in_groups
-from infoscope.learn.learner import Weights
-from infoscope.learn.look import Look
-from infoscope.learn.noise import noise_of
-from infoscope.learn.sketch import Sketch
-from infoscope.learn.task import Task
+from infoscope.data.task import Task
 from infoscope.measurement import NATS_PER_BIT, Bound, Measurement, Status
-from infoscope.mi.binning import Uniform
 from infoscope.mi.estimate import layer_information, mutual_information
+from infoscope.mi.estimators.binning import Uniform
+from infoscope.mi.estimators.noisy import Noisy
 from infoscope.mi.method import Method
-from infoscope.mi.noisy import Noisy
+from infoscope.observation.activations import Activations, Architecture, in_groups
+from infoscope.observation.noise import noise_of
+from infoscope.observation.sketch import Sketch
 from infoscope.record import Record
+from infoscope.run.look import Look
+from infoscope.training.learner import Weights
 
 Arrays = tuple[Any, Any]
 

@@ -10,10 +10,10 @@ import torch
 
 from infoscope.dynamics.plane_point import Place, PlanePoint, along_layers, places_of
 from infoscope.dynamics.walk import PlaneStopped
-from infoscope.learn.activations import Activations
-from infoscope.learn.sketch import Sketch
-from infoscope.mi.binning import Uniform
+from infoscope.mi.estimators.binning import Uniform
 from infoscope.mi.method import Method
+from infoscope.observation.activations import Activations
+from infoscope.observation.sketch import Sketch
 from infoscope.record import Record
 
 _NOT_LAYERS = ("x", "X", "y", "Y")

@@ -8,20 +8,20 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from infoscope.data.task import Task
 from infoscope.dynamics.information_plane import InformationPlane
-from infoscope.learn.ensemble import for_each, planned, stacks
-from infoscope.learn.learner import Learner
-from infoscope.learn.look import Look, look
-from infoscope.learn.population import Member
-from infoscope.learn.schedule import Every, Schedule
-from infoscope.learn.task import Task
-from infoscope.learn.together import Each, Moments, train_together
+from infoscope.dynamics.schedule import Every, Schedule
+from infoscope.ensembles.ensemble import for_each, planned, stacks
+from infoscope.ensembles.fit_stack import Each, Moments, fit_stack
+from infoscope.ensembles.population import Member
 from infoscope.measurement import Measurement
-from infoscope.mi.binning import Uniform
+from infoscope.mi.estimators.binning import Uniform
 from infoscope.mi.method import Method
 from infoscope.record import Record, Row
 from infoscope.run import Store, Work
+from infoscope.run.look import Look, look
 from infoscope.run.progress import report
+from infoscope.training.learner import Learner
 
 
 @dataclass(frozen=True)
@@ -98,8 +98,8 @@ def planes(
 ) -> list[PlaneCurve]:
     """Train on `task` once a seed, from its initial weights (epoch 0) on, and record the plane.
 
-    >>> from infoscope.learn.learner import Recipe
-    >>> from infoscope.learn.tishby import tishby
+    >>> from infoscope.training.learner import Recipe
+    >>> from infoscope.data.tishby import tishby
     >>> from infoscope.models import MLP
     >>> task = tishby()[::64]
     >>> (curve,) = planes(Learner(MLP((3,), "tanh"), Recipe(epochs=4)), task, Watched(task, schedule=Every(2)))
@@ -124,7 +124,7 @@ def watch(members: Sequence[Member], watched: Watched, way: str, device: str) ->
     told = _Told(members[0].learner.recipe.epochs)
     each = Each(lambda name: shown[name], epochs_only=True)
     try:
-        population = train_together(members, way, device, observers=[each, told])
+        population = fit_stack(members, way, device, observers=[each, told])
     except ValueError as error:  # the measuring failed: what it has is kept
         if not any(len(plane.record()) for plane in shown.values()):
             raise

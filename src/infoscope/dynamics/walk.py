@@ -6,12 +6,12 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 
 from infoscope.dynamics.plane_point import PlanePoint, PlaneView, plane_point
-from infoscope.learn.activations import Architecture
-from infoscope.learn.learner import Weights
-from infoscope.learn.look import Look
-from infoscope.learn.schedule import Course
+from infoscope.dynamics.schedule import Course
+from infoscope.observation.activations import Architecture
 from infoscope.record import Record
 from infoscope.run import Pool, Store, Work, execute
+from infoscope.run.look import Look
+from infoscope.training.learner import Weights
 
 State = tuple[int, Weights]
 """An epoch and the weights at its end."""

@@ -10,10 +10,10 @@ import numpy as np
 
 from infoscope import __version__
 from infoscope.measurement import NATS_PER_BIT, Bound, Measurement, Receipt, Status, mean_and_stderr
+from infoscope.mi.estimators.quantised import Quantised
 from infoscope.mi.method import Finding, LayerMethod, LearningMethod, Method, ShufflingMethod
-from infoscope.mi.quantised import Quantised
+from infoscope.mi.numerics.subsample import spread
 from infoscope.mi.sample import Side, as_points, is_constant, paired, read, read_labels
-from infoscope.mi.subsample import spread
 
 if TYPE_CHECKING:
     from infoscope.run import Store
@@ -104,7 +104,7 @@ def layer_bracket(
 
     The same numbers as `layer_information` with `KDE(variance, "lower")` and `"upper"`, at half the cost.
     """
-    from infoscope.mi.kde import KDE, kernel_bounds
+    from infoscope.mi.estimators.kde import KDE, kernel_bounds
 
     points, labels = _layer(t, y, name)
     bounds = kernel_bounds(points.values, labels, variance)
@@ -118,7 +118,7 @@ def default(x: Side, y: Side) -> Method:
     """The method when none is named: `Quantised` for labels, corrected for bias, otherwise `Largest`."""
     if x.labels:
         return Quantised(corrected=True)
-    from infoscope.mi.largest import Largest
+    from infoscope.mi.estimators.largest import Largest
 
     return Largest()
 

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from infoscope.mi.binning import IDNNS, Adaptive, Saxe, Uniform
-from infoscope.mi.compressed import Compressed
-from infoscope.mi.copula_critic import CopulaCritic
-from infoscope.mi.gaussian import Gaussian
-from infoscope.mi.gknn import GKNN
-from infoscope.mi.kde import KDE
-from infoscope.mi.ksg import KSG
-from infoscope.mi.largest import Largest
-from infoscope.mi.lnn import LNN
-from infoscope.mi.local_gaussian import LocalGaussian
+from infoscope.mi.estimators.binning import IDNNS, Adaptive, Saxe, Uniform
+from infoscope.mi.estimators.compressed import Compressed
+from infoscope.mi.estimators.copula_critic import CopulaCritic
+from infoscope.mi.estimators.gaussian import Gaussian
+from infoscope.mi.estimators.gknn import GKNN
+from infoscope.mi.estimators.kde import KDE
+from infoscope.mi.estimators.ksg import KSG
+from infoscope.mi.estimators.largest import Largest
+from infoscope.mi.estimators.lnn import LNN
+from infoscope.mi.estimators.local_gaussian import LocalGaussian
+from infoscope.mi.estimators.neural import MINE, NWJ, SMILE, InfoNCE
+from infoscope.mi.estimators.noisy import Noisy
+from infoscope.mi.estimators.probe import Probe
+from infoscope.mi.estimators.quantised import Quantised
+from infoscope.mi.estimators.ross import Ross
 from infoscope.mi.method import Method
-from infoscope.mi.neural import MINE, NWJ, SMILE, InfoNCE
-from infoscope.mi.noisy import Noisy
-from infoscope.mi.probe import Probe
-from infoscope.mi.quantised import Quantised
-from infoscope.mi.ross import Ross
 
 METHODS: dict[str, Method] = {
     "idnns": IDNNS(),

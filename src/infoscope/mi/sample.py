@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int
 
-from infoscope.mi.codes import row_codes
+from infoscope.mi.numerics.codes import row_codes
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,7 +12,6 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from infoscope.learn.learner import cross_entropy
 from infoscope.models.alexnet import AlexNet
 from infoscope.models.cifar_resnet import CifarResNet
 from infoscope.models.cnn import SmallCNN
@@ -24,6 +23,7 @@ from infoscope.models.resnet import ResNet
 from infoscope.models.tensorflow_demos import TFCnnDemo, TFMnistDemo
 from infoscope.models.vgg import VGG
 from infoscope.models.yolov3 import YOLOv3
+from infoscope.training.learner import cross_entropy
 
 __all__ = [
     "MLP",

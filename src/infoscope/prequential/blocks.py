@@ -12,10 +12,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from infoscope.learn.fit import fit
-from infoscope.learn.isolation import isolated
-from infoscope.learn.learner import Learner, Recipe, Weights, check_logits
-from infoscope.learn.task import Task
+from infoscope.data.task import Task
+from infoscope.training.fit import fit
+from infoscope.training.isolation import isolated
+from infoscope.training.learner import Learner, Recipe, Weights, check_logits
 
 
 @dataclass(frozen=True)

@@ -1,10 +1,10 @@
 """The coders by name: the table that the command line reads."""
 
 from infoscope.prequential.blocks import Blocks
+from infoscope.prequential.encode import Coder
 from infoscope.prequential.entk import NTK
 from infoscope.prequential.kernel import Kernel
 from infoscope.prequential.replay import Replay
-from infoscope.prequential.sending import Coder
 
 CODERS: dict[str, Coder] = {
     "kernel": Kernel(),

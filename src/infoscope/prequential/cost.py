@@ -7,10 +7,10 @@ import math
 import time
 from collections.abc import Callable
 
-from infoscope.learn.fit import fit
-from infoscope.learn.learner import Learner
-from infoscope.learn.task import Task
-from infoscope.prequential.sending import Coder, send
+from infoscope.data.task import Task
+from infoscope.prequential.encode import Coder, send
+from infoscope.training.fit import fit
+from infoscope.training.learner import Learner
 
 TRIAL = 400
 """Examples in a trial."""

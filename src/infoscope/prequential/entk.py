@@ -13,11 +13,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from infoscope.learn.isolation import isolated
-from infoscope.learn.jacobians import gram
+from infoscope.observation.jacobians import gram
 from infoscope.prequential.blocks import log_probabilities
 from infoscope.prequential.gaussian_process import Block, Blocks, exact, substitute
 from infoscope.prequential.mixture import Experts
+from infoscope.training.isolation import isolated
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,6 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from infoscope.learn.isolation import isolated
 from infoscope.prequential.features import Patches, features
 from infoscope.prequential.gaussian_process import Block, Blocks, exact, projected, substitute
 from infoscope.prequential.gram import (
@@ -25,6 +24,7 @@ from infoscope.prequential.gram import (
 )
 from infoscope.prequential.graph import Edges, leading_components, nearest, nearest_by_rows, spread
 from infoscope.prequential.mixture import Experts
+from infoscope.training.isolation import isolated
 
 
 @dataclass(frozen=True)

@@ -23,12 +23,12 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from infoscope import __version__
-from infoscope.learn.isolation import isolated
-from infoscope.learn.learner import Learner, check_device
-from infoscope.learn.task import Task, coding_order, digest_of_inputs, split
+from infoscope.data.task import Task, coding_order, digest_of_inputs, split
 from infoscope.prequential import range_coder
+from infoscope.prequential.encode import Coder, sender
 from infoscope.prequential.loss_curve import LossCurve
-from infoscope.prequential.sending import Coder, sender
+from infoscope.training.isolation import isolated
+from infoscope.training.learner import Learner, check_device
 
 MAGIC = b"infoscope labels 1\n"
 

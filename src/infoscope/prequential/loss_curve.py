@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 
-from infoscope.learn.look import pack, unpack
 from infoscope.measurement import Receipt
+from infoscope.run.look import pack, unpack
 
 Code = Generator[np.ndarray, int, None]
 """Yields the probabilities of the next label, (classes,), and is then sent the label."""

@@ -13,10 +13,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from infoscope.learn.isolation import isolated
-from infoscope.learn.muon import Muon
 from infoscope.prequential.blocks import boundaries, device_of, log_probabilities
 from infoscope.prequential.mixture import Experts
+from infoscope.training.isolation import isolated
+from infoscope.training.muon import Muon
 
 
 @dataclass(frozen=True)

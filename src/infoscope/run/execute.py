@@ -10,7 +10,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from infoscope.run.parcel import NotPortable
+from infoscope.run.call_pickle import NotPortable
 from infoscope.run.pool import Pool, PoolBroken, WorkerDied
 from infoscope.run.progress import reporting
 from infoscope.run.scratch import discard, scratch

@@ -13,7 +13,7 @@ from contextlib import suppress
 from multiprocessing import connection, forkserver, process, resource_tracker, util
 from typing import Any
 
-from infoscope.run.parcel import NotPortable, pack, settle
+from infoscope.run.call_pickle import NotPortable, pack, settle
 from infoscope.run.worker import NAME, NO_GUARD, READY, serve, thread_variables
 
 _PRELOAD = ["torch", "numpy"]  # imported once, in the server that the workers are forked from

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from multiprocessing import connection, process
 
-from infoscope.run.parcel import answer
+from infoscope.run.call_pickle import answer
 
 NAME = "infoscope-worker"
 READY = b""

@@ -1,1 +1,0 @@
-"""Looks: tasks, learners, training. The only costly and stateful step."""

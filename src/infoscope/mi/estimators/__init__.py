@@ -1,0 +1,1 @@
+"""One estimator of mutual information a file."""

@@ -1,0 +1,1 @@
+"""What estimators are made of: neighbours, bounds, critics."""

@@ -1,0 +1,1 @@
+"""What a network knows, in bits: the questions that stand on the prequential codelength."""

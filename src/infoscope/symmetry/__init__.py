@@ -1,0 +1,8 @@
+"""What leaves a network's function as it is: permutations of hidden units, scales, alignment.
+
+Names are imported when they are first used; the stub beside this file lists them.
+"""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

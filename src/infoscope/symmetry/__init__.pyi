@@ -1,0 +1,11 @@
+from .alignment import Alignment as Alignment
+from .alignment import align as align
+from .alignment import align_all as align_all
+from .alignment import aligned_ends as aligned_ends
+from .permutations import Group as Group
+from .permutations import Groups as Groups
+from .permutations import permutation_groups as permutation_groups
+from .scales import Scales as Scales
+from .scales import balance as balance
+from .scales import balance_all as balance_all
+from .scales import scale_groups as scale_groups

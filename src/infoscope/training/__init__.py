@@ -1,0 +1,1 @@
+"""One network and its recipe: the only loop that trains a single network."""

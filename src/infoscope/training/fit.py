@@ -1,0 +1,205 @@
+"""The only loop that trains a single network."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from infoscope.data.task import Task
+from infoscope.run.look import pack, unpack
+from infoscope.training.isolation import isolated
+from infoscope.training.learner import Learner, Recipe, Weights, check_logits, copy_weights, cross_entropy
+
+
+@dataclass(frozen=True)
+class Moment:
+    """What an observer sees after each step: the live network (do not change it) and where training stands.
+
+    `loss` is that of the step's batch; `mean` that of the whole epoch, at its end.
+    """
+
+    network: nn.Module
+    step: int
+    epoch: int
+    loss: Tensor
+    end_of_epoch: bool
+    mean: float = math.nan
+
+
+class Observer(Protocol):
+    """Watches training; called after every step."""
+
+    def observe(self, moment: Moment) -> None:
+        """See one moment."""
+        ...
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A trained network as a value: initial and final weights, and the losses of every epoch in nats an example.
+
+    `converged` says that early stopping ended the training, or that the loss was next to nothing when the epochs ran
+    out, or (without early stopping) had ceased to fall.
+    """
+
+    initial: Weights
+    weights: Weights
+    losses: tuple[float, ...]
+    validation_losses: tuple[float, ...]
+    converged: bool
+
+    @property
+    def epochs(self) -> int:
+        """Number of epochs that were run."""
+        return len(self.losses)
+
+    def to_bytes(self) -> bytes:
+        """As one safetensors file."""
+        tensors = {f"{when}/{k}": v for when in ("initial", "weights") for k, v in getattr(self, when).items()}
+        facts = {"losses": self.losses, "validation_losses": self.validation_losses, "converged": self.converged}
+        return pack(tensors, **facts)
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Trained:
+        """The value that `to_bytes` wrote."""
+        tensors, facts = unpack(data)
+        initial, weights = (
+            {k.removeprefix(when): v for k, v in tensors.items() if k.startswith(when)}
+            for when in ("initial/", "weights/")
+        )
+        losses, held_out = tuple(facts["losses"]), tuple(facts["validation_losses"])
+        return cls(initial, weights, losses, held_out, facts["converged"])
+
+
+def fit(
+    learner: Learner,
+    task: Task,
+    validation: Task | None = None,
+    *,
+    seed: int = 0,
+    device: str | torch.device = "cpu",
+    observers: Iterable[Observer] = (),
+) -> Trained:
+    """Train the learner's network on `task`.
+
+    With `validation` and `recipe.patience`, training stops when the validation loss has not improved for `patience`
+    epochs, and the best weights are given back. Random state and threads outside are untouched.
+
+    >>> from infoscope.models import MLP
+    >>> digits = Task.from_dataset("digits")
+    >>> trained = fit(Learner(MLP((32,))), digits[:500], digits[500:600])
+    >>> trained.losses[-1] < trained.losses[0]
+    True
+    """
+    network = learner.network(task.shape, task.classes, seed).to(device)
+    initial = copy_weights(network)
+    if learner.recipe.loss is cross_entropy:
+        # A copy: a network may write into its input.
+        check_logits(_eval_logits(network, task.x[:2].clone().to(device)), len(task.x[:2]), task.classes, network)
+    losses: list[float] = []
+    held_out: list[float] = []
+    best: Weights | None = None
+    with isolated(seed):
+        for loss in _epochs(learner.recipe, network, task, torch.Generator().manual_seed(seed), tuple(observers)):
+            losses.append(loss)
+            if validation is None or learner.recipe.patience is None:
+                continue
+            held_out.append(held_out_loss(network, validation, learner.recipe.loss))
+            if held_out[-1] <= min(held_out):
+                best = copy_weights(network)
+            if len(held_out) - 1 - held_out.index(min(held_out)) >= learner.recipe.patience:
+                break
+    weights = best or copy_weights(network)
+    if (why := unfinished(weights, network)) is not None:
+        raise ValueError(f"{why}; lower the learning rate")
+    stopped = len(losses) < learner.recipe.epochs
+    converged = stopped or settled(losses, stopping=bool(held_out))
+    return Trained(initial, weights, tuple(losses), tuple(held_out), converged)
+
+
+def _epochs(
+    recipe: Recipe, network: nn.Module, task: Task, draws: torch.Generator, observers: Sequence[Observer]
+) -> Iterator[float]:
+    """Train, and give the mean loss of each epoch when it ends."""
+    device = next((p.device for p in network.parameters()), torch.device("cpu"))
+    x, y = task.x.to(device), task.y.to(device)
+    optimizer = recipe.optimizer(network.parameters())
+    rates = [group["lr"] for group in optimizer.param_groups]
+    a_epoch = math.ceil(len(x) / recipe.batch)
+    step = 0
+    for epoch in range(recipe.epochs):
+        network.train()
+        losses, sizes, mean = [], [], math.nan
+        for last, rows in batches(len(x), recipe.batch, draws):
+            factor = recipe.decay(step / (a_epoch * recipe.epochs))
+            for group, rate in zip(optimizer.param_groups, rates, strict=True):
+                group["lr"] = rate * factor
+            inputs = x[rows] if recipe.augment is None else recipe.augment(x[rows], draws)
+            loss = recipe.loss(network(inputs), y[rows])
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            losses.append(loss.detach())
+            sizes.append(len(rows))
+            step += 1
+            mean = mean_loss(torch.stack(losses), sizes, epoch) if last else math.nan
+            for observer in observers:
+                observer.observe(Moment(network, step, epoch, losses[-1], last, mean))
+        yield mean
+
+
+def mean_loss(losses: Tensor, sizes: Sequence[int], epoch: int) -> float:
+    """The mean over an epoch's examples of its batches' losses; a ValueError if it is not finite."""
+    weights = torch.tensor(sizes, device=losses.device, dtype=losses.dtype)
+    mean = float(losses @ weights) / sum(sizes)
+    if not math.isfinite(mean):
+        raise ValueError(f"training diverged in epoch {epoch + 1}: the loss is {mean}; lower the learning rate")
+    return mean
+
+
+def unfinished(weights: Weights, network: nn.Module) -> str | None:
+    """Why these can't be the final weights of such a network: its last step, whose loss nobody sees, diverged."""
+    wild = next((name for name, _ in network.named_parameters() if not weights[name].isfinite().all()), None)
+    return None if wild is None else f"training diverged in its last steps: {wild} has NaN or infinity"
+
+
+def batches(n: int, batch: int, draws: torch.Generator) -> Iterable[tuple[bool, Tensor]]:
+    """The rows of each batch of one epoch in random order, and whether it is the last."""
+    parts = torch.randperm(n, generator=draws).split(batch)
+    # A last batch of one example is joined to its neighbour: BatchNorm cannot train on a single example.
+    if len(parts) > 1 and len(parts[-1]) == 1:
+        parts = (*parts[:-2], torch.cat(parts[-2:]))
+    return ((i == len(parts) - 1, rows) for i, rows in enumerate(parts))
+
+
+@torch.no_grad()
+def held_out_loss(
+    network: nn.Module, task: Task, loss: Callable[[Any, Tensor], Tensor] = cross_entropy, batch: int = 1024
+) -> float:
+    """Mean loss on a task in nats an example, in eval mode; the network is left in eval mode."""
+    device = next((p.device for p in network.parameters()), torch.device("cpu"))
+    network.eval()
+    parts = zip(task.x.split(batch), task.y.split(batch), strict=True)
+    total = sum(float(loss(network(x.clone().to(device)), y.to(device))) * len(x) for x, y in parts)
+    return total / len(task)
+
+
+@torch.no_grad()
+def _eval_logits(network: nn.Module, x: Tensor) -> Tensor:
+    return network.eval()(x)
+
+
+def settled(losses: Sequence[float], stopping: bool) -> bool:
+    """Whether training that used up its epochs is done: the loss is next to nothing, or has stopped to fall.
+
+    Where early stopping was to end it and did not, only the first counts.
+    """
+    if losses[-1] < 0.01:
+        return True
+    before = losses[-1 - max(1, len(losses) // 10)] if len(losses) > 1 else math.inf
+    return not stopping and losses[-1] > 0.95 * before

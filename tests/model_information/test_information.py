@@ -1,0 +1,128 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from scipy.stats import spearmanr
+from torch import nn
+
+import infoscope
+from infoscope.data.corruption import ShuffledLabels
+from infoscope.data.partition import partition
+from infoscope.data.task import Task
+from infoscope.ensembles.run_context import Running
+from infoscope.measurement import Bound, Status, UnreliableMeasurement
+from infoscope.model_information.information import measure, measure_weights, train_and_measure
+from infoscope.models import MLP
+from infoscope.prequential.replay import Replay
+from infoscope.training.fit import fit
+from infoscope.training.learner import SGD, Learner, Recipe
+
+QUICK = Replay(replays=4, floor=64)
+LEARNER = Learner(MLP((64,)))
+
+
+@pytest.fixture(scope="module")
+def digits() -> Task:
+    return Task.from_dataset("digits")
+
+
+def test_information_grows_with_the_training_size(digits):
+    """Spearman ≥ 0.9 over 25 … 900 training examples."""
+    sizes = [25, 50, 100, 200, 400, 900]
+    parts = [partition(digits, k=300, train=n) for n in sizes]
+    trained = [fit(LEARNER, p.train, p.validation, seed=0) for p in parts]
+    pairs = [(LEARNER.starting_from(t.initial), LEARNER.starting_from(t.weights)) for t in trained]
+    known = [
+        measure(p.coded, [pair], QUICK, [0], Running()).measurements()[0] for p, pair in zip(parts, pairs, strict=True)
+    ]
+    assert spearmanr(sizes, [m.value for m in known]).statistic >= 0.9
+    assert known[-1].bits > 100
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_network_that_memorised_random_labels_knows_nothing(digits, seed):
+    """|eq. (2)| ≤ 20 bits, although the training loss is near zero."""
+    noise = digits.corrupted(ShuffledLabels(), seed=seed)
+    learner = Learner(MLP((64,)), Recipe(epochs=60, patience=None))
+    known = train_and_measure(partition(noise, k=300, train=300), learner, QUICK, replicates=1, seed=seed)
+    assert abs(known.measurements()[0].bits) <= 20
+
+
+def test_both_terms_are_reported_and_their_difference_is_paired(digits):
+    known = train_and_measure(partition(digits, k=100, train=200), LEARNER, QUICK, replicates=2)
+    difference, first, last, accuracy, confidence = known.measurements()
+    assert difference.value == pytest.approx(first.value - last.value)
+    assert difference.bound is Bound.NONE
+    assert (first.quantity, last.quantity) == ("L_init(y|x)", "L_trained(y|x)")
+    for seed in (0, 1):
+        assert difference.replicates[seed] == pytest.approx(first.replicates[seed] - last.replicates[seed])
+    assert 0.6 < accuracy.value <= 1
+    assert 0 < confidence.value <= 1
+    assert difference.receipt.over.startswith("orders and seeds")
+
+
+def test_a_split_that_nobody_can_check_is_said_to_be(digits):
+    trained = fit(LEARNER, digits[:300], digits[300:350])
+    coded = digits[400:500]
+    loose = measure_weights(coded, LEARNER, trained.weights, QUICK, trained_on=None, replicates=1)
+    assert loose.measurements()[0].status == {Status.UNVERIFIED_SPLIT}
+    with pytest.raises(UnreliableMeasurement):
+        infoscope.information(coded, LEARNER, QUICK, weights=trained.weights, replicates=1)
+    sure = infoscope.information(
+        coded, LEARNER, QUICK, weights=trained.weights, trained_on=digits[:350], initial=trained.initial, replicates=1
+    )
+    assert sure.bits > 10
+
+
+def test_a_training_that_ran_out_of_epochs_says_so(digits):
+    learner = Learner(MLP((64,)), Recipe(epochs=2))
+    known = train_and_measure(partition(digits, k=50, train=100), learner, QUICK, replicates=1)
+    assert Status.NOT_CONVERGED in known.measurements()[0].status
+
+
+def test_a_seed_that_diverges_is_named_and_not_averaged_in(digits):
+    """Seed 0 starts from weights that no rate can tame; the others are measured under their own seeds."""
+    learner = Learner(explosive, Recipe(SGD(0.01), epochs=3, patience=None))
+    known = train_and_measure(partition(digits, k=50, train=100), learner, QUICK, replicates=3)
+    difference = known.measurements()[0]
+    assert list(difference.replicates) == [1, 2]
+    assert any("seed 0" in note and "diverged" in note for note in difference.receipt.notes)
+
+
+def explosive(shape, classes):
+    network = nn.Sequential(nn.Flatten(), nn.Linear(64, classes))
+    if torch.initial_seed() == 0:
+        nn.init.constant_(network[1].weight, 1e38)
+    return network
+
+
+def test_a_model_free_code_measures_no_network(digits):
+    with pytest.raises(ValueError, match="knows no network"):
+        infoscope.information(digits, LEARNER, infoscope.Kernel())
+
+
+def test_a_notebook_s_lambda_runs_here_and_is_said_not_to_be_kept(digits):
+    learner = Learner(lambda: nn.Sequential(nn.Flatten(), nn.Linear(64, 10)))
+    with pytest.warns(UserWarning, match="not kept"):
+        found = infoscope.codelength(digits[:60], QUICK, learner=learner, orders=2)
+    assert 0 < found.bits < 60 * np.log2(10) + 4
+
+
+def test_codelength_takes_curves_or_a_task(digits):
+    curves = infoscope.loss_curves(digits[:100], orders=2)
+    assert infoscope.codelength(curves).value == infoscope.codelength(digits[:100], orders=2).value
+
+
+def test_difficulty_is_a_table(digits):
+    record = infoscope.difficulty(digits[:300], learner=LEARNER, coder=QUICK, orders=1, k=60, examples=100)
+    quantities = [row.measurement.quantity for row in record]
+    assert quantities[:4] == ["L(y|x)", "n log C", "n H(Y)", "L(M,D)"]
+    assert {row.coordinates["task"] for row in record} == {digits[:300].name}
+
+
+def test_k_zero_is_zero_bits(digits):
+    known = train_and_measure(partition(digits, k=0, train=50), LEARNER, QUICK, replicates=1)
+    difference, *_, accuracy, _ = known.measurements()
+    assert (difference.value, difference.receipt.n) == (0.0, 0)
+    assert np.isnan(accuracy.value)

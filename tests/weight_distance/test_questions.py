@@ -1,0 +1,140 @@
+import dataclasses
+
+import pytest
+import torch
+from torch import nn
+
+from infoscope import SGD, Adam, Learner, Recipe, Store, Task, ensemble, fit
+from infoscope.ensembles.population import Member
+from infoscope.ensembles.run_context import Running
+from infoscope.models import MLP
+from infoscope.weight_distance.questions import distance, journey
+from infoscope.weight_distance.study import Travel, Travelled
+
+LEARNER = Learner(MLP((16,)), Recipe(Adam(0.01), epochs=6, patience=None))
+
+
+@pytest.fixture(scope="module")
+def digits() -> Task:
+    return Task.from_dataset("digits")[:300]
+
+
+def test_the_distances_are_those_of_networks_trained_one_by_one(digits):
+    found = distance(digits, LEARNER, networks=3, snapshots=[1, 6], until=1.5)
+    for seed in range(3):
+        alone = fit(LEARNER, digits, seed=seed)
+        true = sum(float((alone.weights[k].double() - w.double()).square().sum()) for k, w in alone.initial.items())
+        assert float(found.whole.values[seed]) == pytest.approx(true**0.5, rel=1e-4)
+    squares = sum(v.square() for v in found.whole.layers.values())
+    assert torch.allclose(squares.sqrt(), found.whole.values)
+    assert list(found.whole.layers) == ["fc1", "fc2"]
+    assert list(found.curve) == [0, 1, 6]
+    assert found.curve[0].value == pytest.approx(found.whole.mean().value)
+    assert found.curve[6].value == 0
+    assert found.strays == {}
+    assert found.matched is not None
+    assert found.matched.mean().value < found.whole.mean().value
+
+
+def test_a_loss_that_nobody_reaches_is_left_out_not_guessed(digits):
+    found = distance(digits, LEARNER, networks=2, until=1e-9)
+    assert found.matched is None
+    assert "d(w0,w) at matched loss" not in [row.measurement.quantity for row in found.record()]
+
+
+def test_a_diverged_network_is_left_out_by_name(digits):
+    wild = Learner(MLP((16,)), Recipe(SGD(1e12), epochs=6, patience=None))
+    members = [Member(one, digits, s, name=name) for s, (name, one) in enumerate([("a", LEARNER), ("b", wild)])]
+    found = journey([*members, Member(LEARNER, digits, 2, name="c")])
+    assert found.whole.names == ("a", "c")
+    assert "diverged" in found.failed["b"]
+    assert "b left out" in " ".join(found.whole.mean().receipt.notes)
+
+
+def test_a_shared_start_has_no_nearest_start(digits):
+    start = LEARNER.network(digits.shape, digits.classes, 0).state_dict()
+    members = [Member(LEARNER.starting_from(start), digits, seed) for seed in range(2)]
+    assert journey(members).strays is None
+
+
+def test_nothing_is_trained_twice_and_no_weights_are_kept(digits, tmp_path):
+    done: list = []
+    running = Running(Store(tmp_path), on_done=done.append)
+    first = distance(digits, LEARNER, networks=4, running=running, way="grouped")
+    size = sum(p.stat().st_size for p in (tmp_path / "units").iterdir())
+    one_network = sum(t.numel() * 4 for t in LEARNER.network(digits.shape, 10, 0).state_dict().values())
+    assert size < one_network
+    again = distance(digits, LEARNER, networks=4, running=running, way="grouped")
+    assert torch.equal(first.whole.values, again.whole.values)
+    assert len(done) == 8
+
+
+def test_a_user_s_own_model_goes_through_unchanged(digits):
+    with pytest.warns(UserWarning, match="not kept"):
+        found = distance(digits, Learner(lambda: nn.Sequential(nn.Flatten(), nn.Linear(64, 10))), networks=2)
+    assert list(found.whole.layers) == ["1"]
+
+
+def test_travelled_survives_its_bytes(digits):
+    members = tuple(Member(LEARNER, digits, seed) for seed in range(2))
+    one = Travel(members, aligned=True)(ensemble(members, snapshots=[0, 3], until=1.0))
+    back = Travelled.from_bytes(one.to_bytes())
+    assert list(back.columns) == list(one.columns)
+    assert all(torch.allclose(back.columns[k], v, rtol=0, atol=0, equal_nan=True) for k, v in one.columns.items())
+    assert (back.names, back.seeds, back.note, back.way) == (one.names, one.seeds, one.note, one.way)
+    assert (back.columns["aligned"] <= back.columns["d"] + 1e-9).all()
+
+
+def test_canonical_scales_forget_what_the_function_does_not_feel(digits):
+    """The same network, its hidden units scaled by 1000 and back: the plain distance changes, the balanced one not."""
+    start = LEARNER.network(digits.shape, digits.classes, 0).state_dict()
+    scaled = {**start, "fc1.weight": start["fc1.weight"] * 1000, "fc1.bias": start["fc1.bias"] * 1000}
+    scaled["fc2.weight"] = start["fc2.weight"] / 1000
+    frozen = dataclasses.replace(LEARNER, recipe=Recipe(SGD(0.0), epochs=1, patience=None))
+    members = [Member(frozen.starting_from(w), digits, name=n) for n, w in (("plain", start), ("scaled", scaled))]
+    population = ensemble(members, way="loop")
+    both = dataclasses.replace(
+        population, initial={k: v.flip(0) for k, v in population.initial.items()}
+    )  # from the scaled to the plain, and back
+    found = Travel(tuple(members), balanced=True)(both)
+    assert (found.columns["d"] > 100).all()
+    assert (found.columns["balanced"] < 1e-4).all()
+
+
+def test_outputs_beyond_all_numbers_leave_a_network_out_by_name(digits):
+    wild = Learner(MLP((16,)), Recipe(SGD(1e30, 0.0), batch=300, epochs=1, patience=None))
+    calm = Learner(MLP((16,)), Recipe(SGD(0.1, 0.0), batch=300, epochs=1, patience=None))
+    members = [Member(one, digits, name=name) for name, one in [("a", calm), ("b", wild), ("c", calm)]]
+    for way in ("loop", "vmap"):
+        found = journey(members, way=way, until=1.0)
+        assert found.whole.names == ("a", "c")
+        assert "its outputs after training are NaN or infinite" in found.failed["b"]
+
+
+class Hidden(nn.Module):
+    """Random features that its state dict does not hold."""
+
+    def __init__(self):
+        super().__init__()
+        self.features, self.linear = torch.randn(64, 30), nn.Linear(30, 10)
+
+    def forward(self, x):
+        return self.linear(torch.cos(x.flatten(1) @ self.features))
+
+
+def test_predictions_are_those_of_each_network_itself(digits):
+    learner = Learner(Hidden, Recipe(epochs=2, patience=None))
+    found = distance(digits, learner, networks=2)
+    for seed in range(2):
+        trained, sides = fit(learner, digits, seed=seed), []
+        for weights in (trained.initial, trained.weights):
+            network = learner.starting_from(weights).network(digits.shape, 10, seed).eval()
+            sides.append(network(digits.x).detach().double().softmax(1))
+        apart = float((sides[0] - sides[1]).square().sum(1).sqrt().mean())
+        assert float(found.functions[0].values[seed]) == pytest.approx(apart, rel=1e-5)
+
+
+def test_networks_one_after_another_are_measured_by_the_dozen(digits, tmp_path):
+    """Every unit of work draws all starts again: one unit a network would make that the square of their number."""
+    distance(digits[:64], LEARNER, networks=40, running=Running(Store(tmp_path)), way="loop")
+    assert len([p for p in (tmp_path / "units").iterdir() if not p.name.startswith(".")]) == 4
