@@ -14,7 +14,7 @@ class Classes:
 
 @dataclass(frozen=True)
 class Labels:
-    """Several yes-or-no labels at once, in the order in which they are sent: `y` (n, names) of 0 and 1; −1 is masked."""
+    """Several yes-or-no labels at once, sent in this order: `y` (n, names) of 0 and 1; −1 is masked."""
 
     names: tuple[str, ...]
 
@@ -31,7 +31,7 @@ class Real:
 
 @dataclass(frozen=True)
 class Tokens:
-    """A sequence of tokens: `y` (n, length) counts into a vocabulary of this size; −100 is neither coded nor learned."""
+    """A sequence of tokens: `y` (n, length) counts into the vocabulary; −100 is neither coded nor learned."""
 
     vocabulary: int
 
