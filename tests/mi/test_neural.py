@@ -20,13 +20,13 @@ from infoscope.mi import (
     InfoNCE,
     Largest,
     Probe,
-    bounds,
     latent_sweep,
     layer_information,
     mutual_information,
 )
 from infoscope.mi.estimators.copula_critic import canonical
 from infoscope.mi.estimators.probe import from_predictions
+from infoscope.mi.numerics import bounds
 from infoscope.mi.numerics.critic import Contrast, Known
 from infoscope.training.learner import Adam, Recipe
 

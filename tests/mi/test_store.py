@@ -14,12 +14,12 @@ from infoscope.mi import (
     InfoNCE,
     Largest,
     Probe,
-    critic,
     extrapolated,
     layer_information,
     mutual_information,
-    probe,
 )
+from infoscope.mi.estimators import probe
+from infoscope.mi.numerics import critic
 from infoscope.run import Store
 from infoscope.training.learner import Adam, Recipe
 

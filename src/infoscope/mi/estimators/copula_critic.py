@@ -11,11 +11,12 @@ from jaxtyping import Float
 from scipy.stats import chi2
 
 from infoscope.measurement import NATS_PER_BIT, Status
-from infoscope.mi.estimators.gaussian import Gaussian, normal_scores
+from infoscope.mi.estimators.gaussian import Gaussian
 from infoscope.mi.estimators.neural import FEWEST
 from infoscope.mi.method import Finding
 from infoscope.mi.numerics import bounds
 from infoscope.mi.numerics.critic import Critic, Known, Lesson, divided, learn
+from infoscope.mi.numerics.normal_scores import normal_scores
 from infoscope.mi.sample import Side
 from infoscope.options import share
 from infoscope.run import Store

@@ -8,12 +8,12 @@ from typing import ClassVar
 
 import numpy as np
 from jaxtyping import Float
-from scipy.special import digamma, ndtri
-from scipy.stats import rankdata
+from scipy.special import digamma
 
 from infoscope.measurement import Status
 from infoscope.mi.method import Finding
 from infoscope.mi.numerics.neighbours import standardised
+from infoscope.mi.numerics.normal_scores import normal_scores
 from infoscope.mi.sample import Side
 
 
@@ -60,12 +60,6 @@ class Gaussian:
 
     def _margins(self, side: Side) -> Float[np.ndarray, "n d"]:
         return normal_scores(side.values) if self.copula else standardised(side.values)
-
-
-def normal_scores(points: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n m"]:
-    """Each column's ranks as quantiles of the normal distribution, Φ⁻¹(rank / (n + 1)); constant columns dropped."""
-    varying = points[:, (points != points[:1]).any(0)]
-    return standardised(ndtri(rankdata(varying, axis=0) / (len(points) + 1)))
 
 
 def wishart_bias(n: int, p: int, q: int) -> float:

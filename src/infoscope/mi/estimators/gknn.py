@@ -10,7 +10,8 @@ import numpy as np
 from jaxtyping import Float
 
 from infoscope.mi.method import Finding
-from infoscope.mi.numerics.entropies import of_surprisals, offsets
+from infoscope.mi.numerics.entropies import of_surprisals
+from infoscope.mi.numerics.neighbourhoods import offsets
 from infoscope.mi.numerics.neighbours import nearest_euclidean
 from infoscope.mi.sample import Side
 from infoscope.options import at_least

@@ -10,13 +10,10 @@ from jaxtyping import Float, Int
 from scipy.special import digamma
 
 from infoscope.measurement import Status
-from infoscope.mi.estimators.quantised import values
 from infoscope.mi.method import Finding
 from infoscope.mi.numerics.neighbours import count_within, nearest, standardised
+from infoscope.mi.numerics.ties import atoms, repeats, values
 from infoscope.mi.sample import Side
-
-ROUNDED = 0.01
-"""Share of repeated values that single precision makes of continuous ones; more are ties."""
 
 
 @dataclass(frozen=True)
@@ -80,18 +77,6 @@ class KSG:
         """ψ(n_x) + ψ(n_y) − ψ(k) + 1/k of variant 2."""
         n_x, n_y = (count_within(side, _farthest(side, index), closed=True) for side in (a, b))
         return digamma(n_x) + digamma(n_y) - digamma(self.k) + 1 / self.k
-
-
-def atoms(x: Side, y: Side) -> Float[np.ndarray, " n"]:
-    """The term log(m N / m_x m_y) of every example, from the counts of examples with the same values."""
-    joint = np.unique(x.values * y.classes + y.values, return_inverse=True)[1]
-    m, m_x, m_y = (np.bincount(codes)[codes].astype(float) for codes in (joint, x.values, y.values))
-    return np.log(m * len(x) / (m_x * m_y))
-
-
-def repeats(side: Side) -> bool:
-    """Whether over 1 % of the examples repeat another's value: more than rounding makes of continuous ones."""
-    return values(side).classes < (1 - ROUNDED) * len(side)
 
 
 def _farthest(side: Float[np.ndarray, "n d"], index: Int[np.ndarray, "n k"]) -> Float[np.ndarray, " n"]:

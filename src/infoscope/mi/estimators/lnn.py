@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, ClassVar
@@ -13,25 +12,13 @@ from jaxtyping import Float
 from scipy.special import gammaincc
 
 from infoscope.mi.method import Finding
-from infoscope.mi.numerics.entropies import of_surprisals, offsets
-from infoscope.mi.numerics.neighbours import nearest_euclidean
+from infoscope.mi.numerics.entropies import of_surprisals
+from infoscope.mi.numerics.neighbourhoods import REACH, moments, neighbourhoods, weights
 from infoscope.mi.sample import Side
 from infoscope.options import at_least
 
-REACH = 4.5
-"""Neighbours up to so many bandwidths count; the weight of the next is below 1/20,000."""
-
 SIMULATIONS, ARRIVALS, SIMULATION_SEED = 4000, 1000, 2016
 """Draws behind the universal bias constant, which is the same for all data, and neighbours drawn in each."""
-
-FLAT = 1e-12
-"""Least variance of a neighbourhood in any direction, in units of its radius: in a flat one the fit stays finite."""
-
-OUT_OF_REACH = 100.0
-"""Bandwidths at which a weight is 0."""
-
-TILE = 1 << 21
-"""Coordinates of neighbours that are held at a time."""
 
 
 @dataclass(frozen=True)
@@ -77,36 +64,6 @@ class LNN:
         return math.log(n) + d * np.log(radius) - log_f + bias(self.k, d)
 
 
-def neighbourhoods(
-    points: Float[np.ndarray, "n d"], k: int
-) -> tuple[Float[np.ndarray, " n"], Iterator[Float[np.ndarray, "rows m d"]]]:
-    """ρ, and the offsets in units of ρ of all neighbours whose weight counts, some rows at a time."""
-    n, d = points.shape
-    m = math.ceil(k * REACH**d)
-    if m < n // 4:
-        distance, index = nearest_euclidean(points, m)
-        return distance[:, k - 1], offsets(points, index, distance[:, k - 1])
-    radius = nearest_euclidean(points, k)[0][:, -1]
-    return radius, _all_offsets(points, radius)
-
-
-def _all_offsets(
-    points: Float[np.ndarray, "n d"], radius: Float[np.ndarray, " n"]
-) -> Iterator[Float[np.ndarray, "rows m d"]]:
-    """Offsets to all points; a point's own is put out of reach."""
-    n, d = points.shape
-    step = max(1, TILE // (n * d))
-    for i in range(0, n, step):
-        z = (points - points[i : i + step, None]) / radius[i : i + step, None, None]
-        z[np.arange(len(z)), np.arange(i, i + len(z))] = OUT_OF_REACH
-        yield z
-
-
-def weights(z: Float[np.ndarray, "n m d"]) -> Float[np.ndarray, "n m"]:
-    """e^(−‖z‖²/2)."""
-    return np.exp(-0.5 * np.square(z).sum(2))
-
-
 def log_local_normal(
     z: Float[np.ndarray, "n m d"], weight: Float[np.ndarray, "n m"], more: Any = 0.0, more_spread: Any = 0.0
 ) -> Float[np.ndarray, " n"]:
@@ -116,18 +73,6 @@ def log_local_normal(
     _, log_determinant = np.linalg.slogdet(spread)
     off_centre = np.einsum("nd,nd->n", mean, np.linalg.solve(spread, mean[..., None])[..., 0])
     return np.log(total) - d / 2 * math.log(2 * math.pi) - 0.5 * (log_determinant + off_centre)
-
-
-def moments(
-    z: Float[np.ndarray, "n m d"], weight: Float[np.ndarray, "n m"], more: Any = 0.0, more_spread: Any = 0.0
-) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, "n d"], Float[np.ndarray, "n d d"]]:
-    """Sum of weights, weighted mean and weighted covariance of offsets."""
-    d = z.shape[2]
-    total = weight.sum(1) + more
-    weighted = weight[..., None] * z
-    mean = weighted.sum(1) / total[:, None]
-    outer = np.matmul(weighted.transpose(0, 2, 1), z) + np.multiply.outer(more_spread, np.eye(d))
-    return total, mean, outer / total[:, None, None] - mean[:, :, None] * mean[:, None, :] + FLAT * np.eye(d)
 
 
 @lru_cache(maxsize=256)

@@ -12,9 +12,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from infoscope.measurement import Status
-from infoscope.mi.estimators.lnn import moments, neighbourhoods, weights
 from infoscope.mi.method import Finding
 from infoscope.mi.numerics.entropies import of_surprisals
+from infoscope.mi.numerics.neighbourhoods import moments, neighbourhoods, weights
 from infoscope.mi.sample import Side
 from infoscope.options import at_least
 

@@ -10,10 +10,10 @@ import numpy as np
 from jaxtyping import Float
 
 from infoscope.measurement import Status
-from infoscope.mi.estimators.gaussian import normal_scores
 from infoscope.mi.method import Finding
 from infoscope.mi.numerics import bounds
 from infoscope.mi.numerics.critic import Critic, Lesson, Scores, learn
+from infoscope.mi.numerics.normal_scores import normal_scores
 from infoscope.mi.sample import Side
 from infoscope.options import above_zero, share
 from infoscope.run import Store

@@ -5,11 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-import numpy as np
-
 from infoscope.mi.method import Finding
 from infoscope.mi.numerics import discrete
-from infoscope.mi.numerics.codes import as_labels, row_codes
+from infoscope.mi.numerics.ties import values
 from infoscope.mi.sample import Side
 
 
@@ -24,6 +22,7 @@ class Quantised:
     Of examples that are a sample only, not the whole population, the information between labels comes out too large:
     `corrected` takes that bias off in `mutual_information` (see `discrete.plug_in`), and leaves layers exact.
 
+    >>> import numpy as np
     >>> t = Side(np.array([[0.25], [0.5], [0.25], [0.5]]))
     >>> x_t, t_y = Quantised().layer(t, Side(np.array([0, 1, 0, 1]), 2), 0)
     >>> round(float(x_t.value / np.log(2)), 12), round(float(t_y.value / np.log(2)), 12)
@@ -42,12 +41,3 @@ class Quantised:
     def layer(self, t: Side, y: Side, seed: int) -> tuple[Finding, Finding]:
         """H(T) and I(T;Y)."""
         return discrete.of_layer(values(t), y)
-
-
-def values(side: Side) -> Side:
-    """A side's distinct values as labels."""
-    if side.labels:
-        return side
-    # Adding 0 turns −0 into 0; splitting into 16-bit words keeps differences of bit patterns free of high powers of 2.
-    words = np.ascontiguousarray(side.values + side.values.dtype.type(0)).view(np.uint16)
-    return Side(*as_labels(row_codes(words)))

@@ -9,10 +9,9 @@ import numpy as np
 from scipy.special import digamma
 
 from infoscope.measurement import Status
-from infoscope.mi.estimators.ksg import atoms, repeats
-from infoscope.mi.estimators.quantised import values
 from infoscope.mi.method import Finding
 from infoscope.mi.numerics.neighbours import count_within, nearest, standardised
+from infoscope.mi.numerics.ties import atoms, repeats, values
 from infoscope.mi.sample import Side
 from infoscope.options import at_least
 

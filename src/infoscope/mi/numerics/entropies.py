@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from scipy.special import ndtr, ndtri
 
 from infoscope.measurement import Status
-from infoscope.mi.estimators.ksg import repeats
 from infoscope.mi.method import Finding
 from infoscope.mi.numerics.neighbours import standardised
+from infoscope.mi.numerics.ties import repeats
 from infoscope.mi.sample import Side
-
-TILE = 1 << 20
-"""Coordinates of neighbours that are held at a time."""
 
 KNOTS = 32
 """Knots of a smoothed normal score: more of them begin to show the lattice, fewer leave heavy tails."""
@@ -65,13 +62,3 @@ def smooth_scores(points: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n d"]:
     ranks = np.unique(np.rint((n + 1) * ndtr(np.linspace(-1, 1, KNOTS) * ndtri(n / (n + 1)))).clip(1, n).astype(int))
     knots, scores = np.sort(points, axis=0)[ranks - 1], ndtri(ranks / (n + 1))
     return np.stack([np.interp(column, at, scores) for column, at in zip(points.T, knots.T, strict=True)], axis=1)
-
-
-def offsets(
-    points: Float[np.ndarray, "n d"], index: Int[np.ndarray, "n m"], radius: Float[np.ndarray, " n"]
-) -> Iterator[Float[np.ndarray, "rows m d"]]:
-    """From each point to its neighbours in units of its radius, some rows at a time."""
-    step = max(1, TILE // (index.shape[1] * points.shape[1]))
-    for i in range(0, len(points), step):
-        rows = slice(i, i + step)
-        yield (points[index[rows]] - points[rows, None]) / radius[rows, None, None]
