@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from infoscope import Learner, Recipe, Task, tishby
+from infoscope.data.targets import Classes
 from infoscope.ensembles.ensemble import ensemble
 from infoscope.ensembles.grouped_forward import NotStackable
 from infoscope.ensembles.population import Member
@@ -114,7 +115,7 @@ def _network(case: Case, seed: int) -> nn.Module:
 
 
 def _recipe(case: Case) -> Recipe:
-    return Recipe(batch=case.batch, patience=None)
+    return Recipe(batch=case.batch, patience=None, loss=Classes(()).loss)
 
 
 def _plain(nets: list[nn.Module], x: Tensor, y: Tensor, batch: int) -> Callable[[], float]:

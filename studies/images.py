@@ -34,8 +34,9 @@ from infoscope.observation.activations import Architecture, activations
 from infoscope.run import Store
 from infoscope.run.look import Look, look
 from infoscope.training.fit import Moment, fit
-from infoscope.training.learner import Adam, Learner, Recipe, Weights, copy_weights
+from infoscope.training.learner import Learner, Weights, copy_weights
 from infoscope.training.predict import probabilities
+from infoscope.training.recipe import Adam, Recipe
 from layer_compression import VARIANCE, table
 from trajectories import Numbers, epochs_between
 

@@ -40,7 +40,8 @@ from infoscope.record import Record
 from infoscope.run import Store
 from infoscope.run.look import Look, look
 from infoscope.training.fit import fit
-from infoscope.training.learner import Adam, Learner, Recipe
+from infoscope.training.learner import Learner
+from infoscope.training.recipe import Adam, Recipe
 
 TOLERANCE = 0.05  # bit
 

@@ -27,7 +27,8 @@ from infoscope.models.quantised import QuantisationAware
 from infoscope.run import Store
 from infoscope.run.look import Look, look, pack, unpack
 from infoscope.run.progress import report
-from infoscope.training.learner import Adam, Learner, Recipe
+from infoscope.training.learner import Learner
+from infoscope.training.recipe import Adam, Recipe
 
 TRAINED_ON = 3277  # four fifths of the 4096 patterns
 

@@ -33,7 +33,7 @@ from infoscope.data.corruption import Massart
 from infoscope.ensembles.population import Population
 from infoscope.measurement import NATS_PER_BIT
 from infoscope.models import loss_of, model
-from infoscope.training.learner import Steps
+from infoscope.training.recipe import Steps
 from infoscope.weight_distance.mds import Picture, classical_mds
 from infoscope.weight_distance.qmcm import QMCM
 from infoscope.weight_distance.questions import Journey, journey

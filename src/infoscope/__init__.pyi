@@ -28,7 +28,8 @@ from .run import Store
 from .symmetry.alignment import align
 from .symmetry.permutations import permutation_groups
 from .training.fit import fit
-from .training.learner import SGD, Adam, Learner, Recipe
+from .training.learner import Learner
+from .training.recipe import SGD, Adam, Recipe
 from .weight_distance.along_training import distance_curve
 from .weight_distance.distance import weight_distances
 from .weight_distance.function_distance import function_distances

@@ -17,7 +17,8 @@ from infoscope.prequential.coders import CODERS
 from infoscope.prequential.encode import code, send
 from infoscope.prequential.loss_curve import drive
 from infoscope.prequential.mixture import mixture
-from infoscope.training.learner import Learner, Recipe
+from infoscope.training.learner import Learner
+from infoscope.training.recipe import Recipe
 
 
 @pytest.fixture(params=CODERS)

@@ -12,7 +12,8 @@ from infoscope.mi.estimators.binning import Uniform
 from infoscope.models import MLP
 from infoscope.observation.activations import Activations
 from infoscope.training.fit import fit
-from infoscope.training.learner import Adam, Learner, Recipe
+from infoscope.training.learner import Learner
+from infoscope.training.recipe import Adam, Recipe
 
 N, BITS = 64, 6
 NUMBERS = torch.arange(N)

@@ -14,7 +14,8 @@ from infoscope.mi.estimators.binning import Uniform
 from infoscope.models import MLP
 from infoscope.record import Record
 from infoscope.training.fit import fit
-from infoscope.training.learner import Adam, Learner, Recipe, copy_weights
+from infoscope.training.learner import Learner, copy_weights
+from infoscope.training.recipe import Adam, Recipe
 
 TASK = tishby()[::16]
 LEARNER = Learner(MLP((4, 3), "tanh"), Recipe(Adam(0.01), batch=32, epochs=9, patience=None))

@@ -22,7 +22,8 @@ from infoscope.models import MLP
 from infoscope.record import Record
 from infoscope.run import Store
 from infoscope.training.fit import fit
-from infoscope.training.learner import Adam, Learner, Recipe, copy_weights
+from infoscope.training.learner import Learner, copy_weights
+from infoscope.training.recipe import Adam, Recipe
 
 TASK = tishby()[::16]
 EPOCHS = 12

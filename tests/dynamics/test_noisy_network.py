@@ -17,7 +17,8 @@ from infoscope.mi.estimators.noisy import Noisy
 from infoscope.models import MLP
 from infoscope.observation.noise import WithNoise, with_noise
 from infoscope.training.fit import fit
-from infoscope.training.learner import Adam, Learner, Recipe
+from infoscope.training.learner import Learner
+from infoscope.training.recipe import Adam, Recipe
 
 
 def gain(*factors):

@@ -18,7 +18,7 @@ from infoscope.ensembles.population import Member, Population
 from infoscope.ensembles.stack import WAYS
 from infoscope.models import MLP, CifarResNet, LeNet5, SmallCNN
 from infoscope.training.fit import Moment
-from infoscope.training.learner import Cosine
+from infoscope.training.recipe import Cosine
 
 STACKED = ("vmap", "grouped")
 

@@ -28,7 +28,7 @@ from infoscope.mi.estimators.copula_critic import canonical
 from infoscope.mi.estimators.probe import from_predictions
 from infoscope.mi.numerics import bounds
 from infoscope.mi.numerics.critic import Contrast, Known
-from infoscope.training.learner import Adam, Recipe
+from infoscope.training.recipe import Adam, Recipe
 
 QUICK = Critic(recipe=Recipe(Adam(3e-3, weight_decay=0.3), batch=128, epochs=60, patience=6))
 

@@ -21,7 +21,7 @@ from infoscope.mi import (
 from infoscope.mi.estimators import probe
 from infoscope.mi.numerics import critic
 from infoscope.run import Store
-from infoscope.training.learner import Adam, Recipe
+from infoscope.training.recipe import Adam, Recipe
 
 RECIPE = Recipe(Adam(3e-3), batch=64, epochs=3, patience=2)
 QUICK = Critic((16,), 8, RECIPE)

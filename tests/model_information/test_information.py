@@ -16,7 +16,8 @@ from infoscope.model_information.information import measure, measure_weights, tr
 from infoscope.models import MLP
 from infoscope.prequential.replay import Replay
 from infoscope.training.fit import fit
-from infoscope.training.learner import SGD, Learner, Recipe
+from infoscope.training.learner import Learner
+from infoscope.training.recipe import SGD, Recipe
 
 QUICK = Replay(replays=4, floor=64)
 LEARNER = Learner(MLP((64,)))

@@ -12,7 +12,8 @@ from infoscope.data.task import Task
 from infoscope.models import MODELS, YOLOv3, loss_of
 from infoscope.models.detection import ANCHORS, DetectionLoss, decode, overlap
 from infoscope.training.fit import fit
-from infoscope.training.learner import SGD, Learner, Recipe
+from infoscope.training.learner import Learner
+from infoscope.training.recipe import SGD, Recipe
 
 SMALL = YOLOv3(width=4, blocks=(1, 1, 1, 1, 1))
 GRIDS = ((3, 3), (6, 6), (12, 12))

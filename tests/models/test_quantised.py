@@ -16,7 +16,8 @@ from infoscope.observation.activations import Architecture, activations
 from infoscope.observation.layers import layer_names
 from infoscope.run import key
 from infoscope.training.fit import fit
-from infoscope.training.learner import Adam, Learner, Recipe
+from infoscope.training.learner import Learner
+from infoscope.training.recipe import Adam, Recipe
 
 TASK = tishby()[::8]
 

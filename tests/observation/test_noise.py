@@ -12,7 +12,8 @@ from infoscope.observation.activations import Architecture, activations
 from infoscope.observation.noise import WithNoise, noise_of, with_noise, without_noise
 from infoscope.run import key
 from infoscope.training.fit import fit
-from infoscope.training.learner import Adam, Learner, Recipe
+from infoscope.training.learner import Learner
+from infoscope.training.recipe import Adam, Recipe
 
 X = torch.zeros(4000, 3)
 

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from infoscope.prequential.blocks import Blocks, boundaries
-from infoscope.training.learner import Adam, Recipe
+from infoscope.training.recipe import Adam, Recipe
 
 QUICK = Recipe(Adam(lr=0.05), epochs=30, patience=5)
 

@@ -14,7 +14,8 @@ from infoscope.data.task import coding_order
 from infoscope.data.tishby import tishby
 from infoscope.models import MLP
 from infoscope.training.fit import fit
-from infoscope.training.learner import Adam, Learner, Recipe
+from infoscope.training.learner import Learner
+from infoscope.training.recipe import Adam, Recipe
 
 STUDIES = Path(__file__).resolve().parents[2] / "studies"
 

@@ -10,8 +10,9 @@ from infoscope.run import Store
 from infoscope.run.look import Look, look
 from infoscope.training.fit import Moment, Trained, fit
 from infoscope.training.isolation import isolated
-from infoscope.training.learner import SGD, Adam, Cosine, Learner, Recipe, Steps, load_weights
+from infoscope.training.learner import Learner, load_weights
 from infoscope.training.predict import probabilities
+from infoscope.training.recipe import SGD, Adam, Cosine, Recipe, Steps
 
 
 @pytest.fixture(scope="module")

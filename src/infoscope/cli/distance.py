@@ -26,7 +26,7 @@ from infoscope.models import loss_of
 from infoscope.report import Bars, Figure, Line
 from infoscope.symmetry.alignment import align_all
 from infoscope.symmetry.permutations import permutation_groups
-from infoscope.training.learner import OPTIMIZERS, cross_entropy
+from infoscope.training.recipe import OPTIMIZERS
 from infoscope.weight_distance.landmarks import landmark_mds
 from infoscope.weight_distance.mds import Picture, classical_mds
 from infoscope.weight_distance.questions import Journey, journey
@@ -141,7 +141,7 @@ def mds(
 
 def _level(task: Task, members: Sequence[Member], matched_loss: float | None) -> float | None:
     """The training loss to compare at, bits; none unless asked for where the loss is not a cross-entropy."""
-    if matched_loss is not None or members[0].learner.recipe.loss is not cross_entropy:
+    if matched_loss is not None or members[0].learner.recipe.loss is not None:
         return matched_loss
     return math.log2(task.classes) / 2
 

@@ -31,7 +31,8 @@ from infoscope.models import model as named_model
 from infoscope.models.quantised import QuantisationAware
 from infoscope.observation.noise import WithNoise
 from infoscope.record import Record
-from infoscope.training.learner import Adam, Learner, Recipe
+from infoscope.training.learner import Learner
+from infoscope.training.recipe import Adam, Recipe
 
 MOST_MEASURED = 4096
 MOST_TRAINED = 10_000

@@ -15,6 +15,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from infoscope.data import cache
+from infoscope.data.targets import Classes
 
 
 @dataclass(frozen=True)
@@ -85,6 +86,11 @@ class Task:
 
     def __len__(self) -> int:
         return len(self.y)
+
+    @property
+    def target(self) -> Classes:
+        """What is to be said of an example."""
+        return Classes(self.alphabet)
 
     @property
     def classes(self) -> int:

@@ -98,7 +98,7 @@ def planes(
 ) -> list[PlaneCurve]:
     """Train on `task` once a seed, from its initial weights (epoch 0) on, and record the plane.
 
-    >>> from infoscope.training.learner import Recipe
+    >>> from infoscope.training.recipe import Recipe
     >>> from infoscope.data.tishby import tishby
     >>> from infoscope.models import MLP
     >>> task = tishby()[::64]

@@ -67,16 +67,16 @@ def plan(
     the states of each network that are kept besides its first, best and last.
     """
     first = members[0]
-    recipe, n = first.learner.recipe, len(first.task)
+    recipe, n = first.recipe, len(first.task)
     with isolated(first.seed, threads=1):
-        network = first.learner.network(first.task.shape, first.task.classes, first.seed).to(device)
-        closed = {name: why for name, why in ways(network, [m.learner.recipe for m in members]).items() if why}
+        network = first.learner.network(first.task.shape, first.task.target.outputs, first.seed).to(device)
+        closed = {name: why for name, why in ways(network, [m.recipe for m in members]).items() if why}
         if way is not None and way != "loop" and way in closed:
             raise ValueError(f"{way!r} is not open to {type(network).__name__}: {closed[way]}; use way='loop'")
         each = bytes_each(network, first, kept) + _examples_each(members)
         most = max(1, min(math.ceil(len(members) / jobs), _room(memory, device) // jobs // each))
         last = members[-1]
-        other = last.learner.network(last.task.shape, last.task.classes, last.seed).to(device)
+        other = last.learner.network(last.task.shape, last.task.target.outputs, last.seed).to(device)
         trial = _Trial(network, other, first, device)
         steps = recipe.epochs * math.ceil(n / recipe.batch)
         tried = {"loop": trial.of_loop()}
@@ -118,11 +118,11 @@ def bytes_each(network: nn.Module, member: Member, kept: int = 0) -> int:
     device = next((p.device for p in network.parameters()), torch.device("cpu"))
     network.eval()
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda t: t):
-        loss = member.learner.recipe.loss(network(x.to(device)), y.to(device))
+        loss = member.loss(network(x.to(device)), y.to(device))
     del loss
     parameters = {p.data_ptr() for p in network.parameters()}
     activations = sum(size for at, size in held.items() if at not in parameters)
-    return weights * (7 + kept) + 2 * activations * min(member.learner.recipe.batch, len(member.task)) // rows
+    return weights * (7 + kept) + 2 * activations * min(member.recipe.batch, len(member.task)) // rows
 
 
 def _examples_each(members: Sequence[Member]) -> int:
@@ -161,12 +161,12 @@ class _Trial:
     """Seconds that a step takes for one network; `other` is that of another member."""
 
     def __init__(self, network: nn.Module, other: nn.Module, member: Member, device: Any):
-        self.network, self.other, self.recipe = network, other, member.learner.recipe
+        self.network, self.other, self.recipe, self.loss = network, other, member.recipe, member.loss
         rows = torch.arange(min(self.recipe.batch, len(member.task)))
         self.x, self.y = member.task.x[rows].to(device), member.task.y[rows].to(device)
 
     def of_loop(self) -> float:
-        network, loss = self.network.train(), self.recipe.loss
+        network, loss = self.network.train(), self.loss
         before = {k: v.clone() for k, v in network.state_dict().items()}
         optimizer = self.recipe.optimizer(network.parameters())
 
@@ -199,7 +199,7 @@ class _Trial:
     @torch.no_grad()
     def _check(self, stack: Stack, x: Tensor, y: Tensor) -> None:
         """A way must give the losses that the network itself gives."""
-        want = self.recipe.loss(self.network.eval()(x[0]), y[0])
+        want = self.loss(self.network.eval()(x[0]), y[0])
         if not torch.allclose(stack.loss(x, y), want.expand(len(x)), rtol=1e-3, atol=1e-4):
             raise NotStackable("its losses differ from those of the network by itself")
 
@@ -228,7 +228,7 @@ class _Trial:
     def _by_itself(self, network: nn.Module, x: Tensor, y: Tensor, training: bool) -> tuple[Tensor, dict[str, Tensor]]:
         """The loss of a network that stays as it was, and the state that its forward pass put it in."""
         before = {k: v.clone() for k, v in network.state_dict().items()}
-        loss = self.recipe.loss(network.train(training)(x.clone()), y)
+        loss = self.loss(network.train(training)(x.clone()), y)
         after = {k: v.clone() for k, v in network.state_dict().items()}
         network.load_state_dict(before)
         return loss, after

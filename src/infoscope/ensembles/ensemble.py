@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any, TypeVar
 
+from infoscope.data.targets import Classes
 from infoscope.ensembles.autotune import Plan, plan
 from infoscope.ensembles.fit_stack import GroupObserver, Wanted, fit_stack
 from infoscope.ensembles.population import Member, Population, gathered
@@ -177,7 +178,8 @@ def _alike(members: Sequence[Member]) -> list[list[Member]]:
     for member in members:
         recipe, held_out = member.learner.recipe, member.validation
         kind = (
-            member.learner.factory, member.task.shape, member.task.classes, len(member.task), recipe.batch, recipe.loss,
+            member.learner.factory, member.task.shape, member.task.target.outputs, len(member.task), recipe.batch,
+            recipe.loss, None if isinstance(member.task.target, Classes) else member.task.target,
             None if held_out is None else len(held_out),
         )  # fmt: skip
         found = next((group for other, group in groups if other == kind), None)

@@ -18,9 +18,9 @@ from infoscope.ensembles.population import Member, Population, Stacked, padded
 from infoscope.ensembles.stack import Stack
 from infoscope.run.progress import report
 from infoscope.run.scratch import Scratch
-from infoscope.training.fit import Moment, Observer, batches, fit, settled, unfinished
+from infoscope.training.fit import Diverged, Moment, Observer, batches, check_network, fit, settled, unfinished
 from infoscope.training.isolation import isolated
-from infoscope.training.learner import check_logits, copy_weights, cross_entropy, load_weights
+from infoscope.training.learner import copy_weights, load_weights
 
 _HELD_OUT = 256  # examples of each network at a time, in eval mode
 
@@ -136,11 +136,12 @@ def fit_stack(
     """
     if way == "loop":
         return _alone(members, device, wanted, observers)
-    networks = [m.learner.network(m.task.shape, m.task.classes, m.seed).to(device) for m in members]
-    if members[0].learner.recipe.loss is cross_entropy:
-        check_logits(_logits(networks[0], members[0].task, device), 2, members[0].task.classes, networks[0])
+    networks = [m.learner.network(m.task.shape, m.task.target.outputs, m.seed).to(device) for m in members]
+    if members[0].learner.recipe.loss is None:
+        check_network(networks[0], members[0].task)
+        networks[0].train()
     initial = [copy_weights(network) for network in networks]
-    recipes = [m.learner.recipe for m in members]
+    recipes = [m.recipe for m in members]
     with isolated(members[0].seed):
         run = _Run(members, Stack(networks, recipes, way), networks[0], device, wanted, initial)
         run.train(observers)
@@ -172,7 +173,7 @@ class _Run:
         # What observers have seen is not in the page: with them a training begins anew.
         if not observers and (kept := scratch.load()) is not None:
             self._restore(kept)
-        longest = max(m.learner.recipe.epochs for m in self.members)
+        longest = max(m.recipe.epochs for m in self.members)
         while self.rows:
             self._finish(*self._validated(self._an_epoch(observers)))
             report(self.epoch, longest)
@@ -181,7 +182,7 @@ class _Run:
 
     def _an_epoch(self, observers: Sequence[GroupObserver]) -> Tensor:
         """Train one epoch; the mean loss (E,) of each row."""
-        recipe, n = self.members[0].learner.recipe, len(self.members[0].task)
+        recipe, n = self.members[0].recipe, len(self.members[0].task)
         orders = [batches(n, recipe.batch, self.draws[m]) for m in self.rows]
         an_epoch = math.ceil(n / recipe.batch)
         names = tuple(self.members[m].called for m in self.rows)
@@ -201,7 +202,7 @@ class _Run:
         return torch.as_tensor(total / n).cpu()
 
     def _augmented(self, x: Tensor) -> Tensor:
-        augments = [self.members[m].learner.recipe.augment for m in self.rows]
+        augments = [self.members[m].recipe.augment for m in self.rows]
         if not any(augments):
             return x
         return torch.stack(
@@ -209,7 +210,7 @@ class _Run:
         )
 
     def _validated(self, means: Tensor) -> tuple[Tensor, Tensor | None]:
-        stopping = any(self.members[m].learner.recipe.patience is not None for m in self.rows)
+        stopping = any(self.members[m].recipe.patience is not None for m in self.rows)
         if self.held_out is None or not stopping:
             return means, None
         n, total = self.held_out.n, torch.zeros(len(self.rows), dtype=torch.float64)
@@ -233,7 +234,7 @@ class _Run:
                 self.failed[member.called] = f"training diverged in epoch {self.epoch}: the loss is {mean}"
                 continue
             course.see(mean, weights, self.wanted)
-            recipe = member.learner.recipe
+            recipe = member.recipe
             done = self.epoch >= recipe.epochs
             if held_out is not None and recipe.patience is not None:
                 done = course.validate(float(held_out[i]), weights, recipe.patience) or done
@@ -271,7 +272,7 @@ class _Run:
         for generator, kept in zip(self.draws, state["draws"], strict=True):
             generator.set_state(kept)
         torch.set_rng_state(state["random"])
-        self.stack.restore(state["stack"], [self.members[m].learner.recipe for m in self.rows])
+        self.stack.restore(state["stack"], [self.members[m].recipe for m in self.rows])
 
 
 class _Examples:
@@ -338,9 +339,7 @@ def _alone(
             one = fit(
                 member.learner, member.task, member.validation, seed=member.seed, device=device, observers=[keeper]
             )
-        except ValueError as error:
-            if "diverged" not in str(error):
-                raise
+        except Diverged as error:
             failed[member.called] = str(error)
             initial.append({})
             continue
@@ -377,18 +376,10 @@ def _population(
 
 
 def _converged(member: Member, course: _Course) -> bool:
-    stopped = len(course.losses) < member.learner.recipe.epochs
+    stopped = len(course.losses) < member.recipe.epochs
     return stopped or settled(course.losses, stopping=bool(course.held_out))
 
 
 def _stacked(weights: Iterable[Weights]) -> Weights:
     every = list(weights)
     return {name: torch.stack([one[name] for one in every]) for name in every[0]} if every else {}
-
-
-@torch.no_grad()
-def _logits(network: nn.Module, task: Task, device: Any) -> Tensor:
-    x = task.x[:2].clone().to(device)  # a network may write into its input
-    logits = network.eval()(x if len(x) > 1 else x.repeat(2, *[1] * (x.ndim - 1)))
-    network.train()
-    return logits

@@ -16,6 +16,7 @@ from infoscope.data.task import Task
 from infoscope.run.look import pack, unpack
 from infoscope.training.fit import Trained
 from infoscope.training.learner import Learner
+from infoscope.training.recipe import Loss, Recipe
 
 Stacked = Mapping[str, Tensor]
 """A state dict whose tensors have a leading axis of E networks."""
@@ -30,6 +31,16 @@ class Member:
     seed: int = 0
     validation: Task | None = None
     name: str = ""
+
+    @property
+    def loss(self) -> Loss:
+        """What is brought down: the recipe's own loss, or the likelihood of the task's target."""
+        return self.learner.recipe.loss_on(self.task.target)
+
+    @property
+    def recipe(self) -> Recipe:
+        """The learner's recipe with the loss that it has on this task."""
+        return dataclasses.replace(self.learner.recipe, loss=self.loss)
 
     @property
     def called(self) -> str:

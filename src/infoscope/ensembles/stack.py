@@ -5,14 +5,15 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Mapping, Sequence
 from itertools import groupby
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
+from infoscope.data.targets import Classes
 from infoscope.ensembles.grouped_forward import GroupedForward, NotStackable, aliases
-from infoscope.training.learner import SGD, Adam, Recipe, cross_entropy
+from infoscope.training.recipe import SGD, Adam, Loss, Recipe
 
 WAYS = ("loop", "vmap", "compiled", "grouped")
 
@@ -34,7 +35,8 @@ class Stack:
 
     def __init__(self, networks: Sequence[nn.Module], recipes: Sequence[Recipe], way: str):
         check_stackable(networks[0], recipes)
-        self._template, self._loss, self._way = networks[0], recipes[0].loss, way
+        self._template, self._way = networks[0], way
+        self._loss = cast("Loss", recipes[0].loss)  # a member's recipe has one
         states = [network.state_dict() for network in networks]
         trained = {name: p for name, p in networks[0].named_parameters() if p.requires_grad}
         self._names = list(states[0])
@@ -206,7 +208,7 @@ def ways(network: nn.Module, recipes: Sequence[Recipe]) -> dict[str, str]:
         return dict.fromkeys(WAYS[1:], str(error))
     closed = {"vmap": "", "compiled": "", "grouped": ""}
     try:
-        if recipes[0].loss is not cross_entropy:
+        if getattr(recipes[0].loss, "__func__", None) is not Classes.loss:
             raise NotStackable("the loss is not cross-entropy")
         GroupedForward(network)
     except NotStackable as error:

@@ -8,9 +8,8 @@ import os
 import sys
 from collections.abc import Callable
 from functools import reduce
-from typing import Any
 
-from torch import Tensor, nn
+from torch import nn
 
 from infoscope.models.alexnet import AlexNet
 from infoscope.models.cifar_resnet import CifarResNet
@@ -23,7 +22,7 @@ from infoscope.models.resnet import ResNet
 from infoscope.models.tensorflow_demos import TFCnnDemo, TFMnistDemo
 from infoscope.models.vgg import VGG
 from infoscope.models.yolov3 import YOLOv3
-from infoscope.training.learner import cross_entropy
+from infoscope.training.recipe import Loss
 
 __all__ = [
     "MLP",
@@ -85,13 +84,13 @@ def model(name: str) -> Factory:
     raise ValueError(f"no model is called {name!r}; {choice} Your own goes as module:factory")
 
 
-def loss_of(factory: Callable[..., nn.Module]) -> Callable[[Any, Tensor], Tensor]:
-    """What a factory's networks are trained with: the loss that it brings as its `loss`, or cross-entropy.
+def loss_of(factory: Callable[..., nn.Module]) -> Loss | None:
+    """The loss that a factory brings for its networks as its `loss`; without one it is the target's likelihood.
 
     >>> loss_of(GoogLeNet())
     AuxiliaryHeads(weight=0.3)
     """
-    return getattr(factory, "loss", cross_entropy)
+    return getattr(factory, "loss", None)
 
 
 def _imported(name: str) -> Factory:

@@ -12,10 +12,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from infoscope.data.targets import Classes, check_outputs
 from infoscope.data.task import Task
 from infoscope.training.fit import fit
+from infoscope.training.forward import device_of
 from infoscope.training.isolation import isolated
-from infoscope.training.learner import Learner, Recipe, Weights, check_logits
+from infoscope.training.learner import Learner, Weights
+from infoscope.training.recipe import Recipe
 
 
 @dataclass(frozen=True)
@@ -96,10 +99,5 @@ def log_probabilities(
 
 def _logits(network: nn.Module, x: Tensor, classes: int) -> Tensor:
     logits = network.eval()(x.to(device_of(network)))
-    check_logits(logits, len(x), classes, network)
+    check_outputs(logits, Classes(tuple(map(str, range(classes)))), x, network)
     return logits.double().cpu()
-
-
-def device_of(network: nn.Module) -> torch.device:
-    """Where a network's parameters are; the CPU for one without any."""
-    return next((p.device for p in network.parameters()), torch.device("cpu"))

@@ -3,32 +3,59 @@
 from __future__ import annotations
 
 from collections.abc import Generator
-from typing import Protocol
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
-Experts = Generator[np.ndarray, int, None]
-"""Yields the log-probabilities of the next label, (experts, classes) in nats, and is then sent the label."""
+Experts = Generator[np.ndarray, Any, None]
+"""Yields what every expert predicts of the next part, and is then sent that part.
+
+Of `Classes` and `Tokens` the part is a label or a token, and the prediction its log-probabilities, (experts, classes),
+nats (a masked token is sent as −100). Of `Labels` and `Real` it is an example: its labels, 0, 1 or −1 where masked, and
+the prediction their logits (experts, names); its numbers in standard units, and the prediction their means and
+deviations (experts, dim, 2), these up to one factor each, which the mixture learns.
+"""
 
 LEAST = -690.0  # below exp(−690) a float64 is no longer reliably above zero
 
 
-class _Predictor(Protocol):
-    def predict(self, rows: Float[np.ndarray, "e c"]) -> Float[np.ndarray, " c"]: ...
-
-    def learn(self, label: int) -> None: ...
-
-
-def mixture(experts: Experts) -> Generator[Float[np.ndarray, " classes"], int, None]:
-    """One code from many: yields the probabilities of the next label, sums to 1, all above 0.
+class Mixture:
+    """One predictor from many, for symbols of one alphabet.
 
     A Bayes mixture with equal weights over E experts: the rows given, a uniform one, a Krichevsky–Trofimov one, and
     two learned combinations of all these, `Posterior` with switching and `Logistic` on top of it. So whatever the data
 
         L ≤ min_e L_e + log E,    E = rows + 4,
 
-    and random labels cost at most log E more than uniform.
+    and random symbols cost at most log E more than uniform.
+    """
+
+    def __init__(self, rows: int, classes: int) -> None:
+        self.tally, size = Tally(classes), rows + 2
+        self.switching, self.logistic, self.bayes = Posterior(size, share=0.3), Logistic(size + 1), Posterior(size + 2)
+
+    def predict(self, rows: Float[np.ndarray, "rows classes"]) -> Float[np.ndarray, " classes"]:
+        """Probabilities of the next symbol, sum 1, all above 0."""
+        rows = np.concatenate([rows, self.tally.rows()])
+        switched = self.switching.predict(rows)[None]
+        bent = self.logistic.predict(np.concatenate([switched, rows]))[None]
+        return probabilities(self.bayes.predict(np.concatenate([rows, switched, bent])))
+
+    def learn(self, label: int) -> None:
+        """Bayes' rule for all."""
+        for learner in (self.switching, self.logistic, self.bayes, self.tally):
+            learner.learn(label)
+
+
+def probabilities(log_p: Float[np.ndarray, " classes"]) -> Float[np.ndarray, " classes"]:
+    """Probabilities from their logarithms: sum 1, all above 0."""
+    p = np.exp(np.maximum(log_p, LEAST))
+    return p / p.sum()
+
+
+def mixture(experts: Experts) -> Generator[Float[np.ndarray, " classes"], int, None]:
+    """The code of a `Mixture`: yields the probabilities of the next label, and is sent the label.
 
     >>> def one_row(n):
     ...     for _ in range(n):
@@ -38,18 +65,10 @@ def mixture(experts: Experts) -> Generator[Float[np.ndarray, " classes"], int, N
     array([0.5, 0.5])
     """
     rows = next(experts)
-    tally = Tally(rows.shape[1])
-    size = len(rows) + 2
-    switching, logistic, bayes = Posterior(size, share=0.3), Logistic(size + 1), Posterior(size + 2)
+    mixed = Mixture(*rows.shape)
     while True:
-        rows = np.concatenate([rows, tally.rows()])
-        switched = switching.predict(rows)[None]
-        bent = logistic.predict(np.concatenate([switched, rows]))[None]
-        log_p = bayes.predict(np.concatenate([rows, switched, bent]))
-        p = np.exp(np.maximum(log_p, LEAST))
-        label = yield p / p.sum()
-        for learner in (switching, logistic, bayes, tally):
-            learner.learn(label)
+        label = yield mixed.predict(rows)
+        mixed.learn(label)
         try:
             rows = experts.send(label)
         except StopIteration:
@@ -100,13 +119,20 @@ class Posterior:
 
     def learn(self, label: int) -> None:
         """Bayes' rule, then the hand-over."""
-        self.seen += 1
+        self.condition(label)
+        self.hand_over()
+
+    def condition(self, label: int) -> None:
+        """Bayes' rule alone: for a digit of what is not yet sent whole."""
         weights = self.log_weights + self.rows[:, label]
-        weights -= _log_sum_exp(weights)
+        self.log_weights = weights - _log_sum_exp(weights)
+
+    def hand_over(self) -> None:
+        """Deal out a part of the weight evenly."""
+        self.seen += 1
         if self.share:
             rate = self.share / (self.seen + 1)
-            weights = np.log((1 - rate) * np.exp(weights) + rate / len(weights))
-        self.log_weights = weights
+            self.log_weights = np.log((1 - rate) * np.exp(self.log_weights) + rate / len(self.log_weights))
 
 
 class Logistic:

@@ -13,8 +13,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from infoscope.prequential.blocks import boundaries, device_of, log_probabilities
+from infoscope.prequential.blocks import boundaries, log_probabilities
 from infoscope.prequential.mixture import Experts
+from infoscope.training.forward import device_of
 from infoscope.training.isolation import isolated
 from infoscope.training.muon import Muon
 

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 
+from infoscope.data.inputs import Inputs, count, each, pieces, take, to
+from infoscope.data.targets import check_outputs
 from infoscope.data.task import Task
 from infoscope.run.look import pack, unpack
+from infoscope.training.forward import device_of, forward
 from infoscope.training.isolation import isolated
-from infoscope.training.learner import Learner, Recipe, Weights, check_logits, copy_weights, cross_entropy
+from infoscope.training.learner import Learner, Weights, copy_weights
+from infoscope.training.recipe import Loss, Recipe
 
 
 @dataclass(frozen=True)
@@ -29,6 +33,10 @@ class Moment:
     loss: Tensor
     end_of_epoch: bool
     mean: float = math.nan
+
+
+class Diverged(ValueError):
+    """The loss, or a weight after the last step, is NaN or infinite; the text says when."""
 
 
 class Observer(Protocol):
@@ -96,11 +104,10 @@ def fit(
     >>> trained.losses[-1] < trained.losses[0]
     True
     """
-    network = learner.network(task.shape, task.classes, seed).to(device)
+    network = learner.network(task.shape, task.target.outputs, seed).to(device)
     initial = copy_weights(network)
-    if learner.recipe.loss is cross_entropy:
-        # A copy: a network may write into its input.
-        check_logits(_eval_logits(network, task.x[:2].clone().to(device)), len(task.x[:2]), task.classes, network)
+    if learner.recipe.loss is None:
+        check_network(network, task)
     losses: list[float] = []
     held_out: list[float] = []
     best: Weights | None = None
@@ -116,7 +123,7 @@ def fit(
                 break
     weights = best or copy_weights(network)
     if (why := unfinished(weights, network)) is not None:
-        raise ValueError(f"{why}; lower the learning rate")
+        raise Diverged(f"{why}; lower the learning rate")
     stopped = len(losses) < learner.recipe.epochs
     converged = stopped or settled(losses, stopping=bool(held_out))
     return Trained(initial, weights, tuple(losses), tuple(held_out), converged)
@@ -126,21 +133,21 @@ def _epochs(
     recipe: Recipe, network: nn.Module, task: Task, draws: torch.Generator, observers: Sequence[Observer]
 ) -> Iterator[float]:
     """Train, and give the mean loss of each epoch when it ends."""
-    device = next((p.device for p in network.parameters()), torch.device("cpu"))
-    x, y = task.x.to(device), task.y.to(device)
+    device = device_of(network)
+    x, y, loss_of = to(task.x, device), task.y.to(device), recipe.loss_on(task.target)
     optimizer = recipe.optimizer(network.parameters())
     rates = [group["lr"] for group in optimizer.param_groups]
-    a_epoch = math.ceil(len(x) / recipe.batch)
+    a_epoch = math.ceil(count(x) / recipe.batch)
     step = 0
     for epoch in range(recipe.epochs):
         network.train()
         losses, sizes, mean = [], [], math.nan
-        for last, rows in batches(len(x), recipe.batch, draws):
+        for last, rows in batches(count(x), recipe.batch, draws):
             factor = recipe.decay(step / (a_epoch * recipe.epochs))
             for group, rate in zip(optimizer.param_groups, rates, strict=True):
                 group["lr"] = rate * factor
-            inputs = x[rows] if recipe.augment is None else recipe.augment(x[rows], draws)
-            loss = recipe.loss(network(inputs), y[rows])
+            inputs = take(x, rows) if recipe.augment is None else recipe.augment(take(x, rows), draws)
+            loss = loss_of(forward(network, inputs), y[rows])
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
@@ -154,11 +161,11 @@ def _epochs(
 
 
 def mean_loss(losses: Tensor, sizes: Sequence[int], epoch: int) -> float:
-    """The mean over an epoch's examples of its batches' losses; a ValueError if it is not finite."""
+    """The mean over an epoch's examples of its batches' losses; `Diverged` if it is not finite."""
     weights = torch.tensor(sizes, device=losses.device, dtype=losses.dtype)
     mean = float(losses @ weights) / sum(sizes)
     if not math.isfinite(mean):
-        raise ValueError(f"training diverged in epoch {epoch + 1}: the loss is {mean}; lower the learning rate")
+        raise Diverged(f"training diverged in epoch {epoch + 1}: the loss is {mean}; lower the learning rate")
     return mean
 
 
@@ -178,20 +185,28 @@ def batches(n: int, batch: int, draws: torch.Generator) -> Iterable[tuple[bool, 
 
 
 @torch.no_grad()
-def held_out_loss(
-    network: nn.Module, task: Task, loss: Callable[[Any, Tensor], Tensor] = cross_entropy, batch: int = 1024
-) -> float:
-    """Mean loss on a task in nats an example, in eval mode; the network is left in eval mode."""
-    device = next((p.device for p in network.parameters()), torch.device("cpu"))
+def held_out_loss(network: nn.Module, task: Task, loss: Loss | None = None, batch: int = 1024) -> float:
+    """Mean loss on a task in nats an example (a token), in eval mode; the network is left in eval mode.
+
+    Without `loss` it is the likelihood of the task's target.
+    """
+    device, loss_of = device_of(network), loss or task.target.loss
     network.eval()
-    parts = zip(task.x.split(batch), task.y.split(batch), strict=True)
-    total = sum(float(loss(network(x.clone().to(device)), y.to(device))) * len(x) for x, y in parts)
+    parts = zip(pieces(task.x, batch), task.y.split(batch), strict=True)
+    total = sum(float(loss_of(forward(network, _own(x, device)), y.to(device))) * len(y) for x, y in parts)
     return total / len(task)
 
 
 @torch.no_grad()
-def _eval_logits(network: nn.Module, x: Tensor) -> Tensor:
-    return network.eval()(x)
+def check_network(network: nn.Module, task: Task) -> None:
+    """ValueError unless a network gives what the task's target asks for; it is left in eval mode."""
+    first = forward(network.eval(), _own(take(task.x, slice(2)), device_of(network)))
+    check_outputs(first, task.target, task.y[:2], network)
+
+
+def _own(x: Inputs, device: torch.device) -> Inputs:
+    """A copy: a network may write into its input."""
+    return each(x, lambda t: t.clone().to(device))
 
 
 def settled(losses: Sequence[float], stopping: bool) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from infoscope.data.inputs import Inputs
@@ -27,3 +28,8 @@ def logits_of(output: Any) -> Any:
     if isinstance(output, Mapping) and "logits" in output:
         return output["logits"]
     return getattr(output, "logits", output)
+
+
+def device_of(network: nn.Module) -> torch.device:
+    """Where a network's parameters are; the CPU for one without any."""
+    return next((p.device for p in network.parameters()), torch.device("cpu"))

@@ -122,7 +122,7 @@ def distance(
     are first permuted to lie near the initial one's; with `balanced`, scales that the function does not feel (of ReLU
     units, of what batch normalisation follows) are made canonical in both.
 
-    >>> from infoscope.training.learner import Recipe
+    >>> from infoscope.training.recipe import Recipe
     >>> from infoscope.models import MLP
     >>> digits = Task.from_dataset("digits")[:200]
     >>> journey = distance(digits, Learner(MLP((8,)), Recipe(epochs=2, patience=None)), networks=3)

@@ -21,8 +21,9 @@ from infoscope.options import share
 from infoscope.run import Store
 from infoscope.run.look import Look, look, pack, unpack
 from infoscope.training.fit import fit
-from infoscope.training.learner import Adam, Learner, Recipe
+from infoscope.training.learner import Learner
 from infoscope.training.predict import probabilities
+from infoscope.training.recipe import Adam, Recipe
 
 VALIDATION = 0.2
 """Share of the training examples that says when to stop."""

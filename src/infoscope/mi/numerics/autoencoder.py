@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from infoscope.data.task import Task
 from infoscope.training.fit import fit
-from infoscope.training.learner import Adam, Learner, Recipe
+from infoscope.training.learner import Learner
+from infoscope.training.recipe import Adam, Recipe
 
 RECIPE = Recipe(Adam(1e-3), batch=128, epochs=200, patience=10)
 

@@ -14,7 +14,8 @@ from infoscope.data.task import Task
 from infoscope.run import Store
 from infoscope.run.look import Look, look, pack, unpack
 from infoscope.training.fit import fit
-from infoscope.training.learner import Adam, Learner, Recipe
+from infoscope.training.learner import Learner
+from infoscope.training.recipe import Adam, Recipe
 
 SMALLEST = 1e-6
 """Contrastive losses below this count as this: the logit that stands for a loss is finite."""

@@ -1,0 +1,115 @@
+"""How to train a network: optimizer, decay of its rate, batch, epochs, early stopping, augmentation, loss."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from infoscope.data.targets import Target
+
+
+@dataclass(frozen=True)
+class Adam:
+    """Adam (Kingma & Ba 2015), with decoupled weight decay (Loshchilov & Hutter 2019) if any."""
+
+    lr: float = 1e-3
+    betas: tuple[float, float] = (0.9, 0.999)
+    weight_decay: float = 0.0
+
+    def __call__(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
+        """The optimizer over these parameters."""
+        return torch.optim.AdamW(parameters, lr=self.lr, betas=self.betas, weight_decay=self.weight_decay)
+
+
+@dataclass(frozen=True)
+class SGD:
+    """Stochastic gradient descent with momentum."""
+
+    lr: float = 0.1
+    momentum: float = 0.9
+    nesterov: bool = False
+    weight_decay: float = 0.0
+
+    def __call__(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
+        """The optimizer over these parameters."""
+        return torch.optim.SGD(
+            parameters, self.lr, self.momentum, nesterov=self.nesterov, weight_decay=self.weight_decay
+        )
+
+
+OPTIMIZERS: dict[str, Adam | SGD] = {"adam": Adam(), "sgd": SGD()}
+"""Optimizers by name."""
+
+
+class Decay(Protocol):
+    """How the learning rate goes down: a factor for the fraction of training that is done."""
+
+    def __call__(self, done: float) -> float:
+        """The factor at `done`, which runs from 0 to 1."""
+        ...
+
+
+@dataclass(frozen=True)
+class Constant:
+    """No decay."""
+
+    def __call__(self, done: float) -> float:
+        """Always 1."""
+        return 1.0
+
+
+@dataclass(frozen=True)
+class Cosine:
+    """Half a cosine from 1 to 0 (Loshchilov & Hutter 2017)."""
+
+    def __call__(self, done: float) -> float:
+        """½(1 + cos π·done)."""
+        return 0.5 * (1 + math.cos(math.pi * done))
+
+
+@dataclass(frozen=True)
+class Steps:
+    """Multiply by `factor` at each milestone (a fraction of training)."""
+
+    milestones: tuple[float, ...] = (0.5, 0.75)
+    factor: float = 0.1
+
+    def __call__(self, done: float) -> float:
+        """`factor` to the number of milestones passed."""
+        return self.factor ** sum(done >= m for m in self.milestones)
+
+
+Loss = Callable[[Any, Tensor], Tensor]
+"""The mean over a batch of what is brought down, from what a network gave and the targets."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How to train: optimizer, decay, batch, epochs, early stopping after `patience` epochs, augmentation, loss.
+
+    `patience=None` trains all epochs. `augment(x, generator)` maps a batch to a batch. `loss(outputs, y)` is the mean
+    over a batch of what is brought down; without one it is the target's likelihood, and the network must give what the
+    target asks for (`infoscope.data.targets`).
+    """
+
+    optimizer: Adam | SGD | Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer] = Adam()
+    decay: Decay = Constant()
+    batch: int = 64
+    epochs: int = 300
+    patience: int | None = 10
+    augment: Callable[[Any, torch.Generator], Any] | None = None
+    loss: Loss | None = field(default=None, repr=False)
+
+    def __post_init__(self):
+        for name in ("epochs", "batch"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}; a recipe has 1 or more")
+
+    def loss_on(self, target: Target) -> Loss:
+        """The recipe's own loss, or the target's likelihood."""
+        return target.loss if self.loss is None else self.loss
