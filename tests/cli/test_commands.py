@@ -287,6 +287,7 @@ def units(folder):
     return {path.name: path.stat().st_mtime_ns for path in folder.glob("run/units/*") if not path.name.startswith(".")}
 
 
+@pytest.mark.usefixtures("heeds_ctrl_c")
 @pytest.mark.parametrize(
     ("stop", "jobs"), [(signal.SIGKILL, 1), (signal.SIGINT, 1), (signal.SIGKILL, 2), (signal.SIGINT, 2)]
 )

@@ -196,6 +196,7 @@ def test_a_prediction_depends_on_the_state_alone():
         assert all(torch.equal(first, other) for other in others)
 
 
+@pytest.mark.usefixtures("any_shape")
 def test_what_does_not_fit_is_refused():
     with pytest.raises(ValueError, match=r"boxes have shape \(2,\); give \(n, k, 5\)"):
         DetectionLoss()(some_outputs(), torch.zeros(2))

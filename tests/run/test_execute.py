@@ -300,6 +300,7 @@ def test_after_kill_9_of_the_parent_only_the_missing_units_are_computed(tmp_path
     assert sorted(path.name.split("-")[1] for path in tmp_path.glob("started-*")) == ["4", "5", "6", "7"]
 
 
+@pytest.mark.usefixtures("heeds_ctrl_c")
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_ctrl_c_stops_promptly_and_keeps_what_is_finished(tmp_path, jobs):
     process = start(tmp_path, jobs=jobs, SLOW="1")
@@ -314,6 +315,7 @@ def test_ctrl_c_stops_promptly_and_keeps_what_is_finished(tmp_path, jobs):
     assert start(tmp_path, jobs=1).communicate(timeout=60) == (WHOLE + "\n", "")
 
 
+@pytest.mark.usefixtures("heeds_ctrl_c")
 def test_ctrl_c_while_the_workers_start_leaves_one_traceback(tmp_path):
     process = start(tmp_path)
     wait_until(lambda: len(session(process.pid)) >= 3)  # the parent, the resource tracker, the fork server

@@ -46,6 +46,7 @@ def test_opposite_certainties_are_log_two_apart_and_zeros_do_no_harm():
     assert function_distances(sure, 1 - sure, logits=False).mean().value == pytest.approx(math.log(2))
 
 
+@pytest.mark.usefixtures("any_shape")
 def test_bad_predictions():
     bad = logits(0)
     bad[2, 0, 0] = math.nan

@@ -129,6 +129,7 @@ def test_many_networks_take_landmarks_without_being_asked(monkeypatch):
     assert landmark_mds(cloud(), cloud(seed=1)).receipt.method == "landmark MDS, 80 landmarks"
 
 
+@pytest.mark.usefixtures("any_shape")
 def test_what_cannot_be_shown():
     with pytest.raises(ValueError, match="needs 2 networks or more"):
         classical_mds({"w": torch.zeros(1, 3)})

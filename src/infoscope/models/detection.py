@@ -80,7 +80,7 @@ class DetectionLoss:
 @torch.no_grad()
 def decode(
     outputs: Sequence[Tensor], anchors: Anchors = ANCHORS, *, threshold: float = 0.5, most: float = 0.45
-) -> list[Float[Tensor, "found 6"]]:
+) -> list[Float[Tensor, "_found 6"]]:
     """The boxes that a network names in each image: class, centre x, centre y, width, height, score; best first.
 
     A prediction's score is the probability of an object times that of its likeliest class; those below `threshold` are

@@ -37,7 +37,7 @@ class Activations:
     `sketched` holds the true width d of the layers that are given as a random projection (see `Sketch`).
     """
 
-    layers: Mapping[str, Float[Tensor, "n d"]]
+    layers: Mapping[str, Float[Tensor, "n _d"]]
     sketched: Mapping[str, int] = field(default_factory=dict)
 
     def __getitem__(self, layer: str) -> Float[Tensor, "n d"]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 from torch.func import functional_call, jacrev, vmap
 from torch.nn import functional as F
@@ -22,7 +22,7 @@ BATCH = 128
 
 def jacobian(
     network: nn.Module,
-    x: Float[Tensor, "n ..."],
+    x: Shaped[Tensor, "n ..."],
     names: Sequence[str] | None = None,
     outputs: Sequence[int] | None = None,
 ) -> Float[Tensor, "n outputs p"]:
@@ -49,7 +49,7 @@ def jacobian(
 
 
 def gram(
-    network: nn.Module, x: Float[Tensor, "n ..."], memory: int = 2**31
+    network: nn.Module, x: Shaped[Tensor, "n ..."], memory: int = 2**31
 ) -> tuple[Float[Tensor, "n n"], Float[Tensor, "n classes"]]:
     """(1/C) Σ_c J_c J_cᵀ, the empirical neural tangent kernel (Jacot, Gabriel & Hongler 2018), and the logits; float64.
 
@@ -90,7 +90,7 @@ class _Outer:
     """A layer's Jacobians as sums over places of g ⊗ a."""
 
     a: Float[Tensor, "n places inputs"]
-    g: Float[Tensor, "n places outputs*o"]
+    g: Float[Tensor, "n places back"]
 
     def times(self, other: _Outer) -> Float[Tensor, "n m"]:
         """Their inner products, summed over outputs."""
@@ -108,7 +108,7 @@ class _Outer:
 class _Dense:
     """Jacobians as they are, where that is cheaper."""
 
-    j: Float[Tensor, "n outputs*p"]
+    j: Float[Tensor, "n columns"]
 
     def times(self, other: _Dense) -> Float[Tensor, "n m"]:
         """Their inner products, summed over outputs."""

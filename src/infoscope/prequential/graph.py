@@ -19,7 +19,7 @@ Edges = tuple[Int[Tensor, "n k"], Float[Tensor, "n k"]]
 """Every point's neighbours and their squared distances, nearest first."""
 
 
-def nearest(squares: Float[Tensor, "b n"], k: int, start: int = 0) -> Edges:
+def nearest(squares: Float[Tensor, "n m"], k: int, start: int = 0) -> Edges:
     """The k nearest others of points start, start + 1, …, whose squared distances from all are given; nearest first."""
     own = torch.arange(len(squares))
     kept = squares[own, own + start]

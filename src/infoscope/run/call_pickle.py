@@ -1,4 +1,4 @@
-"""A call packed as bytes for another process, and the answer packed as bytes for the way back."""
+"""A call pickled for another process, and what it returns or raises pickled for the way back."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from typing import Any
 
 
 class NotPortable(Exception):
-    """The call can't be carried to another process; the text says why."""
+    """The call can't be sent to another process; the text says why."""
 
 
-def pack(fn: Callable[..., Any], args: tuple[Any, ...]) -> bytes:
-    """The call as bytes, with the folders in which a worker finds the modules it names."""
+def pickle_call(fn: Callable[..., Any], args: tuple[Any, ...]) -> bytes:
+    """The call pickled, with the folders in which a worker finds the modules it names."""
     _check_main_can_be_read()
     body = io.BytesIO()
     pickler = _Pickler(body)
@@ -31,24 +31,24 @@ def pack(fn: Callable[..., Any], args: tuple[Any, ...]) -> bytes:
     return pickle.dumps((sorted(pickler.folders), body.getvalue()))
 
 
-def answer(parcel: bytes) -> bytes:
-    """Do the packed call and pack what it gives or raises."""
+def run_pickled(pickled: bytes) -> bytes:
+    """Do a pickled call, and pickle what it returns or raises."""
     try:
-        fn, args = _unpack(parcel)
+        fn, args = _unpickle(pickled)
     except Exception as error:
         return pickle.dumps(("not portable", f"a worker can't load it: {error}", ""))
     try:
         return pickle.dumps(("value", fn(*args), ""))
     except BaseException as error:
-        return pickle.dumps(("error", _portable(error), traceback.format_exc()))
+        return pickle.dumps(("error", _picklable(error), traceback.format_exc()))
 
 
-def settle(future: Future[Any], message: bytes) -> None:
-    """Give the packed answer to the future that waits for it."""
+def resolve(future: Future[Any], outcome: bytes) -> None:
+    """Set the future's result or exception from the pickled outcome of its call."""
     try:
-        kind, content, trace = pickle.loads(message)
+        kind, content, trace = pickle.loads(outcome)
     except Exception as error:
-        kind, content, trace = "error", RuntimeError(f"a worker's answer can't be loaded: {error}"), ""
+        kind, content, trace = "error", RuntimeError(f"a worker's result can't be unpickled: {error}"), ""
     if kind == "value":
         future.set_result(content)
     elif kind == "not portable":
@@ -94,14 +94,14 @@ def _check_main_can_be_read() -> None:
         raise NotPortable(f"the main program comes from {file}, which workers can't import")
 
 
-def _unpack(parcel: bytes) -> tuple[Callable[..., Any], tuple[Any, ...]]:
-    folders, body = pickle.loads(parcel)
+def _unpickle(pickled: bytes) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+    folders, body = pickle.loads(pickled)
     sys.path.extend(folder for folder in folders if folder not in sys.path)
     return pickle.loads(body)
 
 
-def _portable(error: BaseException) -> Exception:
-    """The exception itself where it survives the journey and can't end the parent; its text otherwise."""
+def _picklable(error: BaseException) -> Exception:
+    """The exception itself where it survives pickling and can't end the parent; its text otherwise."""
     if isinstance(error, Exception):
         try:
             return pickle.loads(pickle.dumps(error))

@@ -1,4 +1,4 @@
-"""A supervised pool of worker processes on this machine; a worker that is killed costs one look, not the run."""
+"""A supervised pool of worker processes on this machine; a worker that is killed costs one call, not the run."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from contextlib import suppress
 from multiprocessing import connection, forkserver, process, resource_tracker, util
 from typing import Any
 
-from infoscope.run.call_pickle import NotPortable, pack, settle
+from infoscope.run.call_pickle import NotPortable, pickle_call, resolve
 from infoscope.run.worker import NAME, NO_GUARD, READY, serve, thread_variables
 
 _PRELOAD = ["torch", "numpy"]  # imported once, in the server that the workers are forked from
@@ -40,8 +40,8 @@ class PoolBroken(RuntimeError):
 
 
 class _Call:
-    def __init__(self, parcel: bytes):
-        self.parcel, self.future, self.deaths = parcel, Future[Any](), 0
+    def __init__(self, pickled: bytes):
+        self.pickled, self.future, self.deaths = parcel, Future[Any](), 0
 
 
 class _Worker:
@@ -59,7 +59,7 @@ class _Worker:
     def give(self, call: _Call) -> None:
         self.call = call
         with suppress(OSError):  # it died just now; its sentinel will say so
-            self.pipe.send_bytes(call.parcel)
+            self.pipe.send_bytes(call.pickled)
 
     def read(self) -> bytes | None:
         """The next message, or None if the process is gone."""
@@ -90,7 +90,7 @@ class Pool:
     `submit` is all there is to it, so that an engine that spans machines can stand in its place. Workers are forked
     from a server that has loaded torch, start when there is work for them, ignore Ctrl-C, and die with this process.
     Leaving the `with` block stops them at once; wait for the futures that you want first. A call whose worker is killed
-    is tried once more; after that its future raises `WorkerDied`. A call that can't be carried to another process
+    is tried once more; after that its future raises `WorkerDied`. A call that can't be sent to another process
     raises `NotPortable`.
 
     numpy's own threads follow the first pool of the process, torch's follow each pool.
@@ -120,7 +120,7 @@ class Pool:
     def submit(self, fn: Callable[..., Any], /, *args: Any) -> Future[Any]:
         """Have `fn(*args)` done by a worker."""
         try:
-            call = _Call(pack(fn, args))
+            call = _Call(pickle_call(fn, args))
         except NotPortable as error:
             failed: Future[Any] = Future()
             failed.set_exception(error)
@@ -198,7 +198,7 @@ class Pool:
             worker.ready, self._false_starts = True, 0
         elif worker.call is not None:
             call, worker.call = worker.call, None
-            settle(call.future, message)
+            resolve(call.future, message)
 
     def _replace(self, worker: _Worker) -> None:
         """Forget a worker that is gone; `_hand_out` starts another when there is still work."""

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from multiprocessing import connection, process
 
-from infoscope.run.call_pickle import answer
+from infoscope.run.call_pickle import run_pickled
 
 NAME = "infoscope-worker"
 READY = b""
@@ -26,7 +26,7 @@ _THREAD_VARIABLES = (
 
 
 def serve(pipe: connection.Connection, threads: int) -> None:
-    """Answer one packed call after another until the parent hangs up or is gone."""
+    """Do one pickled call after another until the parent hangs up or is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     threading.Thread(target=_leave_with_parent, daemon=True).start()
@@ -36,7 +36,7 @@ def serve(pipe: connection.Connection, threads: int) -> None:
     with suppress(EOFError, OSError):
         pipe.send_bytes(READY)
         while True:
-            pipe.send_bytes(answer(pipe.recv_bytes()))
+            pipe.send_bytes(run_pickled(pipe.recv_bytes()))
 
 
 def _leave_with_parent() -> None:

@@ -36,7 +36,7 @@ class Scales:
     parameters: frozenset[str]
     fixed: tuple[str, ...] = ()
 
-    def scaled(self, weights: Weights, factors: Sequence[Float[Tensor, " units"]]) -> dict[str, Tensor]:
+    def scaled(self, weights: Weights, factors: Sequence[Float[Tensor, " _units"]]) -> dict[str, Tensor]:
         """One network's weights after the units of each group, balanced ones first, were made so much larger."""
         moved = dict(weights)
         for group, factor in zip((*self.balanced, *self.normalised), factors, strict=True):

@@ -153,7 +153,7 @@ def _factors(x: Float[np.ndarray, "n d"]) -> tuple[Float[np.ndarray, "n d+2"], F
 
 
 def _fourth_root(
-    left: Float[np.ndarray, "a d+2"], right: Float[np.ndarray, "b d+2"], diagonal: bool
+    left: Float[np.ndarray, "a columns"], right: Float[np.ndarray, "b columns"], diagonal: bool
 ) -> Float[np.ndarray, "a b"]:
     """exp(−‖x_i − x_j‖²) of a tile; the distance of a row to itself is exactly 0, and none is negative."""
     tile = left @ right.T

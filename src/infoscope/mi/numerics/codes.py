@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
-from jaxtyping import Int, UInt64
+from jaxtyping import Int, Integer, UInt64
 
 SEED = 20180425
 """The multipliers of the row hash are drawn from this seed, so that codes are the same everywhere."""
 
 
-def row_codes(rows: Int[np.ndarray, "n d"]) -> UInt64[np.ndarray, " n"]:
+def row_codes(rows: Integer[np.ndarray, "n d"]) -> UInt64[np.ndarray, " n"]:
     """A 64-bit code a row, in O(n d) and without sorting rows: equal for equal rows, and else different.
 
     Multilinear hash Σ_j a_j·row_j mod 2^64 with random odd a_j (Carter & Wegman 1979): rows that differ in one column

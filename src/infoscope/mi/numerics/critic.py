@@ -192,7 +192,7 @@ def trained(lesson: Lesson) -> Scores:
         return Scores(network.factors(a, b), fitted.converged)
 
 
-def divided(train: Int[np.ndarray, " t"]) -> list[Int[np.ndarray, " part"]]:
+def divided(train: Int[np.ndarray, " t"]) -> list[Int[np.ndarray, " _part"]]:
     """The rows that say when to stop, and those that are learned from."""
     return np.split(train, [max(1, round(VALIDATION * len(train)))])
 
