@@ -41,7 +41,7 @@ class PoolBroken(RuntimeError):
 
 class _Call:
     def __init__(self, pickled: bytes):
-        self.pickled, self.future, self.deaths = parcel, Future[Any](), 0
+        self.pickled, self.future, self.deaths = pickled, Future[Any](), 0
 
 
 class _Worker:
