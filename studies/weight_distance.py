@@ -28,9 +28,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from infoscope import SGD, Learner, Member, Recipe, Running, Store, Task, __version__
+from infoscope import SGD, Learner, Member, Recipe, RunContext, Store, Task, __version__
 from infoscope.data.corruption import Massart
 from infoscope.ensembles.population import Population
+from infoscope.ensembles.train import Train
 from infoscope.measurement import NATS_PER_BIT
 from infoscope.models import loss_of, model
 from infoscope.training.recipe import Steps
@@ -92,7 +93,7 @@ def experiment1(given: argparse.Namespace) -> Any:
     """Figure 1: pictures of starts and of ends, their radii; the paper has 1.28 ± .007 and 1.34 ± .12."""
     task, learner, size = _setting(given)
     members = [Member(learner, task, seed) for seed in range(size.networks)]
-    population = _running(given).train(members)
+    population = Train(tuple(members)).take(_context(given))
     return _pictures(population, learner, {"starts": [population.initial], "ends": [population.weights]})
 
 
@@ -101,7 +102,7 @@ def experiment2(given: argparse.Namespace) -> Any:
     task, learner, size = _setting(given)
     starts = [learner.network(task.shape, task.classes, seed).state_dict() for seed in range(2)]
     members = [Member(learner.starting_from(starts[i % 2]), task, i) for i in range(size.networks)]
-    population = _running(given).train(members)
+    population = Train(tuple(members)).take(_context(given))
     two = {k: v[:2] for k, v in population.initial.items()}
     told = _pictures(population, learner, {"starts and ends": [two, population.weights]})
     flat = [
@@ -255,7 +256,7 @@ def fit_check(given: argparse.Namespace) -> Any:
     losses = [float(row[~row.isnan()][-1]) for row in held.losses]
     uniform = len(task) * math.log2(task.classes)
     capacity = uniform - len(task) * float(np.mean(losses)) / NATS_PER_BIT
-    relation = codelength(task, running=_running(given), strict=False).bits
+    relation = codelength(task, context=_context(given), strict=False).bits
     holds = "holds" if uniform >= capacity > 2 * relation else "does not hold"
     print(
         f"I2 = {uniform:.0f} bits, I0 ≥ {capacity:.0f} bits, I1 ≤ {relation:.0f} bits: I2 ≥ I0 ≫ I1 {holds} (≫: twice)"
@@ -274,8 +275,8 @@ def _setting(given: argparse.Namespace) -> tuple[Task, Learner, Size]:
     return task, Learner(factory, Recipe(optimizer, batch=given.batch, epochs=size.epochs, patience=None)), size
 
 
-def _running(given: argparse.Namespace) -> Running:
-    return Running(Store(given.out), given.jobs, given.device)
+def _context(given: argparse.Namespace) -> RunContext:
+    return RunContext(Store(given.out), given.jobs, given.device)
 
 
 def _matched(given: argparse.Namespace, task: Task) -> float:
@@ -288,7 +289,7 @@ def _travelled(
     members = [Member(learner, task, seed) for seed in range(size.networks)]
     epochs = learner.recipe.epochs
     stops = sorted({round(epochs ** (k / 10)) for k in range(11)})
-    return journey(members, snapshots=stops, until=loss, balanced=balanced, running=_running(given))
+    return journey(members, snapshots=stops, until=loss, balanced=balanced, running=_context(given))
 
 
 def _table(found: dict[str, Journey]) -> Any:

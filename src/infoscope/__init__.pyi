@@ -9,11 +9,12 @@ from .dynamics.saved_activations import plane_of_activations
 from .dynamics.schedule import DeltaSkipApproximate, DeltaSkipExact, Every, Logarithmic
 from .ensembles.ensemble import ensemble
 from .ensembles.population import Member, Population
-from .ensembles.run_context import Running
 from .ensembles.stacked_weights import Networks
 from .measurement import Bound, Measurement, Receipt, Status, UnreliableMeasurement
 from .mi.estimate import layer_information, mutual_information
-from .model_information.questions import codelength, difficulty, information, loss_curves
+from .model_information.codelength import Codelength, codelength, loss_curves
+from .model_information.difficulty import Difficulty, difficulty
+from .model_information.information import Information, information
 from .observation.noise import with_noise
 from .prequential.blocks import Blocks
 from .prequential.codelength import memorisation_included, sample_complexity, surplus
@@ -25,6 +26,8 @@ from .prequential.replay import Replay
 from .quantities import explain
 from .record import Record, load
 from .run import Store
+from .run.context import RunContext as RunContext
+from .run.question import ask
 from .symmetry.alignment import align
 from .symmetry.permutations import permutation_groups
 from .training.fit import fit
@@ -44,9 +47,12 @@ __all__ = [
     "Adam",
     "Blocks",
     "Bound",
+    "Codelength",
     "DeltaSkipApproximate",
     "DeltaSkipExact",
+    "Difficulty",
     "Every",
+    "Information",
     "InformationPlane",
     "Kernel",
     "LateWeights",
@@ -64,7 +70,7 @@ __all__ = [
     "Recipe",
     "Record",
     "Replay",
-    "Running",
+    "RunContext",
     "ShuffledLabels",
     "Status",
     "Store",
@@ -73,6 +79,7 @@ __all__ = [
     "__version__",
     "align",
     "as_if_random",
+    "ask",
     "classical_mds",
     "codelength",
     "difficulty",

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, get_type_hints
 
 
 def at_least(method: Any, field: str, least: int) -> None:
@@ -25,3 +27,27 @@ def share(method: Any, field: str) -> None:
     value = getattr(method, field)
     if not 0 < value < 1:
         raise ValueError(f"{type(method).__name__}({field}={value}): {field} is a share between 0 and 1")
+
+
+@dataclass(frozen=True)
+class AtLeast:
+    """Said of a field, as in `Annotated[int, AtLeast(1)]`: its value is no smaller, or None. See `check_fields`."""
+
+    least: float
+
+
+def check_fields(value: Any) -> None:
+    """ValueError unless every field of a dataclass keeps what its annotation says of it."""
+    for name, least in _limits(type(value)).items():
+        given = getattr(value, name)
+        if given is not None and not given >= least:
+            raise ValueError(f"{name} is {given}; it is at least {least:g}")
+
+
+@cache
+def _limits(kind: type) -> dict[str, float]:
+    hints = get_type_hints(kind, include_extras=True)
+    found = {
+        name: [m for m in getattr(hint, "__metadata__", ()) if isinstance(m, AtLeast)] for name, hint in hints.items()
+    }
+    return {name: marks[0].least for name, marks in found.items() if marks}

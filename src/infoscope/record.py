@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -39,6 +39,13 @@ class Record:
     def __init__(self, path: str | Path | None = None) -> None:
         self.path = Path(path) if path is not None else None
         self._rows: list[Row] = list(_read(self.path)) if self.path is not None and self.path.exists() else []
+
+    @classmethod
+    def of(cls, rows: Iterable[Row]) -> Record:
+        """A record in memory of these rows."""
+        record = cls()
+        record._rows.extend(rows)
+        return record
 
     def append(self, measurement: Measurement, **coordinates: Coordinate) -> None:
         """Add one measurement at its coordinates."""

@@ -10,11 +10,12 @@ import infoscope
 from infoscope.data.corruption import ShuffledLabels
 from infoscope.data.partition import partition
 from infoscope.data.task import Task
-from infoscope.ensembles.run_context import Running
 from infoscope.measurement import Bound, Status, UnreliableMeasurement
-from infoscope.model_information.information import measure, measure_weights, train_and_measure
+from infoscope.model_information.information import Information
+from infoscope.model_information.task_information import both_codes
 from infoscope.models import MLP
 from infoscope.prequential.replay import Replay
+from infoscope.run.question import ask, walk
 from infoscope.training.fit import fit
 from infoscope.training.learner import Learner
 from infoscope.training.recipe import SGD, Recipe
@@ -28,6 +29,12 @@ def digits() -> Task:
     return Task.from_dataset("digits")
 
 
+def about(task: Task, learner: Learner, **options):
+    """What one network's information comes to."""
+    (found,) = ask(Information(task, learner, QUICK, **options)).found
+    return found
+
+
 def test_information_grows_with_the_training_size(digits):
     """Spearman ≥ 0.9 over 25 … 900 training examples."""
     sizes = [25, 50, 100, 200, 400, 900]
@@ -35,7 +42,8 @@ def test_information_grows_with_the_training_size(digits):
     trained = [fit(LEARNER, p.train, p.validation, seed=0) for p in parts]
     pairs = [(LEARNER.starting_from(t.initial), LEARNER.starting_from(t.weights)) for t in trained]
     known = [
-        measure(p.coded, [pair], QUICK, [0], Running()).measurements()[0] for p, pair in zip(parts, pairs, strict=True)
+        walk(both_codes(p.coded, [pair], QUICK, [0], "cpu")).measurements()[0]
+        for p, pair in zip(parts, pairs, strict=True)
     ]
     assert spearmanr(sizes, [m.value for m in known]).statistic >= 0.9
     assert known[-1].bits > 100
@@ -46,12 +54,12 @@ def test_a_network_that_memorised_random_labels_knows_nothing(digits, seed):
     """|eq. (2)| ≤ 20 bits, although the training loss is near zero."""
     noise = digits.corrupted(ShuffledLabels(), seed=seed)
     learner = Learner(MLP((64,)), Recipe(epochs=60, patience=None))
-    known = train_and_measure(partition(noise, k=300, train=300), learner, QUICK, replicates=1, seed=seed)
+    known = about(noise, learner, k=300, train=300, replicates=1, seed=seed)
     assert abs(known.measurements()[0].bits) <= 20
 
 
 def test_both_terms_are_reported_and_their_difference_is_paired(digits):
-    known = train_and_measure(partition(digits, k=100, train=200), LEARNER, QUICK, replicates=2)
+    known = about(digits, LEARNER, k=100, train=200, replicates=2)
     difference, first, last, accuracy, confidence = known.measurements()
     assert difference.value == pytest.approx(first.value - last.value)
     assert difference.bound is Bound.NONE
@@ -66,7 +74,7 @@ def test_both_terms_are_reported_and_their_difference_is_paired(digits):
 def test_a_split_that_nobody_can_check_is_said_to_be(digits):
     trained = fit(LEARNER, digits[:300], digits[300:350])
     coded = digits[400:500]
-    loose = measure_weights(coded, LEARNER, trained.weights, QUICK, trained_on=None, replicates=1)
+    loose = about(coded, LEARNER, weights=trained.weights, replicates=1)
     assert loose.measurements()[0].status == {Status.UNVERIFIED_SPLIT}
     with pytest.raises(UnreliableMeasurement):
         infoscope.information(coded, LEARNER, QUICK, weights=trained.weights, replicates=1)
@@ -78,14 +86,14 @@ def test_a_split_that_nobody_can_check_is_said_to_be(digits):
 
 def test_a_training_that_ran_out_of_epochs_says_so(digits):
     learner = Learner(MLP((64,)), Recipe(epochs=2))
-    known = train_and_measure(partition(digits, k=50, train=100), learner, QUICK, replicates=1)
+    known = about(digits, learner, k=50, train=100, replicates=1)
     assert Status.NOT_CONVERGED in known.measurements()[0].status
 
 
 def test_a_seed_that_diverges_is_named_and_not_averaged_in(digits):
     """Seed 0 starts from weights that no rate can tame; the others are measured under their own seeds."""
     learner = Learner(explosive, Recipe(SGD(0.01), epochs=3, patience=None))
-    known = train_and_measure(partition(digits, k=50, train=100), learner, QUICK, replicates=3)
+    known = about(digits, learner, k=50, train=100, replicates=3)
     difference = known.measurements()[0]
     assert list(difference.replicates) == [1, 2]
     assert any("seed 0" in note and "diverged" in note for note in difference.receipt.notes)
@@ -106,24 +114,24 @@ def test_a_model_free_code_measures_no_network(digits):
 def test_a_notebook_s_lambda_runs_here_and_is_said_not_to_be_kept(digits):
     learner = Learner(lambda: nn.Sequential(nn.Flatten(), nn.Linear(64, 10)))
     with pytest.warns(UserWarning, match="not kept"):
-        found = infoscope.codelength(digits[:60], QUICK, learner=learner, orders=2)
+        found = infoscope.codelength(digits[:60], QUICK, model=learner, replicates=2)
     assert 0 < found.bits < 60 * np.log2(10) + 4
 
 
 def test_codelength_takes_curves_or_a_task(digits):
-    curves = infoscope.loss_curves(digits[:100], orders=2)
-    assert infoscope.codelength(curves).value == infoscope.codelength(digits[:100], orders=2).value
+    curves = infoscope.loss_curves(digits[:100], replicates=2)
+    assert infoscope.codelength(curves).value == infoscope.codelength(digits[:100], replicates=2).value
 
 
 def test_difficulty_is_a_table(digits):
-    record = infoscope.difficulty(digits[:300], learner=LEARNER, coder=QUICK, orders=1, k=60, examples=100)
+    record = infoscope.difficulty(digits[:300], model=LEARNER, coder=QUICK, replicates=1, k=60, examples=100)
     quantities = [row.measurement.quantity for row in record]
     assert quantities[:4] == ["L(y|x)", "n log C", "n H(Y)", "L(M,D)"]
     assert {row.coordinates["task"] for row in record} == {digits[:300].name}
 
 
 def test_k_zero_is_zero_bits(digits):
-    known = train_and_measure(partition(digits, k=0, train=50), LEARNER, QUICK, replicates=1)
+    known = about(digits, LEARNER, k=0, train=50, replicates=1)
     difference, *_, accuracy, _ = known.measurements()
     assert (difference.value, difference.receipt.n) == (0.0, 0)
     assert np.isnan(accuracy.value)

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from infoscope.data.task import Task
-from infoscope.model_information.questions import loss_curves
+from infoscope.model_information.codelength import loss_curves
 from infoscope.models import MLP
 from infoscope.prequential import range_coder
 from infoscope.prequential.kernel import Kernel
@@ -43,7 +43,7 @@ def task() -> Task:
 
 @pytest.fixture(scope="module")
 def written(task, tmp_path_factory):
-    (curve,) = loss_curves(task, Kernel(), orders=1, keep_first=True)
+    (curve,) = loss_curves(task, Kernel(), replicates=1, keep_first=True)
     return write_labels(tmp_path_factory.mktemp("bits") / "labels.bits", task, curve, coder="kernel"), curve
 
 
@@ -57,7 +57,7 @@ def test_labels_come_back_from_the_inputs_alone(task, written):
 
 def test_a_network_s_own_code_decodes_too(task, tmp_path):
     learner, coder = Learner(MLP((16,))), Replay(floor=32)
-    (curve,) = loss_curves(task, coder, learner=learner, orders=1, seed=4, examples=80, keep_first=True)
+    (curve,) = loss_curves(task, coder, model=learner, replicates=1, seed=4, examples=80, keep_first=True)
     file = write_labels(tmp_path / "a.bits", task, curve, coder="replay(floor=32)", model="mlp")
     decoded = read_labels(file.path, task.x, coder, learner)
     assert np.array_equal(decoded.labels, task.y.numpy()[decoded.index])

@@ -9,7 +9,7 @@ import pytest
 
 from infoscope.data.corruption import ShuffledLabels
 from infoscope.data.task import Task
-from infoscope.model_information.questions import codelength, loss_curves
+from infoscope.model_information.codelength import codelength, loss_curves
 from infoscope.models import MLP
 from infoscope.prequential.entk import NTK
 from infoscope.prequential.kernel import Kernel
@@ -28,13 +28,13 @@ def digits() -> Task:
 
 
 def test_digits_in_190_bits(digits):
-    length = codelength(digits, orders=20)
+    length = codelength(digits, replicates=20)
     assert length.bits <= 190
     assert length.stderr_bits < 3
 
 
 def test_a_network_s_own_code_for_digits_in_330_bits(digits):
-    assert codelength(digits, NTK(), learner=Learner(MLP((512,))), orders=20).bits <= 330
+    assert codelength(digits, NTK(), model=Learner(MLP((512,))), replicates=20).bits <= 330
 
 
 def test_random_labels_cost_what_they_must(digits):
@@ -42,18 +42,18 @@ def test_random_labels_cost_what_they_must(digits):
     for seed in range(20):
         labels = np.random.default_rng(seed).integers(0, 10, len(digits))
         noise = Task.from_arrays(digits.x, labels, alphabet=digits.alphabet)
-        bits = codelength(noise, orders=1, seed=seed, strict=False).bits
+        bits = codelength(noise, replicates=1, seed=seed, strict=False).bits
         assert -20 <= bits - len(noise) * math.log2(10) <= math.log2(MIXED) + 15
 
 
 def test_shuffled_labels_save_nothing(digits):
     noise = digits.corrupted(ShuffledLabels())
-    assert codelength(noise, orders=2, strict=False).bits > len(digits) * math.log2(10) - 20
+    assert codelength(noise, replicates=2, strict=False).bits > len(digits) * math.log2(10) - 20
 
 
 def test_ten_thousand_mnist_labels_in_780_bits_and_back(shared_data, tmp_path):
     mnist = Task.from_dataset(f"{shared_data('mnist')}:train")[:10_000]
-    (curve,) = loss_curves(mnist, orders=1, keep_first=True)
+    (curve,) = loss_curves(mnist, replicates=1, keep_first=True)
     assert curve.total / math.log(2) <= 780
     written = write_labels(tmp_path / "labels.bits", mnist, curve, coder="kernel")
     assert written.payload_bits <= curve.total / math.log(2) + 32

@@ -4,9 +4,10 @@ import math
 
 import pytest
 
+from infoscope.figure import Bars, Figure, Line
 from infoscope.measurement import NATS_PER_BIT, Bound, Measurement, Receipt, Status
 from infoscope.record import Record
-from infoscope.report import Bars, Figure, Line, write_html
+from infoscope.report import write_html
 
 HOSTILE = (
     "</script><script>alert(1)</script><img src=x onerror=alert(1)><b>bold</b><a href='https://example.org'>link</a>"

@@ -7,7 +7,9 @@ import shutil
 
 import pytest
 
-from infoscope.report import Figure, Line, write_html
+from infoscope.figure import Figure, Line
+from infoscope.report import write_html
+from infoscope.report.thinning import thinned
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright: pip install 'infoscope[test]'")
 CHROMIUM = shutil.which("chromium")
@@ -62,7 +64,7 @@ def report(tmp_path, record, figures):
         title="How difficult is digits?",
         lead="187 bits.",
         figures=figures,
-        facts={"command": "infoscope difficulty digits --orders 3"},
+        facts={"command": "infoscope difficulty digits --replicates 3"},
         glossary={"L(y|x)": "The length of the message."},
     )
 
@@ -80,7 +82,7 @@ def plot_of(page):
 
 
 def test_curves_are_drawn_with_all_their_points(visit, report, figures):
-    drawn = list(map(math.isfinite, figures[0].thinned().lines[0].y))
+    drawn = list(map(math.isfinite, thinned(figures[0]).lines[0].y))
     before_the_gap = drawn.index(False)
     page = visit(report)
     assert points(page, 0) == [[before_the_gap, sum(drawn) - before_the_gap], [2]]
@@ -163,7 +165,7 @@ def test_the_command_is_copied(visit, report):
     page = visit(report, permissions=["clipboard-read", "clipboard-write"])
     page.get_by_role("button", name="Copy").click()
     page.get_by_role("button", name="Copied").wait_for()
-    assert page.evaluate("navigator.clipboard.readText()") == "infoscope difficulty digits --orders 3"
+    assert page.evaluate("navigator.clipboard.readText()") == "infoscope difficulty digits --replicates 3"
     assert page.get_by_role("status").text_content() == "Copied"
 
 
@@ -172,7 +174,7 @@ def test_without_the_clipboard_the_command_is_selected(visit, report):
     page.evaluate("() => { navigator.clipboard.writeText = () => Promise.reject(new Error('denied')) }")
     page.get_by_role("button", name="Copy").click()
     page.get_by_role("button", name="Selected").wait_for()
-    assert page.evaluate("getSelection().toString()") == "infoscope difficulty digits --orders 3"
+    assert page.evaluate("getSelection().toString()") == "infoscope difficulty digits --replicates 3"
 
 
 def test_a_key_of_the_legend_hides_its_curve_from_the_keyboard(visit, report):

@@ -6,7 +6,8 @@ import math
 import numpy
 import pytest
 
-from infoscope.report import Bars, Figure, Line
+from infoscope.figure import Bars, Figure, Line
+from infoscope.report.thinning import thinned
 
 
 def test_a_line_is_a_value():
@@ -37,7 +38,7 @@ def test_what_is_not_finite_is_a_gap():
 
 
 def test_thinning_takes_a_line_and_its_band_together(figures):
-    whole, drawn = figures[0].lines[0], figures[0].thinned().lines[0]
+    whole, drawn = figures[0].lines[0], thinned(figures[0]).lines[0]
     points = {x: rest for x, *rest in zip(whole.x, whole.y, whole.lower, whole.upper, strict=True)}
     assert len(drawn.x) <= 1000
     for x, y, lower, upper in zip(drawn.x, drawn.y, drawn.lower, drawn.upper, strict=True):
@@ -47,7 +48,7 @@ def test_thinning_takes_a_line_and_its_band_together(figures):
 
 def test_frames_are_thinned_together_with_their_points():
     line = Line("a", range(2001), range(2001))
-    drawn = Figure("f", "x", "y", [line], frames=[f"epoch {i}" for i in range(2001)]).thinned()
+    drawn = thinned(Figure("f", "x", "y", [line], frames=[f"epoch {i}" for i in range(2001)]))
     assert len(drawn.frames) == len(drawn.lines[0].x) == 400
     assert (drawn.frames[0], drawn.frames[-1]) == ("epoch 0", "epoch 2000")
     assert [f"epoch {x:.0f}" for x in drawn.lines[0].x] == list(drawn.frames)
@@ -55,6 +56,6 @@ def test_frames_are_thinned_together_with_their_points():
 
 def test_a_cloud_is_thinned_evenly_not_like_a_curve():
     cloud = Line("cloud", range(9000), [0.0] * 9000, points=True)
-    (drawn,) = Figure("f", "x", "y", [cloud]).thinned().lines
+    (drawn,) = thinned(Figure("f", "x", "y", [cloud])).lines
     assert drawn.points
     assert len(drawn.x) == 3000

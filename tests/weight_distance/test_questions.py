@@ -6,8 +6,8 @@ from torch import nn
 
 from infoscope import SGD, Adam, Learner, Recipe, Store, Task, ensemble, fit
 from infoscope.ensembles.population import Member
-from infoscope.ensembles.run_context import Running
 from infoscope.models import MLP
+from infoscope.run.context import RunContext
 from infoscope.weight_distance.questions import distance, journey
 from infoscope.weight_distance.study import Travel, Travelled
 
@@ -59,7 +59,7 @@ def test_a_shared_start_has_no_nearest_start(digits):
 
 def test_nothing_is_trained_twice_and_no_weights_are_kept(digits, tmp_path):
     done: list = []
-    running = Running(Store(tmp_path), on_done=done.append)
+    running = RunContext(Store(tmp_path), on_done=done.append)
     first = distance(digits, LEARNER, networks=4, running=running, way="grouped")
     size = sum(p.stat().st_size for p in (tmp_path / "units").iterdir())
     one_network = sum(t.numel() * 4 for t in LEARNER.network(digits.shape, 10, 0).state_dict().values())
@@ -136,5 +136,5 @@ def test_predictions_are_those_of_each_network_itself(digits):
 
 def test_networks_one_after_another_are_measured_by_the_dozen(digits, tmp_path):
     """Every unit of work draws all starts again: one unit a network would make that the square of their number."""
-    distance(digits[:64], LEARNER, networks=40, running=Running(Store(tmp_path)), way="loop")
+    distance(digits[:64], LEARNER, networks=40, running=RunContext(Store(tmp_path)), way="loop")
     assert len([p for p in (tmp_path / "units").iterdir() if not p.name.startswith(".")]) == 4

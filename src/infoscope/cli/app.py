@@ -1,8 +1,7 @@
-"""The commands and their options. Functions here only take arguments apart; `commands` does the work."""
+"""The commands: one for each question of the table, and those that ask none."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -10,7 +9,9 @@ from cyclopts import App, Parameter
 from cyclopts.config import Env, Toml
 from cyclopts.validators import Number
 
-POSITIVE = Parameter(validator=Number(gte=1))
+from infoscope.cli.former_commands import distance, mds, mi, plane
+from infoscope.cli.source import summary_of
+from infoscope.questions import QUESTIONS
 
 app = App(
     name="infoscope",
@@ -18,12 +19,20 @@ app = App(
     "DATA is `digits` (or iris, wine, breast_cancer), a Hugging Face Hub name, a local folder in Hub layout, or an "
     "`.npz` with `x` and `y`; `DATA:split` is one of its splits.",
     help_epilogue="Options are also read from --config FILE (TOML, a table for each command) and from variables "
-    "such as INFOSCOPE_CODELENGTH_ORDERS; the command line wins, then the environment, then the file.",
+    "such as INFOSCOPE_CODELENGTH_REPLICATES; the command line wins, then the environment, then the file.",
     version_flags=["--version"],
     suppress_keyboard_interrupt=False,
     default_parameter=Parameter(negative=()),
     help_format="markdown",
 )
+
+for _name, _place in QUESTIONS.items():
+    # Only named here, and imported when it is called.
+    app.command(f"infoscope.cli.command:{_name}", name=_name, help=summary_of(_place))
+
+
+for _former in (distance, mds, mi, plane):
+    app.command(_former)
 
 
 def _version() -> str:
@@ -63,134 +72,6 @@ def _check_toml(file: str) -> None:
         raise ValueError(f"--config {file}: is not TOML ({error}); --print-config shows the form") from error
 
 
-@Parameter(name="*")
-@dataclass(frozen=True)
-class Run:
-    """How a command runs and what it writes.
-
-    Attributes
-    ----------
-    orders
-        Replicates: coding orders and seeds. The standard error is over them; one gives none.
-    seed
-        The first of the seeds.
-    examples
-        Send only the first so many labels in coding order, to one who has these inputs and no others.
-    device
-        Where networks run: cpu, cuda, mps.
-    jobs
-        Processes side by side; as many as there are cores unless said otherwise.
-    out
-        Run directory. The same command finds its finished work there again.
-    json
-        Print one JSON object and nothing else on standard output.
-    quiet
-        No progress bar, no table.
-    dry_run
-        Say how many trainings and codes this would take, and about how long.
-    print_config
-        Print the options as TOML and stop.
-    """
-
-    orders: Annotated[int, POSITIVE] = 3
-    seed: Annotated[int, Parameter(validator=Number(gte=0))] = 0
-    examples: Annotated[int | None, POSITIVE] = None
-    device: str = "cpu"
-    jobs: Annotated[int | None, POSITIVE] = None
-    out: Path | None = None
-    json: bool = False
-    quiet: bool = False
-    dry_run: bool = False
-    print_config: bool = False
-
-
-@Parameter(name="*")
-@dataclass(frozen=True)
-class Data:
-    """How the data are read.
-
-    Attributes
-    ----------
-    classes
-        Declare the number of classes, where the data name none and some may be missing.
-    size
-        Scale images to squares of this many pixels.
-    corrupt
-        Add noise: missing-pixels=0.1, missing-objects=0.1, massart=0.1 or shuffled-labels. Repeat it to compare.
-    """
-
-    classes: Annotated[int | None, POSITIVE] = None
-    size: Annotated[int | None, POSITIVE] = None
-    corrupt: tuple[str, ...] = ()
-
-
-RUN, DATA = Run(), Data()
-
-
-@app.command
-def difficulty(
-    *data: str,
-    model: str | None = None,
-    coder: str = "replay",
-    k: Annotated[int | None, Parameter(validator=Number(gte=0))] = None,
-    train: Annotated[int | None, POSITIVE] = None,
-    reading: Data = DATA,
-    run: Run = RUN,
-) -> None:
-    """How hard is a task, and how much of it does a network learn?
-
-    Codelength of the labels against uniform and H(Y); information, accuracy and confidence of a network that is
-    trained on one part and measured on another. Several DATA are compared at the smallest k.
-
-    Parameters
-    ----------
-    data
-        One or more data sets.
-    model
-        Network: a name from `infoscope list models`, or module:factory. Default: mlp, or cnn from 16 pixels on.
-    coder
-        The network's code: replay, entk or blocks, with options as in "replay(replays=16)".
-    k
-        Examples to code, which are not trained on. Default: the test split or a third, at most 10,000.
-    train
-        Examples to train on. Default: what is left.
-    """
-    from infoscope.cli import difficulty as command
-
-    command.difficulty(data, model, coder, k, train, reading, run)
-
-
-@app.command
-def codelength(
-    data: str,
-    *,
-    coder: str = "kernel",
-    model: str | None = None,
-    write: Path | None = None,
-    per_example: Path | None = None,
-    reading: Data = DATA,
-    run: Run = RUN,
-) -> None:
-    """In how few bits can the labels be sent to somebody who has the inputs?
-
-    Parameters
-    ----------
-    data
-        The data set; its train split where it has one.
-    coder
-        kernel (model-free), or a network's own: replay, entk, blocks, blocks-warm.
-    model
-        The network of such a coder, from its initial weights.
-    write
-        Write the labels of order 0 to this file, from which `infoscope decode` gives them back.
-    per_example
-        Write every example's code length, in coding order, to this .npz.
-    """
-    from infoscope.cli import codelength as command
-
-    command.codelength(data, coder, model, write, per_example, reading, run)
-
-
 @app.command
 def decode(
     file: Path,
@@ -198,7 +79,7 @@ def decode(
     *,
     out: Path | None = None,
     model: str | None = None,
-    size: Annotated[int | None, POSITIVE] = None,
+    size: Annotated[int | None, Parameter(validator=Number(gte=1))] = None,
     json: bool = False,
     quiet: bool = False,
 ) -> None:
@@ -221,228 +102,9 @@ def decode(
     quiet
         No progress bar.
     """
-    from infoscope.cli import codelength as command
+    from infoscope.cli import decode as command
 
     command.decode(file, data, out, model, size, json, quiet)
-
-
-@app.command
-def information(
-    data: str,
-    *,
-    model: str | None = None,
-    coder: str = "replay",
-    k: Annotated[int | None, Parameter(validator=Number(gte=0))] = None,
-    train: Annotated[int | None, POSITIVE] = None,
-    weights: Path | None = None,
-    trained_on: str | None = None,
-    init: str | None = None,
-    per_example: Path | None = None,
-    reading: Data = DATA,
-    run: Run = RUN,
-) -> None:
-    """How much does a network know about the data? Trains one and measures it, or measures yours.
-
-    Parameters
-    ----------
-    data
-        The data set. With --weights, what is coded: its test split where it has one, else all.
-    model
-        Network: a name from `infoscope list models`, or module:factory. Default: mlp, or cnn from 16 pixels on.
-    coder
-        The network's code: replay (default), entk or blocks. Numbers of different coders are not compared.
-    k
-        Examples to code, which are not trained on.
-    train
-        Examples to train on.
-    weights
-        Your network's weights (.safetensors, or .pt with tensors only); nothing is trained.
-    trained_on
-        The data they were trained on, as DATA[:SPLIT], so that the split can be checked.
-    init
-        The weights that training started from: a file, or the seed that drew them.
-    per_example
-        Write every example's code length under both terms to this .npz.
-    """
-    from infoscope.cli import information as command
-
-    command.information(data, model, coder, k, train, weights, trained_on, init, per_example, reading, run)
-
-
-@app.command
-def mi(file: Path, *, estimator: str = "kde-upper", null: int = 0, seed: int = 0, json: bool = False) -> None:
-    """How much do layers hold about input and label? I(X;T) and I(T;Y) of saved activations.
-
-    Parameters
-    ----------
-    file
-        An .npz with labels `y`, activations `T1`, `T2` … a layer, and the inputs `X` if there are any.
-    estimator
-        One of `infoscope list estimators`, with options as in "ross(k=3)" or "saxe(width=0.5)".
-    null
-        Estimate again on so many shufflings of the labels, and flag what is not above them.
-    seed
-        Of shufflings, of draws of noise, of what is trained.
-    json
-        Print one JSON object and nothing else on standard output.
-    """
-    from infoscope.cli import mi as command
-
-    command.mi(file, estimator, null, seed, json)
-
-
-@app.command
-def plane(
-    what: str,
-    data: str | None = None,
-    *,
-    model: str | None = None,
-    schedule: str | None = None,
-    estimator: str | None = None,
-    layers: tuple[str, ...] = (),
-    epochs: Annotated[int | None, POSITIVE] = None,
-    train: Annotated[int | None, POSITIVE] = None,
-    bits: Annotated[int | None, Parameter(validator=Number(gte=1, lte=16))] = None,
-    noise: Annotated[float | None, Parameter(validator=Number(gt=0))] = None,
-    null: int = 0,
-    reading: Data = DATA,
-    run: Run = RUN,
-) -> None:
-    """What do the layers know about input and label while a network trains? The information plane, animated.
-
-    Parameters
-    ----------
-    what
-        tishby (the 12-bit task and its network), DATA, module:factory (then DATA), a folder of checkpoints (then DATA
-        and --model), or saved activations: an .npz with one array a layer and the labels y.
-    data
-        The data set that a factory or checkpoints go with.
-    model
-        Network: a name from `infoscope list models`, or module:factory.
-    schedule
-        Which epochs: every(n=10), log(per_decade=20), delta(delta=0.01), delta-approximate(delta=0.01). Default:
-        delta, or log(per_decade=5) with --noise.
-    estimator
-        Such as "idnns", "saxe(width=0.5)", "kde-upper(variance=0.1)". Default: 30 bins over the layer's range, idnns
-        for tishby; with --bits or --noise the exact one.
-    layers
-        Names or globs of layers, repeatable. Default: every layer after its activation.
-    epochs
-        Default: 8000 for tishby, else 20.
-    train
-        Examples to train on. Default: four fifths of tishby, else at most 10,000.
-    bits
-        Train with weights and activations of 2^bits levels, and measure exactly.
-    noise
-        Train with Gaussian noise of this variance on every layer but the last, and measure exactly.
-    null
-        Baselines of shuffled labels for I(T;Y).
-    """
-    from infoscope.cli import plane as command
-
-    command.plane(
-        command.Asked(what, data, model, schedule, estimator, layers, epochs, train, bits, noise, null, reading, run)
-    )
-
-
-@dataclass(frozen=True)
-class Training:
-    """How networks are trained, all for the same number of steps.
-
-    Attributes
-    ----------
-    epochs
-        How long, without early stopping.
-    optimizer
-        Such as "sgd(lr=0.01, momentum=0)" or "adam(lr=0.001)".
-    batch
-        Examples in a batch.
-    """
-
-    epochs: Annotated[int, POSITIVE] = 20
-    optimizer: str = "adam"
-    batch: Annotated[int, POSITIVE] = 64
-
-
-TRAINING = Training()
-
-
-@app.command
-def distance(
-    *data: str,
-    model: str | None = None,
-    networks: Annotated[int, POSITIVE] = 10,
-    matched_loss: float | None = None,
-    aligned: bool = False,
-    balanced: bool = False,
-    way: str | None = None,
-    training: Annotated[Training, Parameter(name="*")] = TRAINING,
-    reading: Data = DATA,
-    run: Run = RUN,
-) -> None:
-    """How far does training carry a network's weights? Mean, deviation and c_v over networks, by layer too.
-
-    At equal steps, and at a matched training loss; whether every end is nearest to its own start; how far predictions
-    moved. Several DATA, or one under several --corrupt, are compared.
-
-    Parameters
-    ----------
-    data
-        One or more data sets; their train splits where they have them.
-    model
-        Network: a name from `infoscope list models`, or module:factory. Default: mlp, or cnn from 16 pixels on.
-    networks
-        How many to train, one a seed. (--orders means nothing here.)
-    matched_loss
-        Training loss in bits at which distances are compared too. Default: half of log2 of the number of classes.
-    aligned
-        Measure as well after permuting the hidden units of each end to lie near its start.
-    balanced
-        Measure as well with the scales made canonical that ReLU and batch normalisation leave free.
-    way
-        How networks train together: loop, vmap, compiled or grouped. Default: the fastest in a short trial.
-    """
-    from infoscope.cli import distance as command
-
-    command.distance(data, model, networks, matched_loss, aligned, balanced, way, training, reading, run)
-
-
-@app.command
-def mds(
-    data: str,
-    *,
-    model: str | None = None,
-    networks: Annotated[int, POSITIVE] = 100,
-    starts: Annotated[int | None, POSITIVE] = None,
-    dimensions: Annotated[int, POSITIVE] = 3,
-    aligned: bool = False,
-    way: str | None = None,
-    training: Annotated[Training, Parameter(name="*")] = TRAINING,
-    reading: Data = DATA,
-    run: Run = RUN,
-) -> None:
-    """Where do many networks start and end? Pictures of their weights by multidimensional scaling.
-
-    Parameters
-    ----------
-    data
-        The data set; its train split where it has one.
-    model
-        Network: a name from `infoscope list models`, or module:factory. Default: mlp, or cnn from 16 pixels on.
-    networks
-        How many to train, one a seed.
-    starts
-        Share so many initial weights among the networks (2 in the paper's second experiment). Default: each its own.
-    dimensions
-        Of the picture; the first two are drawn.
-    aligned
-        Permute the hidden units of every network to lie near the first one's.
-    way
-        How networks train together: loop, vmap, compiled or grouped. Default: the fastest in a short trial.
-    """
-    from infoscope.cli import distance as command
-
-    command.mds(data, model, networks, starts, dimensions, aligned, way, training, reading, run)
 
 
 @app.command(name="list")

@@ -12,18 +12,19 @@ import torch
 from torch import Tensor
 
 from infoscope.cli import values
-from infoscope.cli.app import Data, Run, Training
-from infoscope.cli.session import Session, cores, print_config
-from infoscope.cli.wording import duration
+from infoscope.cli.former_commands import Data, Run, Training
+from infoscope.cli.former_session import Session, cores, print_config
+from infoscope.data.named import training_part
 from infoscope.data.task import Task
 from infoscope.ensembles.ensemble import planned
 from infoscope.ensembles.fit_stack import Wanted
 from infoscope.ensembles.population import Member, Population
 from infoscope.ensembles.stacked_weights import Weights, member
+from infoscope.ensembles.train import Train
+from infoscope.figure import Bars, Figure, Line
 from infoscope.measurement import NATS_PER_BIT, Measurement
-from infoscope.model_information.questions import training_part
 from infoscope.models import loss_of
-from infoscope.report import Bars, Figure, Line
+from infoscope.report.wording import duration
 from infoscope.symmetry.alignment import align_all
 from infoscope.symmetry.permutations import permutation_groups
 from infoscope.training.recipe import OPTIMIZERS
@@ -118,7 +119,7 @@ def mds(
     session = Session("mds", run, options)
     _announce(members, way, session, Wanted())
     with session.progress(networks, "training networks"):
-        population = session.running().train(members, way=way)
+        population = Train(tuple(members), {"way": way}).take(session.running())
     network = members[0].learner.network(task.shape, task.classes, members[0].seed)
     ends: dict[str, tuple[Weights, ...]] = {"end": (population.weights,)}
     if starts is None:

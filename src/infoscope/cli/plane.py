@@ -10,12 +10,11 @@ from pathlib import Path
 import numpy as np
 
 from infoscope.cli import values
-from infoscope.cli.app import Data, Run
+from infoscope.cli.former_commands import Data, Run
+from infoscope.cli.former_session import Session, cores, print_config
 from infoscope.cli.mi import layer_method
 from infoscope.cli.plane_cost import Cost, of_training
 from infoscope.cli.plane_figures import figures
-from infoscope.cli.session import Session, cores, print_config
-from infoscope.cli.wording import duration
 from infoscope.data.task import Task, coding_order
 from infoscope.data.tishby import tishby
 from infoscope.dynamics.checkpoints import checkpoints, plane_of_checkpoints
@@ -33,6 +32,7 @@ from infoscope.observation.noise import WithNoise
 from infoscope.record import Record
 from infoscope.training.learner import Learner
 from infoscope.training.recipe import Adam, Recipe
+from infoscope.report.wording import duration
 
 MOST_MEASURED = 4096
 MOST_TRAINED = 10_000

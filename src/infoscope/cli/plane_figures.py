@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from infoscope.figure import Figure, Line
 from infoscope.measurement import Measurement
 from infoscope.record import Record
-from infoscope.report import Figure, Line
 
 QUANTITIES = ("I(X;T)", "I(T;Y)")
 

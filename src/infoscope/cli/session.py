@@ -8,67 +8,71 @@ import re
 import shlex
 import sys
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 from infoscope import __version__
-from infoscope.cli.app import Run
 from infoscope.cli.bar import bar
-from infoscope.cli.wording import sentences
-from infoscope.ensembles.run_context import Running
-from infoscope.measurement import Measurement
+from infoscope.cli.options import Run
 from infoscope.quantities import QUANTITIES
-from infoscope.record import Record
-from infoscope.report import Figure, json_text, show, write_html
+from infoscope.record import Record, Row
+from infoscope.report import json_text, show, write_html
+from infoscope.report.wording import duration
 from infoscope.run import Store, Work, key
+from infoscope.run.context import RunContext
 from infoscope.run.progress import fractions
+from infoscope.run.question import Answer, Question, cost, units
 from infoscope.training.learner import check_device
 
-NONE: Mapping[str, str] = MappingProxyType({})
+FILES = ("write", "per_example")
+"""Options that name a file to write: they do not change the answer."""
 
 
 class Session:
-    """Where a command keeps its finished looks, and how it tells what it does."""
+    """Where a command keeps its finished work, and how it tells what it does."""
 
-    def __init__(self, command: str, run: Run, options: Mapping[str, Any]):
+    def __init__(self, command: str, options: Mapping[str, Any], run: Run):
         check_device(run.device)
         self.run = run
-        self.root = run.out or default_out(command, run, options)
+        self.root = run.out or default_out(command, options, run)
         self.store = Store(self.root)
         self._claim(command, options)
         # Made again from the looks, which are what is kept; an earlier table stays until this one is whole.
         self.draft = self.root / "record.partial.jsonl"
         self.draft.unlink(missing_ok=True)
-        self.record = Record(self.draft)
+        self.partial = Record(self.draft)
         self.done = 0
         self.jobs = run.jobs or cores()
 
     def _claim(self, command: str, options: Mapping[str, Any]) -> None:
         """Write on the folder what it holds; ValueError if it holds something else already."""
-        mine = {"command": command, "data": _plain(options)["data"]}
+        mine = {"command": command, "options": _deciding(options, self.run)}
         there: Any = None
         with suppress(ValueError):  # a damaged note tells nothing
             there = self.store.read_json("run")
         if there and {k: there.get(k) for k in mine} != mine:
             raise ValueError(f"{self.root}: holds the run `{there.get('line')}`; choose another --out")
-        self.store.write_json(
-            "run", {**mine, "line": command_line(), "version": __version__, "options": _plain(options)}
-        )
+        self.store.write_json("run", {**mine, "line": command_line(), "version": __version__})
 
-    def running(self) -> Running:
-        """How the looks of this command are taken."""
-        return Running(self.store, self.jobs, self.run.device, self._count)
+    def context(self) -> RunContext:
+        """How the work of this command is done."""
+        return RunContext(self.store, self.jobs, self.run.device, self._count, self._append)
 
     def _count(self, work: Work) -> None:
         self.done += 1
 
+    def _append(self, rows: Iterable[Row]) -> None:
+        for row in rows:
+            self.partial.append(row.measurement, **row.coordinates)
+
     @contextmanager
-    def progress(self, total: int, title: str) -> Iterator[None]:
-        """A bar that counts finished looks, and how far the others are."""
-        with bar(not self.run.quiet, title) as advance:
+    def progress(self, question: Question[Any]) -> Iterator[None]:
+        """A bar that counts finished work, and how far the rest is."""
+        shown = not self.run.quiet and sys.stderr.isatty()
+        total = sum(units(question, self.run.device).values()) if shown else 0
+        with bar(shown, "measuring") as advance:
             over = threading.Event()
 
             def watch() -> None:
@@ -83,47 +87,64 @@ class Session:
                 over.set()
                 watcher.join()
 
-    def append(self, rows: Iterable[Measurement], **coordinates: str) -> None:
-        """Add measurements to the table of this run."""
-        for row in rows:
-            self.record.append(row, **coordinates)
-
-    def finish(
-        self,
-        title: str,
-        figures: Sequence[Figure],
-        facts: Mapping[str, str],
-        choices: Mapping[str, str] = NONE,
-        lead: str = "",
-    ) -> None:
+    def finish(self, answer: Answer) -> None:
         """Write the report, then print the table, or the JSON. What was chosen for the caller stands in both."""
-        lead = lead or sentences(self.record)
-        if len(self.record):
-            self.draft.replace(self.root / "record.jsonl")
+        record = answer.record()
+        self._keep(record)
+        choices = {**answer.choices(), **answer.write(self.root)}
+        lead = answer.sentence()
         report = write_html(
             self.root / "report.html",
-            self.record,
-            title=title,
+            record,
+            title=answer.title,
             lead=lead,
-            figures=figures,
-            facts={"command": command_line(), **choices, **facts},
-            glossary=glossary(self.record),
+            figures=answer.figures(),
+            facts={"command": command_line(), **choices},
+            glossary=glossary(record),
         )
         if self.run.json:
-            print(json_text(self.record))
+            print(json_text(record))
         elif not self.run.quiet:
-            show(self.record)
+            show(record)
             print(lead, *(f"{what}: {chosen}" for what, chosen in choices.items()), f"Report: {report}", sep="\n")
 
+    def _keep(self, record: Record) -> None:
+        """The whole table in place of the partial one."""
+        self.draft.unlink(missing_ok=True)
+        whole = Record(self.draft)
+        for row in record:
+            whole.append(row.measurement, **row.coordinates)
+        if len(record):
+            self.draft.replace(self.root / "record.jsonl")
 
-def default_out(command: str, run: Run, options: Mapping[str, Any]) -> Path:
+
+def default_out(command: str, options: Mapping[str, Any], run: Run) -> Path:
     """A folder under `infoscope-runs` whose name tells the command and the data, and whose hash tells the options."""
-    what = {k: v for k, v in options.items() if k not in ("write", "per_example")}
-    what |= {"orders": run.orders, "seed": run.seed, "examples": run.examples, "device": run.device}
     data = options["data"]
     names = [data] if isinstance(data, str) else data
     title = "-".join(re.sub(r"[^A-Za-z0-9_.=]+", "_", Path(name).name) for name in names)[:60]
-    return Path("infoscope-runs") / f"{command}-{title}-{key((command, _plain(what)))[:8]}"
+    return Path("infoscope-runs") / f"{command}-{title}-{key((command, _deciding(options, run)))[:8]}"
+
+
+def _deciding(options: Mapping[str, Any], run: Run) -> dict[str, Any]:
+    """The options that decide what comes out."""
+    return {k: v for k, v in _plain(options).items() if k not in FILES} | {"device": run.device}
+
+
+def tell_cost(question: Question[Any], run: Run) -> None:
+    """Say how many trainings and codes this would take, and about how long, in words or as JSON."""
+    jobs = run.jobs or cores()
+    found = cost(question, RunContext(jobs=jobs, device=run.device))
+    jobs = min(jobs, max([1, *found.units.values()]))
+    seconds = found.seconds / jobs
+    if run.json:
+        told = {**found.units, "seconds": round(seconds, 1), "jobs": jobs, "remarks": list(found.remarks)}
+        print(json.dumps({"dry_run": told}))
+        return
+    counted = [f"{count} {kind if count > 1 else kind.removesuffix('s')}" for kind, count in found.units.items()]
+    counted = [*counted[:-2], " and ".join(counted[-2:])]
+    print(f"This takes {', '.join(counted) or 'nothing'}: {duration(seconds)} with {jobs} jobs, by a short trial.")
+    print(*found.remarks, sep="\n", end="\n" if found.remarks else "")
 
 
 def glossary(record: Record) -> dict[str, str]:

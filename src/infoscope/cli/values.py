@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from infoscope.cli.app import Data
+from infoscope.cli.former_commands import Data
 from infoscope.data.corruption import CORRUPTIONS, Corruption
 from infoscope.data.task import Task
 from infoscope.measurement import NATS_PER_BIT

@@ -1,151 +1,250 @@
-"""How much a network knows about a task: model information, by training or from a user's own weights."""
+"""The question of model information: how much does a network know about a task?"""
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, overload
 
-import numpy as np
-
-from infoscope import __version__
-from infoscope.data.partition import MOST_CODED, Partition, without_overlap
+from infoscope.data.named import Tasks, tasks, training_part
+from infoscope.data.partition import MOST_CODED, Partition, partition, without_overlap
 from infoscope.data.task import Task
-from infoscope.ensembles.population import Member
-from infoscope.ensembles.run_context import Running
-from infoscope.measurement import Measurement, Receipt, Status
-from infoscope.model_information.performance import accuracy, confidence
-from infoscope.prequential.codelength import codelength, model_information
-from infoscope.prequential.encode import Coder, curve_looks
+from infoscope.ensembles.population import Member, Population
+from infoscope.ensembles.train import Train
+from infoscope.figure import Figure
+from infoscope.measurement import Measurement, Status
+from infoscope.model_information import figures, wording
+from infoscope.model_information.files import check_writable, save_per_example
+from infoscope.model_information.task_information import TaskInformation, both_codes
+from infoscope.models.default import Model, learner_for, model_name
+from infoscope.options import AtLeast, check_fields
+from infoscope.prequential import codelength as estimate
+from infoscope.prequential.encode import Coder
 from infoscope.prequential.loss_curve import LossCurve
-from infoscope.run.look import Look
-from infoscope.training.learner import Learner, Weights
-from infoscope.training.predict import Predictions, predict
+from infoscope.prequential.replay import Replay
+from infoscope.record import Record
+from infoscope.run.context import RunContext
+from infoscope.run.question import Request, Rows, Stages, ask
+from infoscope.training.learner import Learner, Weights, copy_weights
 
 
 @dataclass(frozen=True)
-class Knowledge:
-    """Both terms of eq. (2) as curves, and what the final networks predict for the coded examples."""
+class Information:
+    """How much does a network know about the data? Trains one and codes what it was not trained on, or takes yours.
 
-    coded: Task
-    initial: Sequence[LossCurve]
-    trained: Sequence[LossCurve]
-    predictions: dict[int, np.ndarray]
-    status: frozenset[Status]
-    notes: tuple[str, ...]
+    L(M, D), eq. (2) of Zhang et al. (2020): the labels of k examples are sent from the initial and from the trained
+    weights; what the second saves is what the network knows.
 
-    def measurements(self) -> list[Measurement]:
-        """L(M, D) first, then its terms, then accuracy and confidence on the coded examples."""
-        first, last = codelength(self.initial), codelength(self.trained)
-        difference = model_information(self.initial, self.trained)
-        y = self.coded.labels.numpy()
-        receipt = Receipt(
-            "network on unseen examples", first.receipt.data, last.receipt.model, n=len(y),
-            seeds=tuple(self.predictions), over="networks", version=__version__,
-        )  # fmt: skip
-        rows = [
-            difference,
-            first.named("L_init(y|x)"),
-            last.named("L_trained(y|x)"),
-            accuracy(self.predictions, y, receipt),
-            confidence(self.predictions, y, receipt),
+    Attributes
+    ----------
+    data
+        The data sets. With weights, what is coded: the test split where there is one, else all.
+    model
+        Network: a name from `infoscope list models`, or module:factory. Default: mlp, or cnn from 16 pixels on.
+    coder
+        The network's own code: replay, entk or blocks. Numbers of different coders are not compared.
+    k
+        Examples to code, which are not trained on. Default: the test split or a third, at most 10,000.
+    train
+        Examples to train on. Default: what is left.
+    weights
+        Your network's weights (.safetensors, or .pt with tensors only); nothing is trained.
+    trained_on
+        The data that they were trained on, as DATA[:SPLIT], so that the split can be checked.
+    initial
+        The weights that their training started from: a file, or the seed that drew them.
+    replicates
+        Networks, each with a coding order of its own. The standard error is over them; one gives none.
+    seed
+        The first of their seeds.
+    per_example
+        Write every example's code length under both terms to this .npz.
+    """
+
+    data: Tasks
+    model: Model = None
+    coder: Coder = Replay()
+    k: Annotated[int | None, AtLeast(0)] = None
+    train: Annotated[int | None, AtLeast(1)] = None
+    weights: Weights | None = None
+    trained_on: Task | None = None
+    initial: Weights | int | None = None
+    replicates: Annotated[int, AtLeast(1)] = 3
+    seed: Annotated[int, AtLeast(0)] = 0
+    per_example: Path | None = None
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+        check_own_code(self.coder)
+        if self.weights is None and (self.trained_on is not None or self.initial is not None):
+            raise ValueError("trained_on and initial describe your own network; give its weights too")
+
+    def stages(self, device: str = "cpu") -> Stages[InformationAnswer]:
+        """Networks, then both terms of eq. (2), one task after another."""
+        given = tasks(self.data)
+        check_writable(self.per_example)
+        if self.per_example is not None and len(given) > 1:
+            raise ValueError("per_example takes one task; leave out the others")
+        found: list[TaskInformation] = []
+        for task in given:
+            found.append((yield from self._stages_of(task, learner_for(task, self.model), device)))
+            yield Rows(found[-1].rows(task.name))
+        return InformationAnswer(self, tuple(task.name for task in given), tuple(found))
+
+    def _stages_of(self, task: Task, learner: Learner, device: str) -> Generator[Request, Any, TaskInformation]:
+        seeds = range(self.seed, self.seed + self.replicates)
+        if self.weights is None:
+            parts = partition(task, k=self.k, train=self.train)
+            return (yield from train_then_code(parts, learner, self.coder, seeds, device))
+        coded = task["test"] if "test" in task.splits else task
+        return (yield from self._own_network(coded, learner, seeds, device))
+
+    def _own_network(
+        self, coded: Task, learner: Learner, seeds: Sequence[int], device: str
+    ) -> Generator[Request, Any, TaskInformation]:
+        """Both terms from the caller's weights and from where their training began, else from each seed's own start.
+
+        Without `trained_on` nobody can check that the coded examples are new, and the status is UNVERIFIED_SPLIT.
+        """
+        assert self.weights is not None
+        coded, status, notes = self._unseen(coded.shuffled(self.seed))
+        if self.k is not None and self.k > len(coded):
+            raise ValueError(f"{coded.name!r} has {len(coded)} examples to code, and k = {self.k} were asked for")
+        coded = coded[: min(MOST_CODED if self.k is None else self.k, len(coded))]
+        initial = self.initial
+        if isinstance(initial, int):
+            initial = copy_weights(learner.network(coded.shape, coded.classes, initial))
+        start = learner if initial is None else learner.starting_from(initial)
+        pairs = [(start, learner.starting_from(self.weights))] * len(seeds)
+        return (yield from both_codes(coded, pairs, self.coder, seeds, device, status, notes))
+
+    def _unseen(self, coded: Task) -> tuple[Task, frozenset[Status], tuple[str, ...]]:
+        """What of the task was not trained on, as far as can be checked."""
+        if self.trained_on is None:
+            return coded, frozenset({Status.UNVERIFIED_SPLIT}), ()
+        past = training_part(self.trained_on)
+        coded, dropped = without_overlap(coded, past)
+        # Inputs of another shape cannot be compared, so nobody has checked that they are new.
+        status = frozenset[Status]() if past.shape == coded.shape else frozenset({Status.UNVERIFIED_SPLIT})
+        return coded, status, (f"{dropped} examples equal to trained ones were not coded",) if dropped else ()
+
+
+@dataclass(frozen=True)
+class InformationAnswer:
+    """What `Information` comes to."""
+
+    question: Information
+    names: tuple[str, ...]
+    found: tuple[TaskInformation, ...]
+
+    @property
+    def title(self) -> str:
+        """Information of the network about these tasks."""
+        return f"Information of {', '.join(self._models())} about {', '.join(self.names)}"
+
+    def record(self) -> Record:
+        """L(M, D), its terms, accuracy and confidence, for every task."""
+        return Record.of(row for name, one in zip(self.names, self.found, strict=True) for row in one.rows(name))
+
+    def figures(self) -> list[Figure]:
+        """What training saves as labels are sent, and the cost of a label under both terms."""
+        saved = [
+            figures.saving(name, one.initial, one.trained) for name, one in zip(self.names, self.found, strict=True)
         ]
-        return [
-            dataclasses.replace(
-                row,
-                status=row.status | self.status,
-                receipt=dataclasses.replace(row.receipt, notes=(*row.receipt.notes, *self.notes)),
-            )
-            for row in rows
+        terms = [
+            figures.NamedCurves(f"{name}, {when}", curves)
+            for name, one in zip(self.names, self.found, strict=True)
+            for when, curves in (("untrained", one.initial), ("trained", one.trained))
         ]
+        return [*saved, figures.costs(terms)]
+
+    def sentence(self) -> str:
+        """How many bits training put into the network."""
+        return wording.sentences(self.record())
+
+    def choices(self) -> Mapping[str, str]:
+        """The network, and how each task was parted."""
+        told = {"Network": ", ".join(self._models())}
+        for name, one in zip(self.names, self.found, strict=True):
+            told[name] = "; ".join(one.notes) or f"{len(one.coded)} examples coded"
+        return told
+
+    def write(self, folder: Path) -> Mapping[str, str]:
+        """The lengths of every example under both terms, if they were asked for."""
+        path = self.question.per_example
+        if path is None:
+            return {}
+        save_per_example(path, {"initial_": self.found[0].initial, "trained_": self.found[0].trained})
+        return {"Every example": str(path)}
+
+    def _models(self) -> list[str]:
+        return list(dict.fromkeys(model_name(one.coded, self.question.model) for one in self.found))
 
 
-def train_and_measure(
-    parts: Partition,
-    learner: Learner,
-    coder: Coder,
-    *,
-    replicates: int = 3,
-    seed: int = 0,
-    running: Running | None = None,
-) -> Knowledge:
+def train_then_code(
+    parts: Partition, learner: Learner, coder: Coder, seeds: Sequence[int], device: str
+) -> Generator[Request, Any, TaskInformation]:
     """Train one network a seed, then send the coded labels from its initial and from its final weights.
 
     A seed whose training diverges is left out, and named in the notes.
     """
-    running = running or Running()
-    seeds = range(seed, seed + replicates)
-    population = running.train([Member(learner, parts.train, s, parts.validation) for s in seeds])
+    check_own_code(coder)
+    population: Population = yield Train(tuple(Member(learner, parts.train, s, parts.validation) for s in seeds))
     trained = [population.trained(i) for i in range(len(population))]
-    status = frozenset() if all(t.converged for t in trained) else frozenset({Status.NOT_CONVERGED})
+    status = frozenset[Status]() if all(t.converged for t in trained) else frozenset({Status.NOT_CONVERGED})
     pairs = [(learner.starting_from(t.initial), learner.starting_from(t.weights)) for t in trained]
     epochs = ", ".join(str(t.epochs) for t in trained)
     lost = [f"left out: {name}: {why}" for name, why in population.failed.items()]
     notes = (*parts.notes, f"epochs: {epochs}", f"trained by {population.way}", *lost)
-    return measure(parts.coded, pairs, coder, population.seeds, running, status, notes)
+    return (yield from both_codes(parts.coded, pairs, coder, population.seeds, device, status, notes))
 
 
-def measure_weights(
-    coded: Task,
-    learner: Learner,
-    weights: Weights,
-    coder: Coder,
-    *,
-    trained_on: Task | None,
-    initial: Weights | None = None,
-    k: int | None = None,
-    replicates: int = 3,
-    seed: int = 0,
-    running: Running | None = None,
-) -> Knowledge:
-    """A user's own network: both terms from its weights and from `initial` (else from each seed's own start).
-
-    Without `trained_on` nobody can check that the coded examples are new, and the status is UNVERIFIED_SPLIT.
-    """
-    coded = coded.shuffled(seed)
-    notes: tuple[str, ...] = ()
-    status = frozenset({Status.UNVERIFIED_SPLIT})
-    if trained_on is not None:
-        coded, dropped = without_overlap(coded, trained_on)
-        # Inputs of another shape cannot be compared, so nobody has checked that they are new.
-        status = frozenset() if trained_on.shape == coded.shape else status
-        notes = (f"{dropped} examples equal to trained ones were not coded",) if dropped else ()
-    if k is not None and k > len(coded):
-        raise ValueError(f"{coded.name!r} has {len(coded)} examples to code, and k = {k} were asked for")
-    coded = coded[: min(MOST_CODED if k is None else k, len(coded))]
-    start = learner if initial is None else learner.starting_from(initial)
-    pairs = [(start, learner.starting_from(weights))] * replicates
-    return measure(coded, pairs, coder, range(seed, seed + replicates), running or Running(), status, notes)
-
-
-def measure(
-    coded: Task,
-    pairs: Sequence[tuple[Learner, Learner]],
-    coder: Coder,
-    seeds: Sequence[int],
-    running: Running,
-    status: frozenset[Status] = frozenset(),
-    notes: tuple[str, ...] = (),
-) -> Knowledge:
-    """Both terms of eq. (2) for each pair of an initial and a final learner, paired by their seed's order and draws."""
+def check_own_code(coder: Coder) -> None:
+    """ValueError unless the coder is a network's own."""
     if not coder.needs_network:
-        raise ValueError(f"eq. (2) measures a network with its own code; {type(coder).__name__} knows no network")
-    initial, final = zip(*pairs, strict=True)
-    looks = curve_looks(coded, coder, initial, seeds=seeds, device=running.device, label="initial code")
-    looks += curve_looks(coded, coder, final, seeds=seeds, device=running.device, label="trained code")
-    curves = running.look(looks)
-    guesses: list[Predictions] = running.look(
-        [
-            Look(
-                predict,
-                (coded, one, seed, running.device),
-                Predictions,
-                1,
-                f"predictions on {coded.name}, seed {seed}",
-            )
-            for seed, one in zip(seeds, final, strict=True)
-        ]
-    )
-    predictions = {seed: guess.p.numpy() for seed, guess in zip(seeds, guesses, strict=True)}
-    n = len(pairs)
-    return Knowledge(coded, curves[:n], curves[n:], predictions, status, notes)
+        raise ValueError(
+            f"eq. (2) measures a network with its own code; "
+            f"{type(coder).__name__} knows no network: take replay or entk"
+        )
+
+
+@overload
+def information(
+    what: LossCurve | Sequence[LossCurve], model: LossCurve | Sequence[LossCurve], *, strict: bool = True
+) -> Measurement: ...
+@overload
+def information(
+    what: Task | str,
+    model: Model = ...,
+    coder: Coder = ...,
+    *,
+    weights: Weights | None = ...,
+    trained_on: Task | None = ...,
+    initial: Weights | int | None = ...,
+    k: int | None = ...,
+    train: int | None = ...,
+    replicates: int = ...,
+    seed: int = ...,
+    context: RunContext = ...,
+    strict: bool = True,
+) -> Measurement: ...
+def information(
+    what: Any,
+    model: Any = None,
+    coder: Coder = Replay(),
+    *,
+    strict: bool = True,
+    context: RunContext = RunContext(),
+    **options: Any,
+) -> Measurement:
+    """How much does a network know about a task? L(M, D), nats: eq. (2) of Zhang et al. (2020).
+
+    Give a task and a model: its network is trained on one part and sends the labels of another, from its initial and
+    from its trained weights. Or give your own `weights`, and `trained_on` (the task they were trained on) so that the
+    split can be checked; the whole of the task is then coded. Or give the two terms as loss curves, initial first.
+    """
+    if not isinstance(what, Task | str):
+        return estimate.model_information(what, model).checked(strict)
+    (found,) = ask(Information(what, model, coder, **options), context).found
+    return found.measurements()[0].checked(strict)

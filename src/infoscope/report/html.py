@@ -13,10 +13,11 @@ from pathlib import Path
 from string import Template
 from types import MappingProxyType
 
+from infoscope.figure import Figure
 from infoscope.record import Record
 from infoscope.report import sections
-from infoscope.report.plots import Figure
 from infoscope.report.table import json_text
+from infoscope.report.thinning import thinned
 
 NONE: Mapping[str, str] = MappingProxyType({})
 
@@ -37,7 +38,7 @@ def write_html(
     button, and what the receipts know (method, data, seeds, version, threads) is added. Every text is shown as it is:
     none can become markup or script. `record` is also inside, as the JSON of `json_text`, in the element `record`.
     """
-    drawn = [figure.thinned() for figure in figures]
+    drawn = [thinned(figure) for figure in figures]
     pairs = enumerate(zip(figures, drawn, strict=True))
     parts = [
         sections.section("numbers", "The numbers", sections.numbers(record, glossary)),

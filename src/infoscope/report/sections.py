@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 
+from infoscope.figure import Bars, Figure, Line
 from infoscope.measurement import Bound, Measurement
 from infoscope.record import Record, Row
 from infoscope.report import wording
-from infoscope.report.plots import Bars, Figure, Line
 from infoscope.report.thinning import RULE, spread
 
 RECEIPT_FIELDS = ("method", "data", "model", "coder", "seeds", "version", "device", "threads", "notes")

@@ -4,11 +4,36 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import pairwise
+
+from infoscope.figure import Figure, Line
 
 COLUMNS = 200
 POINTS_PER_COLUMN = 5
+MOST_FRAMES = 400
+MOST_POINTS = 3000
 RULE = f"the first, last, lowest and highest, and the first gap, in each of {COLUMNS} columns"
+
+
+def thinned(figure: Figure) -> Figure:
+    """The same figure with at most about 1000 points a line (see `RULE`), or at most 400 frames."""
+    if figure.frames:
+        kept = spread(range(len(figure.frames)), most=MOST_FRAMES)
+        paths = [_taken(line, kept) for line in figure.lines if isinstance(line, Line)]
+        return replace(figure, lines=paths, frames=[figure.frames[i] for i in kept])
+    lines = [_thinned(line, figure.log_x) if isinstance(line, Line) else line for line in figure.lines]
+    return replace(figure, lines=lines)
+
+
+def _thinned(line: Line, log_x: bool) -> Line:
+    return _taken(line, spread(range(len(line.x)), most=MOST_POINTS) if line.points else thin(line.x, line.y, log_x))
+
+
+def _taken(line: Line, kept: Sequence[int]) -> Line:
+    """These points of a line and of its band."""
+    columns = {name: values for name in ("x", "y", "lower", "upper") if (values := getattr(line, name)) is not None}
+    return replace(line, **{name: [values[i] for i in kept] for name, values in columns.items()})
 
 
 def thin(x: Sequence[float], y: Sequence[float], log_x: bool = False) -> list[int]:

@@ -124,3 +124,16 @@ def listed(names: Iterable[str], most: int = 4) -> str:
     distinct = list(dict.fromkeys(names))
     more = f" and {len(distinct) - most} more" if len(distinct) > most else ""
     return "; ".join(distinct[:most]) + more
+
+
+def duration(seconds: float) -> str:
+    """How long, in words.
+
+    >>> duration(5), duration(400), duration(9000)
+    ('under 10 seconds', 'about 7 minutes', 'about 2.5 hours')
+    """
+    if seconds < 10:
+        return "under 10 seconds"
+    if seconds < 90:
+        return f"about {round(seconds)} seconds"
+    return f"about {round(seconds / 60)} minutes" if seconds < 5400 else f"about {seconds / 3600:.1f} hours"

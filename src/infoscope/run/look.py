@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import uuid
 import warnings
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, Self, TypeVar
@@ -14,6 +15,8 @@ from safetensors.torch import save as save_tensors
 from torch import Tensor
 
 from infoscope.run import Store, Work, execute, key
+from infoscope.run.context import RunContext
+from infoscope.run.question import Cost
 
 
 class Keepable(Protocol):
@@ -34,18 +37,52 @@ T = TypeVar("T", bound=Keepable)
 
 @dataclass(frozen=True)
 class Look(Generic[T]):
-    """`step(*args)` gives a `result`; `version` is raised when the same arguments would give another result."""
+    """`step(*args)` gives a `result`; `version` is raised when the same arguments would give another result.
+
+    For a dry run: `kind` is the plural by which it is counted, `seconds` measures how long one takes (a value that is
+    equal for looks that take equally long, so that it is called once for all of them), and `stand_in` makes at once a
+    value of the form of the result.
+    """
 
     step: Callable[..., T]
     args: tuple[Any, ...]
     result: type[T]
     version: int = 1
     label: str = ""
+    kind: str = "looks"
+    seconds: Callable[[], float] | None = None
+    stand_in: Callable[[], T] | None = None
 
     @property
     def key(self) -> str:
         """Hash of the step, its version and its arguments; TypeError if an argument has no stable description."""
         return key((self.step, self.version, self.args))
+
+
+@dataclass(frozen=True)
+class Looks(Generic[T]):
+    """What a stage of a question needs: these looks, whose results come as a list in their order."""
+
+    looks: tuple[Look[T], ...]
+
+    def take(self, context: RunContext) -> list[T]:
+        """Take those that the store lacks."""
+        return look(self.looks, context.store, jobs=context.jobs, on_done=context.on_done)
+
+    def units(self) -> Counter[str]:
+        """How many of each kind."""
+        return Counter(one.kind for one in self.looks)
+
+    def cost(self, context: RunContext) -> Cost:
+        """One trial for all looks that take equally long."""
+        times = Counter(one.seconds for one in self.looks if one.seconds is not None)
+        return Cost(self.units(), sum(seconds() * count for seconds, count in times.items()))
+
+    def stand_in(self) -> list[T]:
+        """A stand-in for each."""
+        if missing := [one.label for one in self.looks if one.stand_in is None]:
+            raise TypeError(f"the look {missing[0]!r} has no stand-in; give it one, so that a dry run can go on")
+        return [one.stand_in() for one in self.looks if one.stand_in is not None]
 
 
 def look(

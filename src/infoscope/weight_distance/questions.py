@@ -11,9 +11,9 @@ from infoscope import __version__
 from infoscope.data.task import Task
 from infoscope.ensembles.ensemble import measured
 from infoscope.ensembles.population import Member
-from infoscope.ensembles.run_context import Running
 from infoscope.measurement import Measurement, Receipt, Unit
 from infoscope.record import Record
+from infoscope.run.context import RunContext
 from infoscope.training.learner import Learner
 from infoscope.weight_distance.distance import Distances
 from infoscope.weight_distance.qmcm import QMCM, SubsetScale
@@ -112,7 +112,7 @@ def distance(
     balanced: bool = False,
     way: str | None = None,
     memory: int | None = None,
-    running: Running | None = None,
+    running: RunContext | None = None,
 ) -> Journey:
     """Train networks of the seeds `seed`, `seed` + 1 … and measure how far each goes; no weights are kept.
 
@@ -153,10 +153,10 @@ def journey(
     balanced: bool = False,
     way: str | None = None,
     memory: int | None = None,
-    running: Running | None = None,
+    running: RunContext | None = None,
 ) -> Journey:
     """The same for members of your own, of one architecture: shared starts, other labels, other recipes."""
-    running = running or Running()
+    running = running or RunContext()
     parts = measured(
         members, Travel(tuple(members), aligned, balanced), Travelled, running.store,
         jobs=running.jobs, device=running.device, way=way, memory=memory,

@@ -1,16 +1,12 @@
-"""Figures as plain values: what is drawn, not how. The HTML report draws them."""
+"""Figures as plain values: what is drawn, not how. Answers give them; the report draws them."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from infoscope.measurement import finite_or_none
-from infoscope.report.thinning import spread, thin
-
-MOST_FRAMES = 400
-MOST_POINTS = 3000
 
 
 @dataclass(frozen=True)
@@ -78,15 +74,6 @@ class Figure:
         if self.frames and any(len(line.x) != len(self.frames) or isinstance(line, Bars) for line in self.lines):
             raise ValueError(f"figure {self.title!r} has {len(self.frames)} frames; give lines with a point for each")
 
-    def thinned(self) -> Figure:
-        """The same figure with at most about 1000 points a line (see `thinning.RULE`), or at most 400 frames."""
-        if self.frames:
-            kept = spread(range(len(self.frames)), most=MOST_FRAMES)
-            paths = [_taken(line, kept) for line in self.lines if isinstance(line, Line)]
-            return replace(self, lines=paths, frames=[self.frames[i] for i in kept])
-        lines = [_thinned(line, self.log_x) if isinstance(line, Line) else line for line in self.lines]
-        return replace(self, lines=lines)
-
     def as_dict(self) -> dict[str, Any]:
         """A JSON-ready dictionary; a number that is not finite is None, a gap."""
         return {
@@ -115,16 +102,6 @@ def _settle(line: Line | Bars) -> None:
 
 def _floats(values: Sequence[float]) -> tuple[float, ...]:
     return tuple(float(value) for value in values)
-
-
-def _thinned(line: Line, log_x: bool) -> Line:
-    return _taken(line, spread(range(len(line.x)), most=MOST_POINTS) if line.points else thin(line.x, line.y, log_x))
-
-
-def _taken(line: Line, kept: Sequence[int]) -> Line:
-    """These points of a line and of its band."""
-    columns = {name: values for name in ("x", "y", "lower", "upper") if (values := getattr(line, name)) is not None}
-    return replace(line, **{name: [values[i] for i in kept] for name, values in columns.items()})
 
 
 def _line_dict(line: Line | Bars) -> dict[str, Any]:

@@ -1,22 +1,9 @@
-"""Numbers in sentences."""
+"""What was found, in sentences."""
 
 from __future__ import annotations
 
 from infoscope.measurement import Measurement, Status
 from infoscope.record import Record
-
-
-def duration(seconds: float) -> str:
-    """How long, in words.
-
-    >>> duration(5), duration(400), duration(9000)
-    ('under 10 seconds', 'about 7 minutes', 'about 2.5 hours')
-    """
-    if seconds < 10:
-        return "under 10 seconds"
-    if seconds < 90:
-        return f"about {round(seconds)} seconds"
-    return f"about {round(seconds / 60)} minutes" if seconds < 5400 else f"about {seconds / 3600:.1f} hours"
 
 
 def sentences(record: Record) -> str:

@@ -1,0 +1,121 @@
+"""A command made from a question: the fields are its options, the docstring its help."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import inspect
+from collections.abc import Callable, Mapping
+from functools import cache
+from typing import Annotated, Any, get_type_hints
+
+from cyclopts import Parameter
+from cyclopts.validators import Number
+
+from infoscope.cli.options import Reading, Run
+from infoscope.cli.session import Session, print_config, tell_cost
+from infoscope.cli.source import options_of
+from infoscope.cli.words import WORDS, Word
+from infoscope.options import AtLeast
+from infoscope.questions import QUESTIONS
+from infoscope.run.question import Question, ask
+
+POSITIONAL = "data"
+"""The field whose words stand without a name."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Option:
+    """One field of a question as an option: its name, its type and default on the command line, and how it is read."""
+
+    name: str
+    parameter: inspect.Parameter
+    word: Word | None
+
+    def value(self, given: Any, reading: Reading) -> Any:
+        """The field's value for what was given."""
+        return given if self.word is None or given is None else self.word.read(given, reading)
+
+
+@cache
+def question_of(name: str) -> type:
+    """The class of a question in the table."""
+    module, _, attribute = QUESTIONS[name].partition(":")
+    return getattr(importlib.import_module(module), attribute)
+
+
+def options(kind: type) -> list[Option]:
+    """The fields of a question as options."""
+    _, told = options_of(kind.__doc__ or "")
+    hints = get_type_hints(kind, include_extras=True)
+    return [_option(field, hints[field.name], told[field.name]) for field in dataclasses.fields(kind)]
+
+
+def _option(field: dataclasses.Field[Any], hint: Any, told: str) -> Option:
+    word = WORDS.get(str(field.type).replace(" | None", ""))
+    required = field.default is dataclasses.MISSING
+    default = inspect.Parameter.empty if required else field.default
+    if word is not None:
+        hint = word.kind if required or field.default is not None else word.kind | None
+        default = default if required or default is None else word.shown(default)
+    limits = [Number(gte=m.least) for m in getattr(hint, "__metadata__", ()) if isinstance(m, AtLeast)]
+    annotation = Annotated[hint, Parameter(help=told, validator=limits)]
+    many = field.name == POSITIONAL and word is not None and word.kind == tuple[str, ...]
+    if many:
+        annotation = Annotated[str, Parameter(help=told, required=required)]
+    kind = (
+        inspect.Parameter.VAR_POSITIONAL
+        if many
+        else inspect.Parameter.POSITIONAL_OR_KEYWORD
+        if field.name == POSITIONAL
+        else inspect.Parameter.KEYWORD_ONLY
+    )
+    given = inspect.Parameter.empty if many else default
+    return Option(field.name, inspect.Parameter(field.name, kind, annotation=annotation, default=given), word)
+
+
+def __getattr__(name: str) -> Callable[..., None]:
+    if name.startswith("_") or name not in QUESTIONS:
+        raise AttributeError(name)
+    return command(name)
+
+
+@cache
+def command(name: str) -> Callable[..., None]:
+    """The function that the command line calls for a question: it reads words, asks, and shows."""
+    kind = question_of(name)
+    fields = options(kind)
+
+    def run(*data: str, **given: Any) -> None:
+        words = {"data": list(data)} if fields[0].parameter.kind is inspect.Parameter.VAR_POSITIONAL else {}
+        reading: Reading = given.pop("reading", Reading())
+        how: Run = given.pop("run", Run())
+        words |= given if words else dict(zip([f.name for f in fields], data, strict=False)) | given
+        _run(name, kind, fields, words, reading, how)
+
+    extra: list[tuple[str, type, Any]] = [("run", Run, Run())]
+    if any(option.word is not None and option.word.reads_data for option in fields):
+        extra.insert(0, ("reading", Reading, Reading()))
+    parameters = [option.parameter for option in fields] + [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, annotation=kind_, default=default)
+        for name, kind_, default in extra
+    ]
+    run.__name__, run.__doc__ = name, options_of(kind.__doc__ or "")[0]
+    run.__signature__ = inspect.Signature(parameters)  # pyright: ignore[reportFunctionMemberAccess]
+    run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    return run
+
+
+def _run(name: str, kind: type, fields: list[Option], words: Mapping[str, Any], reading: Reading, how: Run) -> None:
+    words = {option.name: words.get(option.name, option.parameter.default) for option in fields}
+    reads = any(option.word is not None and option.word.reads_data for option in fields)
+    given = {**words, **(vars(reading) if reads else {})}
+    if how.print_config:
+        return print_config(name, given, how)
+    question: Question[Any] = kind(**{option.name: option.value(words[option.name], reading) for option in fields})
+    if how.dry_run:
+        return tell_cost(question, how)
+    session = Session(name, given, how)
+    with session.progress(question):
+        answer = ask(question, session.context())
+    session.finish(answer)

@@ -1,0 +1,64 @@
+"""Options of every command: how data are read, how it runs, what it writes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+from cyclopts.validators import Number
+
+POSITIVE = Parameter(validator=Number(gte=1))
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class Run:
+    """How a command runs and what it writes.
+
+    Attributes
+    ----------
+    device
+        Where networks run: cpu, cuda, mps.
+    jobs
+        Processes side by side; as many as there are cores unless said otherwise.
+    out
+        Run directory. The same command finds its finished work there again.
+    json
+        Print one JSON object and nothing else on standard output.
+    quiet
+        No progress bar, no table.
+    dry_run
+        Say how many trainings and codes this would take, and about how long.
+    print_config
+        Print the options as TOML and stop.
+    """
+
+    device: str = "cpu"
+    jobs: Annotated[int | None, POSITIVE] = None
+    out: Path | None = None
+    json: bool = False
+    quiet: bool = False
+    dry_run: bool = False
+    print_config: bool = False
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class Reading:
+    """How the data are read.
+
+    Attributes
+    ----------
+    classes
+        Declare the number of classes, where the data name none and some may be missing.
+    size
+        Scale images to squares of this many pixels.
+    corrupt
+        Add noise: missing-pixels=0.1, missing-objects=0.1, massart=0.1 or shuffled-labels. Repeat it to compare.
+    """
+
+    classes: Annotated[int | None, POSITIVE] = None
+    size: Annotated[int | None, POSITIVE] = None
+    corrupt: tuple[str, ...] = ()

@@ -1,0 +1,110 @@
+"""Words of the command line as values, by the type of the field that takes them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from infoscope.cli.options import Reading
+from infoscope.data.corruption import CORRUPTIONS, Corruption
+from infoscope.data.task import Task
+from infoscope.method_text import method_of, text_of
+from infoscope.prequential.coders import CODERS
+from infoscope.training.learner import Weights
+
+
+@dataclass(frozen=True)
+class Word:
+    """How a field of some type is written on the command line: its type there, how it is read, how a default is shown.
+
+    `reads_data` says that the options of reading data go with it.
+    """
+
+    kind: Any
+    read: Callable[[Any, Reading], Any]
+    shown: Callable[[Any], Any] = lambda default: default
+    reads_data: bool = False
+
+
+def _of_table(table: Callable[[], Mapping[str, Any]]) -> Word:
+    return Word(str, lambda text, _: method_of(text, table()), lambda default: text_of(default, table()))
+
+
+def tasks_from(name: str, reading: Reading) -> list[Task]:
+    """The task of this name, under each of the corruptions asked for."""
+    task = task_from(name, reading)
+    return [task.corrupted(corruption(word)) for word in reading.corrupt] or [task]
+
+
+def task_from(name: str, reading: Reading) -> Task:
+    """The task of this name."""
+    return Task.from_dataset(name, classes=reading.classes, size=reading.size)
+
+
+def _all_tasks(names: tuple[str, ...], reading: Reading) -> tuple[Task, ...]:
+    return tuple(task for name in names for task in tasks_from(name, reading))
+
+
+def corruption(text: str) -> Corruption:
+    """A corruption such as `massart=0.1`."""
+    kind, _, level = text.partition("=")
+    if kind not in CORRUPTIONS:
+        raise ValueError(f"no corruption {kind!r}; there are {', '.join(CORRUPTIONS)}")
+    make: Any = CORRUPTIONS[kind]
+    if kind == "shuffled-labels":
+        if level:
+            raise ValueError(f"{text!r}: shuffled-labels has no level; all labels are shuffled")
+        return make()
+    try:
+        return make(float(level))
+    except ValueError as error:
+        raise ValueError(f"{text!r}: write the level as a fraction, such as {kind}=0.1") from error
+
+
+def weights_from(path: Path) -> Weights:
+    """Tensors by name from a .safetensors file, or from a .pt that holds tensors only."""
+    import torch
+
+    if not path.is_file():
+        raise ValueError(f"{path}: no such file")
+    try:
+        if path.suffix == ".safetensors":
+            from safetensors.torch import load_file
+
+            return {
+                name: tensor.float() if tensor.is_floating_point() else tensor
+                for name, tensor in load_file(path).items()
+            }
+        loaded: Any = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # each format raises its own
+        raise ValueError(
+            f"{path}: cannot be read as weights ({type(error).__name__}); save the tensors alone: model.state_dict()"
+        ) from error
+    tensors = loaded.get("state_dict", loaded) if isinstance(loaded, dict) else loaded
+    if not isinstance(tensors, dict) or not all(isinstance(value, torch.Tensor) for value in tensors.values()):
+        raise ValueError(f"{path}: holds a {type(tensors).__name__}, not tensors by name; save model.state_dict()")
+    return {_unwrapped(name): tensor for name, tensor in tensors.items()}
+
+
+def _unwrapped(name: str) -> str:
+    """A parameter's name without what data parallelism and compilation put before it."""
+    for wrapper in ("module.", "_orig_mod."):
+        name = name.removeprefix(wrapper)
+    return name
+
+
+def _weights_or_seed(word: str, reading: Reading) -> Weights | int:
+    return int(word) if word.isdigit() else weights_from(Path(word))
+
+
+WORDS: dict[str, Word] = {
+    "Tasks": Word(tuple[str, ...], _all_tasks, reads_data=True),
+    "Task": Word(str, task_from, reads_data=True),
+    "Model": Word(str, lambda text, _: text),
+    "Coder": _of_table(lambda: CODERS),
+    "Weights": Word(Path, lambda path, _: weights_from(path)),
+    "Weights | int": Word(str, _weights_or_seed),
+}
+"""By the annotation of a field as its source has it, `| None` left out. Other types are written as they are."""

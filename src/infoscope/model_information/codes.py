@@ -1,0 +1,66 @@
+"""Codes as a stage of a question needs them: what it takes to send a task's labels, with its cost and its stand-in."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+
+from infoscope.data.task import Task, coding_order
+from infoscope.model_information.cost import seconds_to_send
+from infoscope.prequential.encode import Coder, curve_looks
+from infoscope.prequential.loss_curve import LossCurve
+from infoscope.run.look import Look
+from infoscope.training.learner import Learner
+
+
+@dataclass(frozen=True)
+class SendingTime:
+    """How long it takes to send n labels once; equal for equal work, whatever the order."""
+
+    task: Task
+    coder: Coder
+    learner: Learner | None
+    n: int
+
+    def __call__(self) -> float:
+        """Seconds, by a short trial."""
+        return seconds_to_send(self.task, self.coder, self.learner, self.n)
+
+
+def code_looks(
+    task: Task,
+    coder: Coder,
+    learners: Sequence[Learner | None],
+    *,
+    seeds: Sequence[int],
+    examples: int | None = None,
+    device: str = "cpu",
+    label: str = "code",
+    keep_first: bool = False,
+) -> tuple[Look[LossCurve], ...]:
+    """The looks that give loss curves, one for each learner, in the orders of these seeds."""
+    looks = curve_looks(
+        task, coder, learners, seeds=seeds, examples=examples, device=device, label=label, keep_first=keep_first
+    )
+    n = len(task) if examples is None else examples
+    return tuple(
+        dataclasses.replace(
+            look,
+            kind="codes",
+            seconds=SendingTime(task, coder, dataclasses.replace(learner, weights=None) if learner else None, n),
+            stand_in=partial(uniform_curve, task, n, seed),
+        )
+        for look, seed, learner in zip(looks, seeds, learners, strict=True)
+    )
+
+
+def uniform_curve(task: Task, n: int, seed: int) -> LossCurve:
+    """The curve of one who learns nothing: every label at log C."""
+    index = coding_order(len(task), seed)[:n]
+    p = np.full((n, task.classes), 1 / task.classes)
+    curve = LossCurve.from_probabilities(p, task.labels.numpy()[index], seed=seed)
+    return dataclasses.replace(curve, index=index)

@@ -1,0 +1,152 @@
+"""The question of difficulty: the main job."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+from infoscope.data.named import Tasks, tasks, training_part
+from infoscope.data.partition import MOST_CODED, Partition, partition
+from infoscope.data.task import Task
+from infoscope.figure import Figure
+from infoscope.model_information import figures, wording
+from infoscope.model_information.codelength import LabelCode, label_looks
+from infoscope.model_information.information import check_own_code, train_then_code
+from infoscope.model_information.task_information import TaskInformation
+from infoscope.models.default import Model, learner_for, model_name
+from infoscope.options import AtLeast, check_fields
+from infoscope.prequential.encode import Coder
+from infoscope.prequential.kernel import Kernel
+from infoscope.prequential.replay import Replay
+from infoscope.record import Record, Row
+from infoscope.run.context import RunContext
+from infoscope.run.question import Rows, Stages, ask
+
+
+@dataclass(frozen=True)
+class Difficulty:
+    """How hard is a task, and how much of it does a network learn?
+
+    Codelength of the labels against uniform and H(Y); information, accuracy and confidence of a network that is
+    trained on one part and measured on another. Several data sets are compared at the smallest k. "Model Information
+    as an Analysis Tool in Deep Learning", §3.
+
+    Attributes
+    ----------
+    data
+        One or more data sets.
+    model
+        Network: a name from `infoscope list models`, or module:factory. Default: mlp, or cnn from 16 pixels on.
+    coder
+        The network's own code: replay, entk or blocks, with options as in "replay(replays=16)".
+    k
+        Examples to code, which are not trained on. Default: the test split or a third, at most 10,000.
+    train
+        Examples to train on. Default: what is left.
+    examples
+        Send only the first so many labels in coding order, to one who has these inputs and no others. Default: at
+        most 10,000.
+    replicates
+        Coding orders and networks. The standard error is over them; one gives none.
+    seed
+        The first of their seeds.
+    """
+
+    data: Tasks
+    model: Model = None
+    coder: Coder = Replay()
+    k: Annotated[int | None, AtLeast(0)] = None
+    train: Annotated[int | None, AtLeast(1)] = None
+    examples: Annotated[int | None, AtLeast(1)] = None
+    replicates: Annotated[int, AtLeast(1)] = 3
+    seed: Annotated[int, AtLeast(0)] = 0
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+        check_own_code(self.coder)
+
+    def stages(self, device: str = "cpu") -> Stages[DifficultyAnswer]:
+        """For one task after another its labels' code, then a network's information."""
+        given = tasks(self.data)
+        parts = comparable([partition(task, k=self.k, train=self.train) for task in given])
+        learners = [learner_for(task, self.model) for task in given]
+        found: list[TaskDifficulty] = []
+        for task, part, learner in zip(given, parts, learners, strict=True):
+            whole = training_part(task)
+            some = self.examples or min(MOST_CODED, len(whole))
+            curves = yield label_looks(whole, Kernel(), None, self.replicates, self.seed, some, device)
+            seeds = range(self.seed, self.seed + self.replicates)
+            known = yield from train_then_code(part, learner, self.coder, seeds, device)
+            found.append(TaskDifficulty(task.name, LabelCode(whole, curves), known, part))
+            yield Rows(found[-1].rows())
+        return DifficultyAnswer(self, tuple(found))
+
+
+@dataclass(frozen=True)
+class TaskDifficulty:
+    """What is found for one task: its labels' curves, and what the network knows."""
+
+    name: str
+    labels: LabelCode
+    known: TaskInformation
+    parts: Partition
+
+    def rows(self) -> tuple[Row, ...]:
+        """All quantities, the codelength first."""
+        lengths = tuple(Row({"task": self.name}, row.measurement) for row in self.labels.rows())
+        return lengths + self.known.rows(self.name)
+
+
+@dataclass(frozen=True)
+class DifficultyAnswer:
+    """What `Difficulty` comes to."""
+
+    question: Difficulty
+    found: tuple[TaskDifficulty, ...]
+
+    @property
+    def title(self) -> str:
+        """Difficulty of these tasks."""
+        return f"Difficulty of {', '.join(one.name for one in self.found)}"
+
+    def record(self) -> Record:
+        """One row a task and quantity."""
+        return Record.of(row for one in self.found for row in one.rows())
+
+    def figures(self) -> list[Figure]:
+        """What labels cost, and what training saves."""
+        named = [figures.NamedCurves(one.name, one.labels.curves) for one in self.found]
+        saved = [figures.saving(one.name, one.known.initial, one.known.trained) for one in self.found]
+        return [*figures.codes(named), *saved]
+
+    def sentence(self) -> str:
+        """How few bits, and how many of them a network learns."""
+        return wording.sentences(self.record())
+
+    def choices(self) -> Mapping[str, str]:
+        """The networks, and how each task was parted."""
+        models = dict.fromkeys(model_name(one.labels.task, self.question.model) for one in self.found)
+        return {"Network": ", ".join(models)} | {one.name: "; ".join(one.parts.notes) for one in self.found}
+
+    def write(self, folder: Path) -> Mapping[str, str]:
+        """No file but the report."""
+        return {}
+
+
+def difficulty(*data: Task | str, context: RunContext = RunContext(), **options: Any) -> Record:
+    """How hard is a task, and how much of it does a network learn? `Difficulty` asked at once; its table.
+
+    >>> from infoscope.models import MLP
+    >>> table = difficulty("iris", model=MLP((8,)), coder=Replay(replays=1, floor=8), k=20, replicates=1)
+    >>> [row.measurement.quantity for row in table][:3]
+    ['L(y|x)', 'n log C', 'n H(Y)']
+    """
+    return ask(Difficulty(data, **options), context).record()
+
+
+def comparable(parts: Sequence[Partition]) -> list[Partition]:
+    """The partitions with the smallest k of all, so that their informations can be compared."""
+    k = min(len(p.coded) for p in parts)
+    return [p.coding(k) for p in parts]

@@ -1,0 +1,10 @@
+"""The questions by the name of their command: the table that the command line, the contracts and the docs read.
+
+A question is a frozen value whose fields are its options (`run/question.py`); a row here is all that a new one needs.
+"""
+
+QUESTIONS: dict[str, str] = {
+    "difficulty": "infoscope.model_information.difficulty:Difficulty",
+    "codelength": "infoscope.model_information.codelength:Codelength",
+    "information": "infoscope.model_information.information:Information",
+}
