@@ -30,9 +30,9 @@ from infoscope.models import model as named_model
 from infoscope.models.quantised import QuantisationAware
 from infoscope.observation.noise import WithNoise
 from infoscope.record import Record
+from infoscope.report.wording import duration
 from infoscope.training.learner import Learner
 from infoscope.training.recipe import Adam, Recipe
-from infoscope.report.wording import duration
 
 MOST_MEASURED = 4096
 MOST_TRAINED = 10_000
