@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float, Int
 from scipy.special import logsumexp
 
-from distributions import Pair, normal_information
+from infoscope.testing.distributions import Pair, normal_information
 from settings import Known
 
 WEIGHTS_SEED = 2023

@@ -10,7 +10,7 @@ from typing import Protocol
 
 import numpy as np
 
-from distributions import Additive, Base, Normal, Pair, Points, Student
+from infoscope.testing.distributions import Additive, Base, Normal, Pair, Points, Student
 from warps import ASINH, CDF, HALF_CUBE, PEAKS_X, PEAKS_Y, ROLL, WIGGLY_X, WIGGLY_Y, Warp, spiral
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import ndtr, ndtri
 
-from distributions import Points
+from infoscope.testing.distributions import Points
 
 
 @dataclass(frozen=True)

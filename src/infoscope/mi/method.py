@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, ClassVar, Literal, Protocol, runtime_checkable
 
 from infoscope.measurement import Bound, Status
 from infoscope.mi.sample import Side
@@ -33,16 +33,58 @@ class Finding:
     bias: float = 0.0
 
 
+Map = Literal["scale", "shift", "linear", "rotation", "monotone", "rows", "sides"]
+"""What may be done to the examples without changing information: see `Claims.invariant`."""
+
+
+@dataclass(frozen=True)
+class Claims:
+    """What a method says of itself; `infoscope.testing.check_estimator` holds it to each word.
+
+    Args:
+        estimates: what its value is of. "information": I(X;Y) of the distribution that the examples are a sample of.
+            "cells": that of these examples between the cells that its `cells(side)` gives, exactly. "noisy": that
+            of these examples, Gaussian noise of its `variance` added to X; exact, or a bound.
+        assumes: what it needs of a distribution to be right. "nothing"; "smooth" densities, without edges; "normal"
+            dependence; "discrete" sides.
+        errs: how it may be off by more than its error at `examples`, on what it assumes. "never"; "down", where it
+            may find too little, as a lower bound or a compression does; "anyhow", where no side is promised, nor H(Y).
+        mixed: whether it is right where values repeat, which are told as TIES.
+        ceiling: whether it never says more than log n.
+        seeded: whether the seed has a part in the value.
+        invariant: maps under which the value stays, to rounding: "scale" of a side, "shift", any invertible
+            "linear" map, "rotation", increasing maps of each column ("monotone"), the order of "rows", which of the
+            "sides" is which.
+        examples: how many its claims hold from.
+        slow: whether its contract takes more than some seconds.
+    """
+
+    estimates: Literal["information", "cells", "noisy"] = "information"
+    assumes: Literal["nothing", "smooth", "normal", "discrete"] = "nothing"
+    errs: Literal["never", "down", "anyhow"] = "never"
+    mixed: bool = False
+    ceiling: bool = True
+    seeded: bool = False
+    invariant: frozenset[Map] = frozenset()
+    examples: int = 600
+    slow: bool = False
+
+
 @runtime_checkable
 class Method(Protocol):
     """A frozen value that estimates I(X;Y). `takes` lists the pairs of kinds it is for, as in "points-labels".
 
     The front door has checked shapes and NaN, and puts labels second. It adds a subsampled standard error to a
-    finding that has none if `subsampled` is true.
+    finding that has none if `subsampled` is true. What the method claims of itself is what contract tests hold it to.
     """
 
     takes: ClassVar[tuple[str, ...]]
     subsampled: ClassVar[bool]
+
+    @property
+    def claims(self) -> Claims:
+        """What it says of itself; a class attribute where no option changes it."""
+        ...
 
     def estimate(self, x: Side, y: Side, seed: int) -> Finding:
         """I(X;Y) from the sample."""

@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Literal, Protocol
 import numpy as np
 from jaxtyping import Float, Int
 
-from infoscope.mi.method import Finding
+from infoscope.mi.method import Claims, Finding
 from infoscope.mi.numerics import discrete
 from infoscope.mi.numerics.codes import as_labels, row_codes
 from infoscope.mi.sample import Side
@@ -37,6 +37,7 @@ class Binning(Protocol):
 
     takes: ClassVar[tuple[str, ...]] = ("points-labels", "points-points")
     subsampled: ClassVar[bool] = False
+    claims: ClassVar[Claims] = Claims(estimates="cells", invariant=frozenset({"rows", "sides"}))
 
     def cut(self, points: Float[np.ndarray, "n d"]) -> Cut:
         """What numbers the cells of rows of these points."""
@@ -45,6 +46,10 @@ class Binning(Protocol):
     def estimate(self, x: Side, y: Side, seed: int) -> Finding:
         """Plug-in information between the cells of both sides."""
         return discrete.plug_in(cells(self, x), cells(self, y))
+
+    def cells(self, side: Side) -> Side:
+        """The cell of every row as a label."""
+        return cells(self, side)
 
     def layer(self, t: Side, y: Side, seed: int) -> tuple[Finding, Finding]:
         """H(bin T) and I(bin T; Y)."""
@@ -145,6 +150,8 @@ class Adaptive(Binning):
     """
 
     n: int = 30
+
+    claims: ClassVar[Claims] = Claims(estimates="cells", invariant=frozenset({"rows", "sides", "scale", "monotone"}))
 
     def __post_init__(self) -> None:
         at_least(self, "n", 1)

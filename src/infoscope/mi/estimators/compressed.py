@@ -10,7 +10,7 @@ from jaxtyping import Float
 
 from infoscope.mi.estimators.ksg import KSG
 from infoscope.mi.estimators.ross import Ross
-from infoscope.mi.method import Finding, Method
+from infoscope.mi.method import Claims, Finding, Method
 from infoscope.mi.numerics.neighbours import standardised
 from infoscope.mi.sample import Side
 
@@ -38,6 +38,11 @@ class Compressed:
     takes: ClassVar[tuple[str, ...]] = ("points-points", "points-labels")
     subsampled: ClassVar[bool] = True
     projects: ClassVar[bool] = True  # one more compression, before its own
+
+    @property
+    def claims(self) -> Claims:
+        """What the code loses is missing; an autoencoder is drawn."""
+        return Claims(errs="down", seeded=self.by == "autoencoder", mixed=True)
 
     def __post_init__(self) -> None:
         if not self.dims >= 1 or self.by not in ("pca", "autoencoder"):

@@ -13,7 +13,7 @@ from scipy.stats import chi2
 from infoscope.measurement import NATS_PER_BIT, Status
 from infoscope.mi.estimators.gaussian import Gaussian
 from infoscope.mi.estimators.neural import FEWEST
-from infoscope.mi.method import Finding
+from infoscope.mi.method import Claims, Finding
 from infoscope.mi.numerics import bounds
 from infoscope.mi.numerics.critic import Critic, Known, Lesson, divided, learn
 from infoscope.mi.numerics.normal_scores import normal_scores
@@ -53,6 +53,9 @@ class CopulaCritic:
     takes: ClassVar[tuple[str, ...]] = ("points-points",)
     subsampled: ClassVar[bool] = False
     learns: ClassVar[bool] = True
+    claims: ClassVar[Claims] = Claims(
+        assumes="normal", ceiling=False, seeded=True, invariant=frozenset({"scale", "monotone"}), examples=300
+    )
 
     def __post_init__(self) -> None:
         share(self, "held_out")

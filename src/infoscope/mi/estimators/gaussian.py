@@ -11,10 +11,13 @@ from jaxtyping import Float
 from scipy.special import digamma
 
 from infoscope.measurement import Status
-from infoscope.mi.method import Finding
+from infoscope.mi.method import Claims, Finding, Map
 from infoscope.mi.numerics.neighbours import standardised
 from infoscope.mi.numerics.normal_scores import normal_scores
 from infoscope.mi.sample import Side
+
+RANKS: frozenset[Map] = frozenset({"monotone", "scale", "rows", "sides"})
+COVARIANCES: frozenset[Map] = frozenset({"linear", "shift", "scale", "rows", "sides"})
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,11 @@ class Gaussian:
 
     takes: ClassVar[tuple[str, ...]] = ("points-points",)
     subsampled: ClassVar[bool] = False
+
+    @property
+    def claims(self) -> Claims:
+        """Right for normal dependence; blind to linear maps, or with `copula` to increasing ones."""
+        return Claims(assumes="normal", ceiling=False, invariant=RANKS if self.copula else COVARIANCES)
 
     def estimate(self, x: Side, y: Side, seed: int) -> Finding:
         """The closed form at the sample covariances, less its bias."""

@@ -9,7 +9,7 @@ from typing import ClassVar
 import numpy as np
 from jaxtyping import Float
 
-from infoscope.mi.method import Finding
+from infoscope.mi.method import Claims, Finding
 from infoscope.mi.numerics.entropies import of_surprisals
 from infoscope.mi.numerics.neighbourhoods import offsets
 from infoscope.mi.numerics.neighbours import nearest_euclidean
@@ -32,6 +32,7 @@ class GKNN:
 
     takes: ClassVar[tuple[str, ...]] = ("points-points",)
     subsampled: ClassVar[bool] = False
+    claims: ClassVar[Claims] = Claims(assumes="smooth", ceiling=False, invariant=frozenset({"scale"}))
 
     def __post_init__(self) -> None:
         at_least(self, "k", 1)

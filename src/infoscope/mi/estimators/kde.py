@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from infoscope.measurement import NATS_PER_BIT, Bound
-from infoscope.mi.method import Finding
+from infoscope.mi.method import Claims, Finding
 from infoscope.mi.sample import Side
 from infoscope.options import above_zero
 
@@ -78,6 +78,7 @@ class KDE:
 
     takes: ClassVar[tuple[str, ...]] = ("points-labels",)
     subsampled: ClassVar[bool] = False
+    claims: ClassVar[Claims] = Claims(estimates="noisy", invariant=frozenset({"rows", "shift", "rotation"}))
 
     def __post_init__(self) -> None:
         above_zero(self, "variance")

@@ -10,7 +10,7 @@ from jaxtyping import Float, Int
 from scipy.special import digamma
 
 from infoscope.measurement import Status
-from infoscope.mi.method import Finding
+from infoscope.mi.method import Claims, Finding
 from infoscope.mi.numerics.neighbours import count_within, nearest, standardised
 from infoscope.mi.numerics.ties import atoms, repeats, values
 from infoscope.mi.sample import Side
@@ -42,6 +42,7 @@ class KSG:
 
     takes: ClassVar[tuple[str, ...]] = ("points-points",)
     subsampled: ClassVar[bool] = True
+    claims: ClassVar[Claims] = Claims(mixed=True, invariant=frozenset({"rows", "sides", "scale"}))
 
     def __post_init__(self) -> None:
         if not self.k >= 1 or self.variant not in (1, 2):

@@ -12,7 +12,7 @@ from infoscope.mi.estimators.copula_critic import CopulaCritic
 from infoscope.mi.estimators.ksg import KSG
 from infoscope.mi.estimators.probe import Probe
 from infoscope.mi.estimators.ross import Ross
-from infoscope.mi.method import Finding
+from infoscope.mi.method import Claims, Finding
 from infoscope.mi.numerics.neighbours import TREE_DIMENSIONS
 from infoscope.mi.numerics.subsample import spread
 from infoscope.mi.sample import Side
@@ -41,6 +41,7 @@ class Largest:
     takes: ClassVar[tuple[str, ...]] = ("points-points", "points-labels")
     subsampled: ClassVar[bool] = False
     learns: ClassVar[bool] = True
+    claims: ClassVar[Claims] = Claims(ceiling=False, seeded=True, invariant=frozenset({"scale"}))
 
     def estimate(self, x: Side, y: Side, seed: int, store: Store | None = None) -> Finding:
         """Both, and the larger."""

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy.special import gammaincc
 
-from infoscope.mi.method import Finding
+from infoscope.mi.method import Claims, Finding
 from infoscope.mi.numerics.entropies import of_surprisals
 from infoscope.mi.numerics.neighbourhoods import REACH, moments, neighbourhoods, weights
 from infoscope.mi.sample import Side
@@ -46,6 +46,7 @@ class LNN:
 
     takes: ClassVar[tuple[str, ...]] = ("points-points",)
     subsampled: ClassVar[bool] = False
+    claims: ClassVar[Claims] = Claims(assumes="smooth", ceiling=False, invariant=frozenset({"scale"}))
 
     def __post_init__(self) -> None:
         at_least(self, "k", 1)

@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from infoscope.measurement import Status
-from infoscope.mi.method import Finding
+from infoscope.mi.method import Claims, Finding
 from infoscope.mi.numerics.entropies import of_surprisals
 from infoscope.mi.numerics.neighbourhoods import moments, neighbourhoods, weights
 from infoscope.mi.sample import Side
@@ -51,6 +51,9 @@ class LocalGaussian:
 
     takes: ClassVar[tuple[str, ...]] = ("points-points",)
     subsampled: ClassVar[bool] = False
+    claims: ClassVar[Claims] = Claims(
+        assumes="normal", ceiling=False, invariant=frozenset({"scale"}), examples=150, slow=True
+    )
 
     def __post_init__(self) -> None:
         at_least(self, "k", 1)

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float
 
 from infoscope.measurement import Status
-from infoscope.mi.method import Finding
+from infoscope.mi.method import Claims, Finding
 from infoscope.mi.numerics import bounds
 from infoscope.mi.numerics.critic import Critic, Lesson, Scores, learn
 from infoscope.mi.numerics.normal_scores import normal_scores
@@ -35,6 +35,9 @@ class NeuralBound(Protocol):
     subsampled: ClassVar[bool] = False
     learns: ClassVar[bool] = True
     formula: ClassVar[Callable[..., Finding]]
+    claims: ClassVar[Claims] = Claims(
+        errs="down", seeded=True, invariant=frozenset({"scale", "monotone"}), examples=300
+    )
 
     def bound(self, scores: Float[np.ndarray, "n n"]) -> Finding:
         """The bound from scores of held-out pairs."""
@@ -84,6 +87,7 @@ class SMILE(NeuralBound):
     clip: float = 5.0
     critic: Critic = Critic()
     held_out: float = 0.3
+    claims: ClassVar[Claims] = replace(NeuralBound.claims, errs="anyhow", ceiling=False)
     formula = staticmethod(bounds.smile)
 
     def bound(self, scores: Float[np.ndarray, "n n"]) -> Finding:

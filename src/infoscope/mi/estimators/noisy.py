@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from infoscope.measurement import Bound
-from infoscope.mi.method import Finding
+from infoscope.mi.method import Claims, Finding
 from infoscope.mi.sample import Side
 from infoscope.options import above_zero, at_least
 
@@ -38,6 +38,7 @@ class Noisy:
 
     takes: ClassVar[tuple[str, ...]] = ("points-labels",)
     subsampled: ClassVar[bool] = False
+    claims: ClassVar[Claims] = Claims(estimates="noisy", seeded=True)
 
     def __post_init__(self) -> None:
         above_zero(self, "variance")

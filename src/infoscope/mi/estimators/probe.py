@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from infoscope.data.task import Task
 from infoscope.measurement import Bound, Status
-from infoscope.mi.method import Finding
+from infoscope.mi.method import Claims, Finding
 from infoscope.mi.numerics.neighbours import standardised
 from infoscope.mi.sample import Side
 from infoscope.options import share
@@ -49,6 +49,7 @@ class Probe:
     subsampled: ClassVar[bool] = False
     learns: ClassVar[bool] = True
     projects: ClassVar[bool] = True  # a bound for a projection of T is one for T
+    claims: ClassVar[Claims] = Claims(errs="down", seeded=True, invariant=frozenset({"scale"}), examples=300)
 
     def __post_init__(self) -> None:
         share(self, "held_out")

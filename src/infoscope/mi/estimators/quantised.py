@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from infoscope.mi.method import Finding
+from infoscope.mi.method import Claims, Finding, Map
 from infoscope.mi.numerics import discrete
 from infoscope.mi.numerics.ties import values
 from infoscope.mi.sample import Side
+
+BLIND: frozenset[Map] = frozenset({"monotone", "scale", "rows", "sides"})
 
 
 @dataclass(frozen=True)
@@ -34,9 +36,23 @@ class Quantised:
     takes: ClassVar[tuple[str, ...]] = ("labels-labels", "points-labels", "points-points")
     subsampled: ClassVar[bool] = False
 
+    @property
+    def claims(self) -> Claims:
+        """As a sample with `corrected`, else of these examples; it sees no more than which values are equal."""
+        return Claims(
+            estimates="information" if self.corrected else "cells",
+            assumes="discrete" if self.corrected else "nothing",
+            mixed=True,
+            invariant=BLIND,
+        )
+
     def estimate(self, x: Side, y: Side, seed: int) -> Finding:
         """Plug-in information between the values of both sides."""
         return discrete.plug_in(values(x), values(y), self.corrected)
+
+    def cells(self, side: Side) -> Side:
+        """Every value a cell of its own."""
+        return values(side)
 
     def layer(self, t: Side, y: Side, seed: int) -> tuple[Finding, Finding]:
         """H(T) and I(T;Y)."""

@@ -9,7 +9,7 @@ import numpy as np
 from scipy.special import digamma
 
 from infoscope.measurement import Status
-from infoscope.mi.method import Finding
+from infoscope.mi.method import Claims, Finding
 from infoscope.mi.numerics.neighbours import count_within, nearest, standardised
 from infoscope.mi.numerics.ties import atoms, repeats, values
 from infoscope.mi.sample import Side
@@ -35,6 +35,7 @@ class Ross:
 
     takes: ClassVar[tuple[str, ...]] = ("points-labels",)
     subsampled: ClassVar[bool] = True
+    claims: ClassVar[Claims] = Claims(mixed=True, invariant=frozenset({"rows", "scale"}))
 
     def __post_init__(self) -> None:
         at_least(self, "k", 1)

@@ -140,6 +140,66 @@ class Additive:
         return -np.log(covered[:, 0])
 
 
+@dataclass(frozen=True)
+class Overlap:
+    """X uniform in a range of width 1, which lies higher by `shift` where the even bit Y is 1.
+
+    >>> round(Overlap(0.5).information / math.log(2), 12)  # half of either range is the other's, too
+    0.5
+    """
+
+    shift: float
+
+    @property
+    def information(self) -> float:
+        """Shift · log 2."""
+        return self.shift * math.log(2)
+
+    def sample(self, n: int, draws: np.random.Generator) -> Pair:
+        """Draw n pairs."""
+        y = draws.integers(2, size=n)
+        return draws.uniform(size=(n, 1)) + self.shift * y[:, None], y
+
+    def log_ratio(self, x: Points, y: np.ndarray) -> Vector:
+        """0 where the ranges overlap, log 2 elsewhere."""
+        own = np.where(y == 1, x[:, 0] > 1, x[:, 0] < self.shift)
+        return np.where(own, math.log(2), 0.0)
+
+
+@dataclass(frozen=True)
+class Channel:
+    """Y is X, one of `symbols` even ones, with this probability, and otherwise any of them.
+
+    >>> Channel(1.0, 4).information / math.log(2)
+    2.0
+    """
+
+    kept: float
+    symbols: int = 3
+
+    @property
+    def information(self) -> float:
+        """Log C + Σ_y p(y|x) log p(y|x)."""
+        right, wrong = self._likely
+        rest = (self.symbols - 1) * wrong * math.log(wrong) if wrong > 0 else 0.0
+        return math.log(self.symbols) + right * math.log(right) + rest
+
+    @property
+    def _likely(self) -> tuple[float, float]:
+        other = (1 - self.kept) / self.symbols
+        return self.kept + other, other
+
+    def sample(self, n: int, draws: np.random.Generator) -> Pair:
+        """Draw n pairs."""
+        x, other = draws.integers(self.symbols, size=(2, n))
+        return x, np.where(draws.uniform(size=n) < self.kept, x, other)
+
+    def log_ratio(self, x: np.ndarray, y: np.ndarray) -> Vector:
+        """Log C p(y|x)."""
+        right, wrong = self._likely
+        return np.log(np.where(x == y, right, wrong) * self.symbols)
+
+
 def normal_information(covariance: Float[np.ndarray, "d d"], dx: int) -> float:
     """½ log |Σ_x||Σ_y|/|Σ|, x the first `dx` coordinates."""
     parts = covariance[:dx, :dx], covariance[dx:, dx:], covariance
