@@ -1,5 +1,6 @@
+from .data.combine import like, union
 from .data.corruption import Massart, MissingObjects, MissingPixels, ShuffledLabels
-from .data.task import Task, union
+from .data.task import Task
 from .data.tishby import tishby
 from .dynamics.as_if_random import LateWeights, as_if_random
 from .dynamics.checkpoints import plane_of_checkpoints
@@ -92,6 +93,7 @@ __all__ = [
     "information",
     "landmark_mds",
     "layer_information",
+    "like",
     "load",
     "loss_curves",
     "memorisation_included",

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import torch
 
+from infoscope.data.combine import like, union
 from infoscope.data.corruption import Massart, MissingObjects, MissingPixels, ShuffledLabels
-from infoscope.data.task import Task, coding_order, union
+from infoscope.data.task import Task, coding_order
 
 
 @pytest.fixture
@@ -24,12 +25,12 @@ def images() -> Task:
     [
         (np.full((3, 2), np.nan), [0, 1, 0], "3 of 3 rows with NaN"),
         (np.zeros((3, 2)), [0, 1], "x has 3 rows and y has 2"),
-        (np.zeros((3, 2)), [0.5, 1, 0], "fractions"),
-        (np.zeros((3, 2)), [0, -1, 0], "outside the alphabet"),
+        (np.zeros((3, 2)), [0.5, np.nan, 0], "NaN"),
+        (np.zeros((3, 2)), [0, -1, -2], "outside the alphabet"),
         (np.zeros((0, 2)), [], "n ≥ 1"),
         (np.zeros((2, 2, 2, 2, 2)), [0, 1], "shape"),
         (np.array([["a"], ["b"]]), [0, 1], "not numbers"),
-        (np.zeros((2, 2)), np.zeros((2, 3)), "one integer label"),
+        (np.zeros((2, 2)), np.full((2, 3), 7), "say what it is"),
     ],
 )
 def test_bad_arrays_get_one_clear_sentence(x, y, message):
@@ -105,15 +106,15 @@ def test_more_noise_hits_the_same_labels_and_more(images):
 
 def test_like_brings_data_sets_together(images):
     colour = Task.from_arrays(torch.rand(5, 3, 16, 16), [0, 1, 2, 3, 0], name="colour")
-    small = colour.like(images)
+    small = like(colour, images)
     assert (small.shape, small.alphabet) == (images.shape, images.alphabet)
-    assert images.like(colour).shape == (3, 16, 16)
+    assert like(images, colour).shape == (3, 16, 16)
     flat = Task.from_arrays(torch.zeros(2, 3), [0, 1], name="flat")
     with pytest.raises(ValueError, match="only images are scaled"):
-        flat.like(images)
+        like(flat, images)
     other = Task.from_arrays(images.x, images.y, alphabet=["A", "B", "C", "D"], name="letters")
     with pytest.raises(ValueError, match="only tasks over one alphabet meet"):
-        other.like(images)
+        like(other, images)
 
 
 def test_a_task_travels_by_its_description(tmp_path, monkeypatch):

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from infoscope.data.boxes import from_boxes
+from infoscope.data.combine import like, union
 from infoscope.data.corruption import Massart, MissingPixels, ShuffledLabels
-from infoscope.data.datasets import inputs
-from infoscope.data.task import Task, union
-from infoscope.data.voc import voc
+from infoscope.data.readers import inputs
+from infoscope.data.targets import Boxes
+from infoscope.data.task import Task
 
 OBJECT = "<object><name>{}</name><bndbox><xmin>{}</xmin><ymin>{}</ymin><xmax>{}</xmax><ymax>{}</ymax></bndbox></object>"
 
@@ -41,7 +41,7 @@ def pets(tmp_path):
 
 
 def test_boxes_are_relative_and_padded(pets):
-    task = voc(pets, size=20)
+    task = Task.from_dataset(pets, size=20)
     assert (task.name, task.shape, task.alphabet, task.classes) == ("pets", (3, 20, 20), ("cat", "dog"), 2)
     padding = [-1, 0, 0, 0, 0]
     wanted = [
@@ -54,7 +54,7 @@ def test_boxes_are_relative_and_padded(pets):
 
 def test_the_boxes_lie_where_the_objects_are(pets):
     """Images are white within their boxes: what is scaled and what is counted from 1 must agree."""
-    task = voc(pets, size=40)
+    task = Task.from_dataset(pets, size=40)
     for image, boxes in zip(task.x, task.y, strict=True):
         painted = torch.zeros(40, 40)
         for _, x, y, w, h in (box for box in boxes.tolist() if box[0] >= 0):
@@ -65,7 +65,7 @@ def test_the_boxes_lie_where_the_objects_are(pets):
 
 def test_a_folder_is_a_task_by_name(pets):
     task = Task.from_dataset(str(pets), size=20)
-    assert task.fingerprint == voc(pets, size=20).fingerprint
+    assert task.fingerprint == Task.from_dataset(pets, size=20).fingerprint
     again = pickle.loads(pickle.dumps(task.shuffled(1)[:2]))
     assert torch.equal(again.y, task.shuffled(1)[:2].y)
     assert len(set(task.ids.tolist())) == 3
@@ -79,9 +79,9 @@ def test_a_folder_is_a_task_by_name(pets):
 
 
 def test_an_alphabet_may_be_given(pets):
-    assert voc(pets, size=8, alphabet=["bird", "cat", "dog"]).y[:, 0, 0].tolist() == [2, -1, 1]
-    with pytest.raises(ValueError, match=r"a\.xml: 'dog' is not in the alphabet cat; add it there or rename it"):
-        voc(pets, size=8, alphabet=["cat"])
+    assert Task.from_dataset(pets, size=8, target=Boxes(("bird", "cat", "dog"))).y[:, 0, 0].tolist() == [2, -1, 1]
+    with pytest.raises(ValueError, match="1 of 2 classes are not in the alphabet of 1, the first is 'dog'"):
+        Task.from_dataset(pets, size=8, target=Boxes(("cat",)))
 
 
 @pytest.mark.parametrize(
@@ -93,7 +93,7 @@ def test_an_alphabet_may_be_given(pets):
     ],
 )
 def test_pixels_count_from_one_and_boxes_include_their_ends(tmp_path, box, relative):
-    task = voc(write(tmp_path, "a", text=annotation(("cat", *box))))
+    task = Task.from_dataset(write(tmp_path, "a", text=annotation(("cat", *box))))
     torch.testing.assert_close(task.y[0, 0, 1:], torch.tensor(relative))
 
 
@@ -120,7 +120,7 @@ OUTSIDE = "is empty or lies outside the image of 20×10 pixels; correct it"
 def test_a_wrong_annotation_is_named(tmp_path, text, message):
     folder = write(write(tmp_path, "a", ("cat", 1, 1, 2, 2)), "b", text=text or " ")
     with pytest.raises(ValueError, match=rf"b\.xml: .*{message}"):
-        voc(folder)
+        Task.from_dataset(folder)
 
 
 def test_entities_do_not_unfold(tmp_path):
@@ -130,25 +130,23 @@ def test_entities_do_not_unfold(tmp_path):
     folder = write(tmp_path, "a")
     (folder / "Annotations" / "a.xml").write_bytes(bomb.encode("utf-16"))
     with pytest.raises(ValueError, match="declares a document type"):
-        voc(folder)
+        Task.from_dataset(folder)
 
 
 def test_a_folder_that_lacks_something_says_what(tmp_path, pets):
-    with pytest.raises(ValueError, match="is not in VOC layout; it needs the folders Annotations and JPEGImages"):
-        voc(tmp_path)
     empty = tmp_path / "empty"
     for part in ("Annotations", "JPEGImages"):
         (empty / part).mkdir(parents=True)
     with pytest.raises(ValueError, match=r"Annotations: holds no \.xml file"):
-        voc(empty)
+        Task.from_dataset(empty)
     with pytest.raises(ValueError, match="none of 1 annotations names an object"):
-        voc(write(tmp_path / "none", "a"))
+        Task.from_dataset(write(tmp_path / "none", "a"))
     (pets / "JPEGImages" / "a.png").write_bytes(b"no image")
     with pytest.raises(ValueError, match=r"a\.png: cannot be read as an image"):
-        voc(pets)
+        Task.from_dataset(pets)
     (pets / "JPEGImages" / "a.png").unlink()
     with pytest.raises(ValueError, match=r"a\.xml: there is no image .*JPEGImages/a \(\.jpg, \.jpeg, \.png\); add it"):
-        voc(pets)
+        Task.from_dataset(pets)
 
 
 def test_boxes_of_a_caller_are_checked():
@@ -162,9 +160,9 @@ def test_boxes_of_a_caller_are_checked():
         ([[0, 0.5, np.nan, 1, 1]], "lies outside or has no area"),
     ]:
         with pytest.raises(ValueError, match=message):
-            from_boxes(x, [rows], alphabet=["a", "b"])
-    with pytest.raises(ValueError, match="x has 1 images and boxes has 2 lists"):
-        from_boxes(x, [[], []], alphabet=["a"])
+            Task.from_arrays(x, [rows], target=Boxes(("a", "b")))
+    with pytest.raises(ValueError, match="x has 1 rows and y has 2"):
+        Task.from_arrays(x, [[], []], target=Boxes(("a",)))
 
 
 def test_what_needs_one_label_an_example_refuses_boxes(pets):
@@ -173,18 +171,18 @@ def test_what_needs_one_label_an_example_refuses_boxes(pets):
     from infoscope.prequential.encode import send
     from infoscope.training.learner import Learner
 
-    task = voc(pets, size=8)
+    task = Task.from_dataset(pets, size=8)
     word = "'pets' has boxes of objects, .* not one label an example"
     for ask in (
         lambda: task.labels,
         lambda: task.label_entropy,
         lambda: task.corrupted(Massart(0.1)),
-        lambda: task.like(task),
-        lambda: union(task, task),
+        lambda: like(task, task),
         lambda: send(task, CODERS["replay"], Learner(MLP((4,))), 0),
     ):
         with pytest.raises(ValueError, match=word):
             ask()
+    assert union(task, task).y.shape == (6, 2, 5)
     assert torch.equal(task.corrupted(MissingPixels(0.1)).y, task.y)
     assert task.corrupted(ShuffledLabels()).y.shape == task.y.shape
     digits = Task.from_dataset("digits")

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.func import functional_call, grad, stack_module_state, vmap
 
-from infoscope.data.boxes import from_boxes
+from infoscope.data.targets import Boxes
 from infoscope.data.task import Task
 from infoscope.models import MODELS, YOLOv3, loss_of
 from infoscope.models.detection import ANCHORS, DetectionLoss, decode, overlap
@@ -214,7 +214,7 @@ def synthetic(count):
         left, top, wide, tall = (8 + torch.rand(4, generator=draws) * 36).int().tolist()
         x[i, i % 3, top : top + tall, left : left + wide] = 1
         boxes.append([(i % 2, (left + wide / 2) / 96, (top + tall / 2) / 96, wide / 96, tall / 96)])
-    return from_boxes(x, boxes, alphabet=["a", "b"])
+    return Task.from_arrays(x, boxes, target=Boxes(("a", "b")))
 
 
 @pytest.fixture

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from infoscope.cli.bar import bar
-from infoscope.data.datasets import inputs
+from infoscope.data.inputs import one_array
+from infoscope.data.readers import inputs
 from infoscope.method_text import method_of
 from infoscope.model_information.files import check_writable
 from infoscope.models import model as named_model
@@ -28,9 +29,9 @@ def decode(
     check_writable(place)
     if ":" in header.model and model != header.model:
         raise ValueError(f"{file}: was sent by the code of {header.model!r}; to run it, say --model {header.model}")
-    x = inputs(data, size=size)
+    x = one_array(inputs(data, size=size), data)
     if header.part is not None and len(x) != header.n:
-        x = inputs(f"{data}:{header.part}", size=size)
+        x = one_array(inputs(f"{data}:{header.part}", size=size), data)
     learner = Learner(named_model(header.model)) if header.model else None
     with bar(not quiet, "decoding") as advance:
         decoded = read_labels(file, x, method_of(header.coder, CODERS), learner, on_label=advance)

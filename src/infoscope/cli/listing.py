@@ -6,7 +6,7 @@ import inspect
 from typing import Any
 
 from infoscope.data.corruption import CORRUPTIONS
-from infoscope.data.datasets import EMBEDDED
+from infoscope.data.embedded import EMBEDDED
 from infoscope.mi.methods import METHODS
 from infoscope.models import MODELS
 from infoscope.prequential.coders import CODERS

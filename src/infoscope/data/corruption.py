@@ -13,6 +13,7 @@ from typing import ClassVar
 import numpy as np
 import torch
 
+from infoscope.data.targets import Tokens
 from infoscope.data.task import Task
 
 
@@ -45,7 +46,10 @@ class MissingObjects:
 
 @dataclass(frozen=True)
 class Massart:
-    """A fraction `level` of the labels is drawn anew, uniformly over the alphabet (a draw may hit the true one)."""
+    """A fraction `level` of the labels is drawn anew, uniformly over the alphabet (a draw may hit the true one).
+
+    For one class an example.
+    """
 
     level: float
     kind: ClassVar[str] = "massart"
@@ -61,12 +65,14 @@ class Massart:
 
 @dataclass(frozen=True)
 class ShuffledLabels:
-    """All labels permuted: nothing is left to learn, the label frequencies stay."""
+    """All labels permuted: nothing is left to learn, the label frequencies stay. For every target but tokens."""
 
     kind: ClassVar[str] = "shuffled-labels"
 
     def __call__(self, task: Task, seed: int = 0) -> Task:
         """The corrupted task."""
+        if isinstance(task.target, Tokens):
+            raise ValueError(f"{task.name!r} has sequences of tokens, which are their own inputs; nothing to shuffle")
         order = torch.from_numpy(_rng(seed, "shuffle").permutation(len(task)))
         return dataclasses.replace(task, name=_named(task, self), y=task.y[order])
 
@@ -77,8 +83,8 @@ CORRUPTIONS: dict[str, type[Corruption]] = {c.kind: c for c in (MissingPixels, M
 
 
 def _blank_blocks(task: Task, rows: np.ndarray, area: float, corruption: Corruption, seed: int) -> Task:
-    x = task.x.clone()
-    _, height, width = task.shape
+    x = task.array.clone()
+    height, width = x.shape[2:]
     tall, wide = (max(1, round(side * area**0.5)) if area else 0 for side in (height, width))
     rng = _rng(seed, "blocks")
     blank = float(x.min())
@@ -109,5 +115,5 @@ def _named(task: Task, corruption: Corruption) -> str:
 def _check_level(corruption: MissingPixels | MissingObjects | Massart, task: Task, image: bool = False) -> None:
     if not 0 <= corruption.level <= 1:
         raise ValueError(f"{type(corruption).__name__}: level is {corruption.level}; it is a fraction from 0 to 1")
-    if image and len(task.shape) != 3:
+    if image and (isinstance(task.shape, dict) or len(task.shape) != 3):
         raise ValueError(f"{type(corruption).__name__} needs images; {task.name!r} has examples of shape {task.shape}")

@@ -47,6 +47,7 @@ def partition(task: Task, *, k: int | None = None, train: int | None = None, see
     coded, dropped = without_overlap(held_out, pool, validation)
     coded = coded[: min(len(coded), MOST_CODED if k is None else k)]
     notes = [f"trained on {len(pool)}, stopped by {len(validation)}, coded {len(coded)} other examples"]
+    notes += task.notes
     if dropped:
         notes.append(f"{dropped} examples equal to trained ones were not coded")
     return Partition(pool, validation, coded, tuple(notes))

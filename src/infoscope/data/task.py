@@ -1,12 +1,12 @@
-"""Named labelled examples with a declared label alphabet: what a network is asked to learn."""
+"""Named examples with inputs and a target: what a network is asked to learn."""
 
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property, lru_cache
+from functools import cached_property
+from pathlib import Path, PurePath
 from typing import Any
 
 import numpy as np
@@ -14,35 +14,28 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from infoscope.data import cache
-from infoscope.data.targets import Classes
-
-
-@dataclass(frozen=True)
-class Origin:
-    """How a task was made: a step (an importable function), its arguments, and the tasks that it took."""
-
-    step: Callable[..., Task]
-    arguments: tuple[tuple[str, Any], ...] = ()
-    parents: tuple[Origin, ...] = ()
-
-    def rests_on(self, step: Callable[..., Task]) -> bool:
-        """Whether this step was taken anywhere on the way."""
-        return self.step is step or any(parent.rests_on(step) for parent in self.parents)
-
-    def __str__(self) -> str:
-        words = [*(str(p) for p in self.parents), *(f"{k}={_brief(v)}" for k, v in self.arguments)]
-        return f"{self.step.__name__}({', '.join(words)})"
+from infoscope.data import cache, content, readers
+from infoscope.data.inputs import Array, Inputs, as_inputs, count, in_blocks, one_array, select, shape_of
+from infoscope.data.mapped import Mapped, from_memmap
+from infoscope.data.memory import Memory
+from infoscope.data.origin import Origin, derive
+from infoscope.data.raw import Raw, Reading
+from infoscope.data.target_values import as_values, recounted, target_of
+from infoscope.data.targets import Boxes, Classes, Labels, Real, Target, Tokens
 
 
 @dataclass(frozen=True, eq=False)
 class Task:
-    """Examples `x`, labels `y`, the `alphabet` that the labels are drawn from, and how it was made.
+    """Inputs `x`, what is to be said of each (`y`), the `target` that says what it may be, and how it was made.
 
-    `x` is float32, (n, d) or (n, channels, height, width); `y` counts into `alphabet`, or holds the boxes of objects
-    (see `infoscope.data.boxes`); ask for `labels` where it must be one an example. `ids` tells every example apart by
-    where it came from, through slices, unions and corruptions, so that an example that was trained on is recognised
-    among those to be coded. A task travels to another process by its origin, not by its content.
+    `x` is one array (float32 vectors (n, d), images (n, channels, height, width), anything else as it was given) or a
+    mapping of arrays, in memory or mapped from disk; `infoscope.data.inputs` handles all of these alike, `array` is
+    the one tensor of those who need one. `y` is what `target` takes: `Classes`, `Labels`, `Real`, `Tokens` or `Boxes`.
+    `labels`, `classes` and `alphabet` are for one class an example and say so of others.
+
+    `ids` tells every example apart by where it came from, through slices, unions and corruptions, so that an example
+    that was trained on is recognised among those to be coded. `notes` tell what was guessed when the arrays were read.
+    A task travels to another process by its origin, not by its content.
 
     >>> task = Task.from_arrays(torch.zeros(4, 2), [0, 1, 1, 0], alphabet=["no", "yes", "unseen"])
     >>> len(task), task.classes, task[:2].y.tolist()
@@ -50,12 +43,13 @@ class Task:
     """
 
     name: str
-    x: Float[Tensor, "n ..."]
-    y: Int[Tensor, " n"] | Float[Tensor, "n k 5"]
-    alphabet: tuple[str, ...]
+    x: Inputs
+    y: Tensor
+    target: Target
     ids: Int[np.ndarray, " n"]
     origin: Origin
     splits: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     @classmethod
     def from_arrays(
@@ -64,33 +58,73 @@ class Task:
         y: Any,
         *,
         alphabet: Sequence[str] | None = None,
+        target: Target | type[Target] | None = None,
         name: str = "arrays",
         splits: Mapping[str, tuple[int, int]] | None = None,
+        as_is: bool = False,
     ) -> Task:
         """A task from anything that numpy or torch reads as arrays.
 
-        `x` is (n,), (n, d), (n, h, w) for grey images, or images with channels first or last; bytes are divided by
-        255. `y` holds integers. Without `alphabet` the classes are 0 … max(y): declare it if a class may be missing.
+        `x` becomes float32: (n,), (n, d), (n, h, w) for grey images, or images with channels first or last; bytes are
+        divided by 255. With `as_is`, for `Tokens`, and in a mapping of arrays by name, types and axes are kept. A
+        numpy map of a file stays on disk.
+
+        `y` is what `target` takes. `alphabet` declares `Classes`; a class such as `Real` declares the kind and leaves
+        its fields to be found; without both the target is guessed by the rule of
+        `infoscope.data.target_values.target_of`: words and whole numbers are classes, numbers with fractions real.
         """
-        inputs, labels = as_inputs(x, name), _as_labels(y, name)
-        words = tuple(map(str, alphabet)) if alphabet is not None else _alphabet_of(labels)
-        _check(inputs, labels, words, name)
-        return from_content(name, inputs, labels, words, splits)
+        if alphabet is not None and target is not None:
+            raise TypeError("from_arrays() takes alphabet=… or target=…, not both")
+        target = target if alphabet is None else Classes(tuple(map(str, alphabet)))
+        return from_raw(Raw(x, y, splits=splits or {}, as_is=as_is), name, target)
 
     @classmethod
-    def from_dataset(cls, name: str, **options: Any) -> Task:
-        """A task by name: `digits` and its kin, a Hub name, a local folder in Hub or VOC layout, or an `.npz` file."""
-        from infoscope.data.datasets import from_dataset
+    def from_dataset(cls, name: str | PurePath, **options: Any) -> Task:
+        """A task by name, `name:split` for one of its splits.
 
-        return from_dataset(name, **options)
+        `digits` and its kin, a name on the Hub, a folder (Hub layout, images in a folder a class, Pascal VOC,
+        `save_to_disk`, text files), or a file: `.npz`, `.npy`, `.safetensors`, `.csv`, `.parquet`, `.txt` …
+        Options: `classes` declares the alphabet 0 … classes − 1 where the source names none, `target` what is to be
+        said; the others are those of `infoscope.data.raw.Reading`.
+        """
+        source, part = readers.source_and_split(str(name))
+        task = derive(load, source=source, **{"classes": None, "size": None} | options)
+        return task[part] if part else task
+
+    @classmethod
+    def of(
+        cls, data: Any, y: Any = None, *, name: str = "", target: Target | type[Target] | None = None, **options: Any
+    ) -> Task:
+        """A task of whatever holds examples.
+
+        A name, file or folder as for `from_dataset`; arrays with `y`, or a pair or mapping of both (scipy's sparse
+        matrices become dense); a pandas frame; a `datasets.Dataset` or `DatasetDict`; a map-style torch `Dataset` or
+        a `DataLoader` of one; a scikit-learn `Bunch`. `options` are those of `infoscope.data.raw.Reading`.
+
+        >>> Task.of({"x": torch.zeros(3, 2), "y": ["cat", "dog", "cat"]}).alphabet
+        ('cat', 'dog')
+        """
+        if isinstance(data, Task):
+            return data
+        if isinstance(data, str | PurePath):
+            return cls.from_dataset(data, target=target, **options)
+        title = name or type(data).__name__
+        return from_raw(readers.of(data if y is None else (data, y), title, Reading(**options)), title, target)
 
     def __len__(self) -> int:
         return len(self.y)
 
     @property
-    def target(self) -> Classes:
-        """What is to be said of an example."""
-        return Classes(self.alphabet)
+    def array(self) -> Float[Tensor, "n ..."]:
+        """`x` as one tensor in memory; a ValueError where inputs go by name."""
+        return one_array(self.x, self.name)
+
+    @property
+    def alphabet(self) -> tuple[str, ...]:
+        """Names of the classes."""
+        if isinstance(self.target, Classes | Boxes):
+            return self.target.alphabet
+        raise ValueError(f"{self.name!r} has {_WHAT[type(self.target)]}, which have no alphabet; see its target")
 
     @property
     def classes(self) -> int:
@@ -100,27 +134,27 @@ class Task:
     @property
     def labels(self) -> Int[Tensor, " n"]:
         """`y`, checked to hold one label an example."""
-        if self.y.ndim != 1:
-            raise ValueError(
-                f"{self.name!r} has boxes of objects, {tuple(self.y.shape)}, not one label an example; take data with "
-                "one class an image"
-            )
-        return self.y
+        if isinstance(self.target, Classes):
+            return self.y
+        raise ValueError(
+            f"{self.name!r} has {_WHAT[type(self.target)]}, {tuple(self.y.shape)}, not one label an example; take data "
+            "with one class an example"
+        )
 
     @property
-    def shape(self) -> tuple[int, ...]:
-        """Shape of one example."""
-        return tuple(self.x.shape[1:])
+    def shape(self) -> Any:
+        """Shape of one example, a tuple; a mapping of tuples where inputs go by name. Factories of networks take it."""
+        return shape_of(self.x)
 
     @cached_property
     def fingerprint(self) -> str:
-        """Hash of the content: inputs, labels and alphabet, in this order."""
-        return _digest(self.x, self.y, self.alphabet)
+        """Hash of the content: inputs, `y` and target, in this order."""
+        return content.digest(self.x, self.y, self.target)
 
     @cached_property
     def input_fingerprint(self) -> str:
         """Hash of the inputs alone: what somebody without labels can check."""
-        return digest_of_inputs(self.x)
+        return content.digest_of_inputs(self.x)
 
     @cached_property
     def label_entropy(self) -> float:
@@ -129,10 +163,9 @@ class Task:
         return float(-(p[p > 0] * np.log(p[p > 0])).sum()) + 0.0
 
     @cached_property
-    def content_hashes(self) -> np.ndarray:
+    def content_hashes(self) -> Int[np.ndarray, " n"]:
         """A 64-bit hash of every example's input, to find equal examples under different ids."""
-        rows = np.ascontiguousarray(self.x.flatten(1).numpy()).view(np.uint8)
-        return np.array([_hash64(row.tobytes()) for row in rows], dtype=np.int64)
+        return content.hashes(self.x)
 
     def __getitem__(self, which: str | slice | Sequence[int] | np.ndarray | Tensor) -> Task:
         """A split by name, a slice, or the examples at these indices, in this order."""
@@ -157,48 +190,58 @@ class Task:
         """This task under a corruption (`MissingPixels(0.1)`, `Massart(0.1)` …)."""
         return derive(corruption, self, seed=seed)
 
-    def like(self, other: Task) -> Task:
-        """This task with `other`'s image size, channels and alphabet, so that one network can meet both."""
-        from infoscope.data.combine import like
-
-        return derive(like, self, name=other.name, shape=other.shape, alphabet=other.alphabet)
-
     def __reduce__(self) -> tuple[Callable[..., Task], tuple[Any, ...]]:
         if not self.origin.rests_on(arrays):
             return _renamed, (self.origin, self.name)
-        cache.keep(self.fingerprint, x=self.x.numpy(), y=self.y.numpy(), ids=self.ids)
-        return _restore, (self.fingerprint, self.name, self.alphabet, self.origin, tuple(self.splits.items()))
+        named = {"x": self.x} if isinstance(self.x, Array) else {f"x/{name}": x for name, x in self.x.items()}
+        cache.keep(self.fingerprint, y=self.y.numpy(), ids=self.ids, **{k: _blocks(x) for k, x in named.items()})
+        mapped = tuple(key for key, x in named.items() if isinstance(x, Mapped))
+        facts = (self.fingerprint, self.name, self.target, self.origin, tuple(self.splits.items()), self.notes, mapped)
+        return _restored, facts
 
     def __describe__(self) -> tuple[str, str]:
         return ("Task", self.fingerprint)
 
 
-def from_content(
-    name: str, x: Tensor, y: Tensor, alphabet: tuple[str, ...], splits: Mapping[str, tuple[int, int]] | None = None
+_WHAT: dict[type[Target], str] = {
+    Classes: "one class an example",
+    Labels: "several labels at once",
+    Real: "real numbers",
+    Tokens: "sequences of tokens",
+    Boxes: "boxes of objects",
+}
+
+
+def from_raw(raw: Raw, name: str, target: Target | type[Target] | None = None) -> Task:
+    """A task of what a source holds, under the target that was asked for, else the source's own, else a guess."""
+    if raw.y is None:
+        raise ValueError(f"{name}: has no labels (an array or column named 'y' or 'label'); name them so")
+    own, y, notes = raw.target, raw.y, raw.notes
+    if isinstance(target, type):
+        own = own if isinstance(own, target) else None
+    elif target is not None:
+        own, y = target, recounted(y, own, target, name)
+    if own is None:
+        own, y, guessed = target_of(y, name, target if isinstance(target, type) else None)
+        notes = (*notes, *guessed)
+    x, values = as_inputs(raw.x, name, as_is=raw.as_is or isinstance(own, Tokens)), as_values(y, own, name)
+    if count(x) != len(values):
+        raise ValueError(f"{name}: x has {count(x)} rows and y has {len(values)}; they must match")
+    words = own.alphabet if isinstance(own, Classes | Boxes) else own.names if isinstance(own, Labels) else ()
+    if len(set(words)) != len(words):
+        raise ValueError(f"{name}: the alphabet names a class twice; class names must differ")
+    known = content.digest(x, values, own)
+    origin = Origin(arrays, (("content", known),))
+    return Task(name, x, values, own, content.ids(known, len(values)), origin, dict(raw.splits), notes)
+
+
+def load(
+    *, source: str, classes: int | None = None, target: Target | type[Target] | None = None, **options: Any
 ) -> Task:
-    """A task of checked arrays, which are known by their content."""
-    content = _digest(x, y, alphabet)
-    origin = Origin(arrays, (("content", content),))
-    return Task(name, x, y, alphabet, _ids(content, len(y)), origin, dict(splits or {}))
-
-
-def derive(step: Callable[..., Task], /, *parents: Task, **arguments: Any) -> Task:
-    """`step(*parents, **arguments)`, with its origin written on it."""
-    made = step(*parents, **arguments)
-    return dataclasses.replace(made, origin=Origin(step, tuple(arguments.items()), tuple(p.origin for p in parents)))
-
-
-@lru_cache(maxsize=32)
-def remake(origin: Origin) -> Task:
-    """The task of this origin, made again (once a process)."""
-    made = origin.step(*map(remake, origin.parents), **dict(origin.arguments))
-    return dataclasses.replace(made, origin=origin)
-
-
-def _renamed(origin: Origin, name: str) -> Task:
-    """A task made again, by the name that its owner gave it."""
-    made = remake(origin)
-    return made if made.name == name else dataclasses.replace(made, name=name)
+    """All examples of a source; see `Task.from_dataset`."""
+    raw = readers.declared(readers.read(source, Reading(**options)), source, classes)
+    title = Path(source).stem or Path(source).resolve().name if Path(source).exists() else source
+    return from_raw(raw, title, target)
 
 
 def split(task: Task, which: str) -> Task:
@@ -231,133 +274,8 @@ def coding_order(n: int, seed: int) -> Int[np.ndarray, " n"]:
     return np.random.default_rng(seed).permutation(n)
 
 
-def union(*tasks: Task, disjoint: bool = False) -> Task:
-    """All examples of several tasks of one input shape.
-
-    Classes of one name are one class; with `disjoint=True` every task keeps its own classes apart.
-
-    >>> a, b = (Task.from_arrays(torch.zeros(2, 3), [0, 1], name=name) for name in "ab")
-    >>> union(a, b).classes, union(a, b, disjoint=True).alphabet
-    (2, ('a:0', 'a:1', 'b:0', 'b:1'))
-    """
-    if not tasks:
-        raise TypeError("union() takes at least one task")
-    return derive(_union, *tasks, disjoint=disjoint)
-
-
-def _union(*tasks: Task, disjoint: bool) -> Task:
-    shapes = {task.shape for task in tasks}
-    if len(shapes) > 1:
-        named = ", ".join(f"{t.name!r} {t.shape}" for t in tasks)
-        raise ValueError(f"a union takes examples of one shape: {named}; bring them together with task.like(other)")
-    words = [tuple(f"{t.name}:{w}" if disjoint else w for w in t.alphabet) for t in tasks]
-    alphabet = tuple(dict.fromkeys(w for ws in words for w in ws))
-    place = {w: i for i, w in enumerate(alphabet)}
-    labels = [torch.tensor([place[w] for w in ws])[t.labels] for t, ws in zip(tasks, words, strict=True)]
-    return Task(
-        "+".join(t.name for t in tasks),
-        torch.cat([t.x for t in tasks]),
-        torch.cat(labels),
-        alphabet,
-        np.concatenate([t.ids for t in tasks]),
-        tasks[0].origin,
-    )
-
-
 def _rows(task: Task, rows: Any) -> Task:
-    return dataclasses.replace(task, x=task.x[rows], y=task.y[rows], ids=task.ids[rows], splits={})
-
-
-def as_inputs(x: Any, name: str = "x") -> Float[Tensor, "n ..."]:
-    """Inputs as float32 vectors or channels-first images; a clear ValueError for anything else."""
-    raw = x if isinstance(x, Tensor) else torch.as_tensor(np.ascontiguousarray(_numeric(x, name)))
-    if raw.ndim not in (1, 2, 3, 4) or 0 in raw.shape:
-        raise ValueError(
-            f"{name}: x has shape {tuple(raw.shape)}; give (n, d) vectors or (n, channels, height, width) images, n ≥ 1"
-        )
-    data = (raw.float() / 255 if raw.dtype == torch.uint8 else raw.float()).detach().cpu()
-    if data.ndim in (1, 3):
-        data = data.unsqueeze(1)  # a single feature, or grey images without a channel axis
-    if data.ndim == 4 and data.shape[1] not in (1, 3, 4) and data.shape[3] in (1, 3, 4):
-        data = data.permute(0, 3, 1, 2)
-    bad = ~torch.isfinite(data.reshape(len(data), -1)).all(1)
-    if bad.any():
-        first = int(bad.nonzero()[0])
-        raise ValueError(
-            f"{name}: x has {int(bad.sum())} of {len(data)} rows with NaN or infinity, the first is row {first}; "
-            "drop or fix them"
-        )
-    return data.contiguous()
-
-
-def _numeric(x: Any, name: str) -> np.ndarray:
-    array = np.asarray(x)
-    if array.dtype.kind not in "buif":
-        raise ValueError(f"{name}: x holds {array.dtype}, not numbers; turn it into numeric features first")
-    return array
-
-
-def _as_labels(y: Any, name: str) -> Int[Tensor, " n"]:
-    raw = y.detach().cpu().numpy() if isinstance(y, Tensor) else np.asarray(y)
-    if raw.ndim == 2 and raw.shape[1] == 1:
-        raw = raw[:, 0]
-    if raw.ndim != 1:
-        raise ValueError(f"{name}: y has shape {raw.shape}; give one integer label an example")
-    if raw.dtype.kind == "f" and np.isfinite(raw).all() and (raw == raw.round()).all():
-        raw = raw.astype(np.int64)
-    if raw.dtype.kind not in "bui":
-        what = "NaN or fractions" if raw.dtype.kind == "f" else str(raw.dtype)
-        raise ValueError(f"{name}: y holds {what}; labels are integers that count into the alphabet")
-    return torch.as_tensor(raw.astype(np.int64))
-
-
-def _alphabet_of(y: Tensor) -> tuple[str, ...]:
-    return tuple(str(c) for c in range(int(y.max()) + 1)) if len(y) else ()
-
-
-def _check(x: Tensor, y: Tensor, alphabet: tuple[str, ...], name: str) -> None:
-    if len(x) != len(y):
-        raise ValueError(f"{name}: x has {len(x)} rows and y has {len(y)}; they must match")
-    outside = (y < 0) | (y >= len(alphabet))
-    if outside.any():
-        first = int(outside.nonzero()[0])
-        raise ValueError(
-            f"{name}: {int(outside.sum())} of {len(y)} labels lie outside the alphabet of {len(alphabet)} classes, "
-            f"the first is {int(y[first])} in row {first}; declare a larger alphabet or fix the labels"
-        )
-    if len(set(alphabet)) != len(alphabet):
-        raise ValueError(f"{name}: the alphabet names a class twice; class names must differ")
-
-
-def _digest(x: Tensor, y: Tensor, alphabet: tuple[str, ...]) -> str:
-    h = hashlib.blake2b(digest_of_inputs(x).encode(), digest_size=16)
-    h.update(np.ascontiguousarray(y.numpy()).data)
-    h.update("\0".join(alphabet).encode())
-    return h.hexdigest()
-
-
-def digest_of_inputs(x: Tensor) -> str:
-    """Hash of the shape and the bytes of inputs."""
-    h = hashlib.blake2b(repr(tuple(x.shape)).encode(), digest_size=16)
-    h.update(np.ascontiguousarray(x.numpy()).data)
-    return h.hexdigest()
-
-
-def _ids(source: str, n: int) -> np.ndarray:
-    """64-bit ids: 31 bits of the source's hash, then the row."""
-    high = int.from_bytes(hashlib.blake2b(source.encode(), digest_size=4).digest(), "big") >> 1
-    return (np.int64(high) << np.int64(32)) + np.arange(n, dtype=np.int64)
-
-
-def _hash64(data: bytes) -> int:
-    return int.from_bytes(hashlib.blake2b(data, digest_size=8).digest(), "big", signed=True)
-
-
-def _brief(value: Any) -> str:
-    text = repr(value)
-    return (
-        text if len(text) <= 60 else f"<{type(value).__name__} of {len(value)}>" if hasattr(value, "__len__") else text
-    )
+    return dataclasses.replace(task, x=select(task.x, rows), y=task.y[rows], ids=task.ids[rows], splits={})
 
 
 def arrays(content: str) -> Task:
@@ -365,13 +283,62 @@ def arrays(content: str) -> Task:
     raise ValueError(f"the arrays {content} came from a caller's memory and cannot be made again from their name")
 
 
-@lru_cache(maxsize=32)
+def _held(task: Task) -> Iterator[Tensor]:
+    """The tensors that a task holds in memory."""
+    x = [task.x] if isinstance(task.x, Array) else task.x.values()
+    return (t for t in (task.y, *x) if isinstance(t, Tensor))
+
+
+REMADE = Memory[Task](limit=1 << 28, tensors=_held)
+"""Tasks that this process made again for another: 256 MiB of them."""
+
+
+def remake(origin: Origin) -> Task:
+    """The task of this origin, made again, unless it is still in memory."""
+    return REMADE.get(origin, lambda: _made(origin))
+
+
+def _made(origin: Origin) -> Task:
+    made = origin.step(*map(remake, origin.parents), **dict(origin.arguments))
+    return dataclasses.replace(made, origin=origin)
+
+
+def _renamed(origin: Origin, name: str) -> Task:
+    """A task made again, by the name that its owner gave it."""
+    made = remake(origin)
+    return made if made.name == name else dataclasses.replace(made, name=name)
+
+
+def _restored(*facts: Any) -> Task:
+    return REMADE.get(facts, lambda: _restore(*facts))
+
+
 def _restore(
-    key: str, name: str, alphabet: tuple[str, ...], origin: Origin, splits: tuple[tuple[str, tuple[int, int]], ...]
+    key: str,
+    name: str,
+    target: Target,
+    origin: Origin,
+    splits: tuple[tuple[str, tuple[int, int]], ...],
+    notes: tuple[str, ...],
+    mapped: tuple[str, ...],
 ) -> Task:
     """A task whose arrays another process kept in the cache."""
-    kept = cache.read(key)
+    kept = cache.read(key, mapped)
     if kept is None:
         raise ValueError(f"{name!r}: its arrays are no longer in {cache.folder()}; make the task again")
-    x, y = torch.from_numpy(kept["x"]), torch.from_numpy(kept["y"])
-    return Task(name, x, y, alphabet, kept["ids"], origin, dict(splits))
+    read = {
+        k: (k in mapped and from_memmap(array)) or torch.from_numpy(array) for k, array in kept.items() if k[0] == "x"
+    }
+    x = read["x"] if "x" in read else {k.removeprefix("x/"): array for k, array in read.items()}
+    return Task(name, x, torch.from_numpy(kept["y"]), target, kept["ids"], origin, dict(splits), notes)
+
+
+def _read(array: np.ndarray) -> Array:
+    mapped = from_memmap(array) if isinstance(array, np.memmap) else None
+    return torch.from_numpy(array) if mapped is None else mapped
+
+
+def _blocks(x: Array) -> cache.Blocks | np.ndarray:
+    if isinstance(x, Tensor):
+        return x.numpy()
+    return cache.Blocks(tuple(x.shape), x[:0].numpy().dtype, (part.numpy() for part in in_blocks(x)))

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int
 
-from infoscope.data.task import Task, derive
+from infoscope.data.origin import derive
+from infoscope.data.task import Task
 
 _PHI = (1 + 5**0.5) / 2
 # The vertices of an icosahedron; this order is that of the bits in the authors' file `var_u.mat`.

@@ -6,7 +6,6 @@ from 1 there, and a box includes those that it names: its left edge lies at xmin
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
@@ -14,8 +13,8 @@ from xml.etree import ElementTree
 
 import numpy as np
 
-from infoscope.data.boxes import from_boxes
-from infoscope.data.task import Task
+from infoscope.data.raw import Raw, Reading
+from infoscope.data.targets import Boxes
 
 _IMAGES, _ANNOTATIONS = "JPEGImages", "Annotations"
 _SUFFIXES = (".jpg", ".jpeg", ".png")
@@ -33,30 +32,26 @@ def is_voc(folder: Path) -> bool:
     return (folder / _ANNOTATIONS).is_dir() and (folder / _IMAGES).is_dir()
 
 
-def voc(folder: str | Path, *, size: int | None = None, alphabet: Sequence[str] | None = None) -> Task:
-    """The images of a VOC folder, in the order of their names, scaled to squares of `size` pixels, and their boxes.
+def read(folder: Path, reading: Reading) -> Raw:
+    """The images of a VOC folder, in the order of their names, and their boxes (see `infoscope.data.targets.Boxes`).
 
-    Without `alphabet` it is the names of all objects, sorted. For what `y` holds see
-    `infoscope.data.boxes.from_boxes`. Objects marked as difficult or truncated count like others.
+    The alphabet is the names of all objects, sorted. Objects marked as difficult or truncated count like others.
     """
-    folder = Path(folder)
-    if not is_voc(folder):
-        raise ValueError(f"{folder}: is not in VOC layout; it needs the folders {_ANNOTATIONS} and {_IMAGES}")
     files = sorted((folder / _ANNOTATIONS).glob("*.xml"))
     if not files:
         raise ValueError(f"{folder / _ANNOTATIONS}: holds no .xml file; put one there for each image")
     found = [_objects(file) for file in files]
-    words = tuple(alphabet or sorted({one.kind for objects in found for one in objects}))
+    words = tuple(sorted({one.kind for objects in found for one in objects}))
     if not words:
         raise ValueError(f"{folder}: none of {len(files)} annotations names an object; there is nothing to learn")
     images, boxes = [], []
     for file, objects in zip(files, found, strict=True):
-        image, sides = _image(_image_of(file, folder / _IMAGES), size)
+        image, sides = _image(_image_of(file, folder / _IMAGES), reading.size)
         images.append(image)
         boxes.append([_row(one, words, sides, file) for one in objects])
     if len(shapes := {image.shape for image in images}) > 1:
         raise ValueError(f"{folder}: images of {len(shapes)} different sizes; say which to scale them to (size=96)")
-    return from_boxes(np.stack(images).transpose(0, 3, 1, 2), boxes, alphabet=words, name=folder.resolve().name)
+    return Raw(np.stack(images).transpose(0, 3, 1, 2), boxes, Boxes(words))
 
 
 class _NoDoctype(ElementTree.TreeBuilder):
@@ -112,8 +107,6 @@ def _image(file: Path, size: int | None) -> tuple[np.ndarray, tuple[int, int]]:
 
 def _row(one: _Object, words: tuple[str, ...], sides: tuple[int, int], file: Path) -> tuple[float, ...]:
     (xmin, ymin, xmax, ymax), (width, height) = one.box, sides
-    if one.kind not in words:
-        raise ValueError(f"{file}: {one.kind!r} is not in the alphabet {', '.join(words)}; add it there or rename it")
     left, top = max(xmin - 1, 0), max(ymin - 1, 0)  # some programs count from 0 after all
     if min(xmin, ymin) < 0 or not (left < xmax <= width and top < ymax <= height):
         raise ValueError(

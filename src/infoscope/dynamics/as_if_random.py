@@ -70,7 +70,7 @@ def activations_of(
 ) -> list[Activations]:
     """The activations of one architecture with each of these weights: what `as_if_random` takes."""
     architecture = Architecture.of(network)
-    return [activations(architecture.with_weights(one), task.x, layers) for one in weights]
+    return [activations(architecture.with_weights(one), task.array, layers) for one in weights]
 
 
 def _patterns(task: Task) -> Int[np.ndarray, " n"]:

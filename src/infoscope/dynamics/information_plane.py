@@ -127,7 +127,7 @@ class InformationPlane:
 
     def _check_copy(self, network: nn.Module, architecture: Architecture) -> None:
         """ValueError if the copy with the network's weights does not answer as the network itself does."""
-        x = self.view.sides[0][1].x[:2]
+        x = self.view.sides[0][1].array[:2]
         theirs = activations(network, x, self.view.layers)
         ours = activations(architecture.with_weights(self._kept[self._latest][1]), x, self.view.layers)
         for layer, t in theirs.layers.items():

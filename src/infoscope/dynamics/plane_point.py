@@ -124,7 +124,7 @@ def point_of(view: PlaneView, network: nn.Module) -> PlanePoint:
                 found += noisy_places(group, task, view.method, side=side, seed=view.seed)
             else:
                 found += places_of(
-                    group, task.labels, view.method, side=side, x=task.x.flatten(1), null=view.null, seed=view.seed
+                    group, task.labels, view.method, side=side, x=task.array.flatten(1), null=view.null, seed=view.seed
                 )
         places += along_layers(found, is_chain(network))
     return PlanePoint(tuple(places))
@@ -132,7 +132,7 @@ def point_of(view: PlaneView, network: nn.Module) -> PlanePoint:
 
 def _groups(view: PlaneView, network: nn.Module, task: Task) -> Iterator[Activations | list[Activations]]:
     """The layers' activations as they fit into the room: of one pass, or of several where noise is measured exactly."""
-    given = network, task.x, view.layers, view.batch
+    given = network, task.array, view.layers, view.batch
     if isinstance(view.method, Noisy) and (variance := noise_of(network)) is not None:
         if variance != view.method.variance:
             raise ValueError(

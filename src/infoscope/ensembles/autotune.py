@@ -114,7 +114,7 @@ def bytes_each(network: nn.Module, member: Member, kept: int = 0) -> int:
         return t
 
     rows = min(4, len(member.task))
-    x, y = member.task.x[:rows].clone(), member.task.y[:rows]  # a network may write into its input
+    x, y = member.task.array[:rows].clone(), member.task.y[:rows]  # a network may write into its input
     device = next((p.device for p in network.parameters()), torch.device("cpu"))
     network.eval()
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda t: t):
@@ -128,7 +128,7 @@ def bytes_each(network: nn.Module, member: Member, kept: int = 0) -> int:
 def _examples_each(members: Sequence[Member]) -> int:
     """Bytes of examples that a member adds to its stack; those that members share are held once."""
     tasks = [task for m in members for task in (m.task, m.validation) if task is not None]
-    distinct = {place(t): t.numel() * t.element_size() for task in tasks for t in (task.x, task.y)}
+    distinct = {place(t): t.numel() * t.element_size() for task in tasks for t in (task.array, task.y)}
     return sum(distinct.values()) // len(members)
 
 
@@ -163,7 +163,7 @@ class _Trial:
     def __init__(self, network: nn.Module, other: nn.Module, member: Member, device: Any):
         self.network, self.other, self.recipe, self.loss = network, other, member.recipe, member.loss
         rows = torch.arange(min(self.recipe.batch, len(member.task)))
-        self.x, self.y = member.task.x[rows].to(device), member.task.y[rows].to(device)
+        self.x, self.y = member.task.array[rows].to(device), member.task.y[rows].to(device)
 
     def of_loop(self) -> float:
         network, loss = self.network.train(), self.loss

@@ -64,7 +64,7 @@ def send(
     With `keep` the curve holds every prediction too, as a label file needs them.
     """
     index = coding_order(len(task), seed)[:examples]
-    x, y = task.x[torch.from_numpy(index)], task.labels.numpy()[index]
+    x, y = task.array[torch.from_numpy(index)], task.labels.numpy()[index]
     with isolated(seed, threads=1):
         p = np.empty((0, task.classes))
         if len(y):

@@ -23,7 +23,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from infoscope import __version__
-from infoscope.data.task import Task, coding_order, digest_of_inputs, split
+from infoscope.data.content import digest_of_inputs
+from infoscope.data.task import Task, coding_order, split
 from infoscope.prequential import range_coder
 from infoscope.prequential.encode import Coder, sender
 from infoscope.prequential.loss_curve import LossCurve

@@ -8,10 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from infoscope.data.inputs import Inputs
+from infoscope.data.inputs import Batch
 
 
-def forward(network: nn.Module, x: Inputs) -> Any:
+def forward(network: nn.Module, x: Batch) -> Any:
     """What the network gives for these inputs: its logits where it gives any, else its output as it is.
 
     A mapping goes in by keyword, as Hugging Face models take it.

@@ -101,7 +101,7 @@ class Travel:
     def _outputs(self, population: Population) -> tuple[Tensor | None, Tensor | None]:
         """Outputs (E, n, classes) before and after training, in eval mode; None where they are no logits."""
         members = {member.called: member for member in self.starts}
-        x = self.starts[0].task.x[:MOST_INPUTS]  # one task for all, so that the same is asked of each
+        x = self.starts[0].task.array[:MOST_INPUTS]  # one task for all, so that the same is asked of each
         sides: tuple[list[Tensor], list[Tensor]] = ([], [])
         for i, name in enumerate(population.names):
             network = _network(members[name]).eval()  # its own: a network may hold more than its state dict says

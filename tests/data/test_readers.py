@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from infoscope.data.datasets import EMBEDDED, inputs
+from infoscope.data.embedded import EMBEDDED
+from infoscope.data.readers import inputs
 from infoscope.data.task import Task
 
 
