@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass, field
+from threading import Lock
 from typing import Generic, TypeVar
 
 from torch import Tensor
@@ -22,17 +23,19 @@ class Memory(Generic[T]):
     limit: int
     tensors: Callable[[T], Iterable[Tensor]]
     _kept: OrderedDict[Hashable, T] = field(default_factory=OrderedDict)
+    _lock: Lock = field(default_factory=Lock)
 
     def get(self, key: Hashable, make: Callable[[], T]) -> T:
         """The value of this key, made if it is not kept."""
-        try:
-            value = self._kept[key]
-        except KeyError:
-            value = make()
-        self._kept[key] = value
-        self._kept.move_to_end(key)
-        while len(self._kept) > 1 and self.held > self.limit:
-            self._kept.popitem(last=False)
+        with self._lock:
+            if key in self._kept:
+                self._kept.move_to_end(key)
+                return self._kept[key]
+        value = make()  # which may ask for others
+        with self._lock:
+            self._kept[key] = value
+            while len(self._kept) > 1 and self.held > self.limit:
+                self._kept.popitem(last=False)
         return value
 
     def __len__(self) -> int:

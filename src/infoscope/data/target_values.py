@@ -46,9 +46,7 @@ def target_of(y: Any, name: str = "y", kind: type[Target] | None = None) -> tupl
     """
     array = _plain(y, name)
     if kind in (Tokens, Boxes):
-        raise ValueError(
-            f"{name}: {kind.__name__} can't be guessed from y; declare its fields, target={kind.__name__}(…)"
-        )
+        raise ValueError(f"{name}: {kind.__name__} can't be guessed from y; give target={kind.__name__}(…)")
     words, whole = array.dtype.kind in "OUST", _is_whole(array)
     if kind is Labels or (kind is None and array.ndim == 2 and whole and np.isin(array, (-1, 0, 1)).all()):
         return _labels(array, name)
