@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, TypeVar
+from typing import Any, TypeVar, overload
 
 import numpy as np
 import torch
@@ -59,6 +59,10 @@ def select(x: Inputs, rows: Any) -> Inputs:
     return each(x, lambda t: t[rows] if isinstance(t, Tensor) else t.select(rows))
 
 
+@overload
+def to(x: Batch, device: str | torch.device) -> Batch: ...
+@overload
+def to(x: Inputs, device: str | torch.device) -> Inputs: ...
 def to(x: Inputs, device: str | torch.device) -> Inputs:
     """The inputs on a device; those mapped from disk go there when they are read."""
     return each(x, lambda t: t.to(device))

@@ -27,7 +27,7 @@ def read(data: Any, source: str, reading: Reading) -> Raw:
         raise ValueError(f"{source}: is a stream without a length; give a map-style data set, one with __len__")
     if isinstance(data, TensorDataset) and len(data.tensors) == 2:
         return _raw(*data.tensors)
-    examples = [data[i] for i in range(len(data))]
+    examples: list[Any] = [data[i] for i in range(len(data))]
     if not examples:
         raise ValueError(f"{source}: is empty")
     first = examples[0]

@@ -134,8 +134,9 @@ def _bunch(data: Any, name: str, reading: Reading) -> Raw:
     if hasattr(x, "columns"):
         x = tables.features(x, name)
     names = data.get("target_names")
-    counts = names is not None and np.asarray(y).dtype.kind in "iu" and len(names) > 1
-    return Raw(x, y, Classes(tuple(map(str, names))) if counts else None)
+    if names is None or len(names) < 2 or np.asarray(y).dtype.kind not in "iu":
+        return Raw(x, y)
+    return Raw(x, y, Classes(tuple(map(str, names))))
 
 
 OBJECTS: dict[str, Callable[[Any, str, Reading], Raw]] = {

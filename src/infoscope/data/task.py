@@ -326,9 +326,7 @@ def _restore(
     kept = cache.read(key, mapped)
     if kept is None:
         raise ValueError(f"{name!r}: its arrays are no longer in {cache.folder()}; make the task again")
-    read = {
-        k: (k in mapped and from_memmap(array)) or torch.from_numpy(array) for k, array in kept.items() if k[0] == "x"
-    }
+    read = {name: _read(array) for name, array in kept.items() if name not in ("y", "ids")}
     x = read["x"] if "x" in read else {k.removeprefix("x/"): array for k, array in read.items()}
     return Task(name, x, torch.from_numpy(kept["y"]), target, kept["ids"], origin, dict(splits), notes)
 

@@ -280,7 +280,7 @@ class _Examples:
 
     def __init__(self, tasks: Sequence[Task], device: Any):
         self.n = len(tasks[0])
-        self._x, self._x_at = _held_once([t.x for t in tasks], device)
+        self._x, self._x_at = _held_once([t.array for t in tasks], device)
         self._y, self._y_at = _held_once([t.y for t in tasks], device)
 
     def batch(self, members: Sequence[int], rows: Tensor) -> tuple[Tensor, Tensor]:

@@ -10,7 +10,7 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-from infoscope.data.inputs import Inputs, count, each, pieces, take, to
+from infoscope.data.inputs import Batch, count, each, pieces, take, to
 from infoscope.data.targets import check_outputs
 from infoscope.data.task import Task
 from infoscope.run.look import pack, unpack
@@ -204,7 +204,7 @@ def check_network(network: nn.Module, task: Task) -> None:
     check_outputs(first, task.target, task.y[:2], network)
 
 
-def _own(x: Inputs, device: torch.device) -> Inputs:
+def _own(x: Batch, device: torch.device) -> Batch:
     """A copy: a network may write into its input."""
     return each(x, lambda t: t.clone().to(device))
 
