@@ -7,6 +7,7 @@ from typing import Any
 
 from infoscope.data.corruption import CORRUPTIONS
 from infoscope.data.embedded import EMBEDDED
+from infoscope.data.readers import SOURCES
 from infoscope.mi.methods import METHODS
 from infoscope.models import MODELS
 from infoscope.prequential.coders import CODERS
@@ -34,13 +35,8 @@ def explain(term: str) -> str:
 
 
 def _tables() -> dict[str, dict[str, str]]:
-    sources = {
-        "NAME": "a Hugging Face Hub name",
-        "FOLDER": "a local folder in Hub layout (parquet, csv, images)",
-        "FILE.npz": "arrays x and y, and classes if some of them may be missing",
-    }
     return {
-        "data": EMBEDDED | sources,
+        "data": EMBEDDED | SOURCES,
         "models": {name: repr(value) for name, value in MODELS.items()}
         | {"MODULE:FACTORY": "your own (shape, classes)"},
         "coders": {name: _first_line(value) for name, value in CODERS.items()},
