@@ -95,3 +95,24 @@ def test_json_gives_back_the_very_same_measurement(values, bound, status):
 
 def test_printing_is_in_bits():
     assert str(Measurement("L(y|x)", 8 * math.log(2), bound=Bound.UPPER)) == "L(y|x) = 8.000 bit (upper bound)"
+
+
+def test_a_measurement_reads_as_the_number_that_is_printed():
+    two, three = Measurement("L", 2 * math.log(2), 0.5), Measurement("L", 3 * math.log(2), 0.5)
+    assert (float(two), f"{three:.1f}", f"{two}") == (2.0, "3.0", str(two))
+    assert two < three
+    assert two >= 2
+    assert not three <= 2.9
+    assert sum([two, three]).bits == pytest.approx(5)
+    assert (2 * two).stderr == (two * 2).stderr == 1.0
+    assert (-1 * three).value == -three.value
+    with pytest.raises(TypeError, match="do not combine"):
+        _ = two < Measurement("accuracy", 0.5, unit="1")
+    with pytest.raises(TypeError, match="compared with a measurement or a number"):
+        _ = two < "three"
+
+
+def test_a_notebook_shows_warnings_and_no_markup_of_strangers():
+    flagged = Measurement("<b>L</b>", 1.0, status=frozenset({Status.TIES}))
+    assert "TIES" in flagged._repr_html_()
+    assert "<b>" not in flagged._repr_html_()

@@ -11,6 +11,7 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
+from html import escape
 from typing import Any, Literal
 
 NATS_PER_BIT = math.log(2.0)
@@ -43,7 +44,7 @@ class Status(Enum):
     TOO_FEW_SAMPLES = "too few samples for this estimate: take more, or read it as a sign only"
     TIES = "repeated values where the estimator assumes none: use an estimator for discrete or mixed data"
     INFINITE = "continuous input through a deterministic layer: the true value is infinite; add noise or bin"
-    NOT_CONVERGED = "training stopped before the loss settled: train longer"
+    NOT_CONVERGED = "training stopped before the loss settled: train longer, as by Recipe(epochs=…)"
     OVERFIT = "the held-out loss rose while the training loss fell: stop earlier or take more data"
     VACUOUS = "the certificate says nothing: the bound is no better than guessing"
     NOT_AT_A_MINIMUM = "the gradient is not small: curvature here is not the curvature of a minimum"
@@ -82,7 +83,7 @@ class UnreliableMeasurement(ValueError):
 
     def __init__(self, measurement: Measurement) -> None:
         self.measurement = measurement
-        advice = "; ".join(f"{s.name}: {s.value}" for s in sorted(measurement.status, key=lambda s: s.name))
+        advice = "; ".join(f"{s.name}: {s.value}" for s in sorted_status(measurement.status))
         super().__init__(f"{measurement} — {advice}. Pass strict=False to keep the number.")
 
 
@@ -138,6 +139,66 @@ class Measurement:
     def named(self, quantity: str) -> Measurement:
         """The same number under another name."""
         return dataclasses.replace(self, quantity=quantity)
+
+    @property
+    def printed(self) -> float:
+        """The value in the unit in which it is printed: bits, or as it is when dimensionless."""
+        return self.value / (NATS_PER_BIT if self.unit == "nat" else 1.0)
+
+    def __float__(self) -> float:
+        """The value in the unit in which it is printed.
+
+        >>> float(Measurement("I(X;Y)", math.log(8))), f"{Measurement('I(X;Y)', math.log(8)):.2f}"
+        (3.0, '3.00')
+        """
+        return self.printed
+
+    def __format__(self, spec: str) -> str:
+        return format(self.printed, spec) if spec else str(self)
+
+    def __lt__(self, other: object) -> bool:
+        return self.printed < _number(other, self)
+
+    def __le__(self, other: object) -> bool:
+        return self.printed <= _number(other, self)
+
+    def __gt__(self, other: object) -> bool:
+        return self.printed > _number(other, self)
+
+    def __ge__(self, other: object) -> bool:
+        return self.printed >= _number(other, self)
+
+    def __mul__(self, factor: float) -> Measurement:
+        """So many times the number; a negative factor turns its side.
+
+        >>> (Measurement("L(y|x)", 2.0, 0.5, bound=Bound.UPPER) * -2).bound.name
+        'LOWER'
+        """
+        if isinstance(factor, bool) or not isinstance(factor, int | float):
+            return NotImplemented
+        return dataclasses.replace(
+            self,
+            quantity=f"{factor:g} · {self.quantity}",
+            value=factor * self.value,
+            stderr=abs(factor) * self.stderr,
+            bound=-self.bound if factor < 0 else self.bound,
+            replicates={seed: factor * v for seed, v in self.replicates.items()},
+        )
+
+    __rmul__ = __mul__
+
+    def __radd__(self, other: object) -> Measurement:
+        """`sum` begins with 0.
+
+        >>> sum([Measurement("L", 1.0), Measurement("L", 2.0)]).value
+        3.0
+        """
+        return self if other == 0 and not isinstance(other, Measurement) else NotImplemented
+
+    def _repr_html_(self) -> str:
+        """One line for a notebook, its warnings below."""
+        advice = "".join(f"<br><small>{escape(s.name)}: {escape(s.value)}</small>" for s in sorted_status(self.status))
+        return f"<span>{escape(str(self))}</span>{advice}"
 
     def __neg__(self) -> Measurement:
         negated = {seed: -v for seed, v in self.replicates.items()}
@@ -210,7 +271,7 @@ class Measurement:
         scale, unit = (NATS_PER_BIT, " bit") if self.unit == "nat" else (1.0, "")
         error = "" if math.isnan(self.stderr) else f" ± {_digits(self.stderr / scale)}"
         side = {Bound.LOWER: " (lower bound)", Bound.UPPER: " (upper bound)"}.get(self.bound, "")
-        flags = "".join(f" [{s.name}]" for s in sorted(self.status, key=lambda s: s.name))
+        flags = "".join(f" [{s.name}]" for s in sorted_status(self.status))
         return f"{self.quantity} = {_digits(self.value / scale)}{error}{unit}{side}{flags}"
 
     def as_dict(self) -> dict[str, Any]:
@@ -253,6 +314,21 @@ class Measurement:
             {int(s): _nan_if_none(v) for s, v in row["replicates"].items()},
             Receipt(**receipt),
         )
+
+
+def sorted_status(status: Iterable[Status]) -> list[Status]:
+    """By name."""
+    return sorted(status, key=lambda s: s.name)
+
+
+def _number(other: object, one: Measurement) -> float:
+    """What a measurement is compared with: another of its unit, or a number in the unit that is printed."""
+    if isinstance(other, Measurement):
+        one._same_unit(other)
+        return other.printed
+    if isinstance(other, int | float):
+        return float(other)
+    raise TypeError(f"{one.quantity} is compared with a measurement or a number, not with {type(other).__name__}")
 
 
 def mean_and_stderr(values: Iterable[float]) -> tuple[float, float]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -74,7 +75,7 @@ class Record:
         """One flat JSON-ready dictionary a row: its coordinates, then the measurement in bits."""
         return [{**row.coordinates, **row.measurement.as_dict()} for row in self]
 
-    def frame(self) -> pandas.DataFrame:
+    def to_pandas(self) -> pandas.DataFrame:
         """The table as a pandas data frame, values in bits."""
         try:
             import pandas
@@ -88,6 +89,18 @@ class Record:
             ]
         )
 
+    def _repr_html_(self) -> str:
+        """The table for a notebook."""
+        names = list(dict.fromkeys(name for row in self for name in row.coordinates))
+        head = "".join(f"<th>{escape(name)}</th>" for name in [*names, "measurement"])
+        rows = "".join(
+            "<tr>"
+            + "".join(f"<td>{escape(str(row.coordinates.get(name, '')))}</td>" for name in names)
+            + f"<td>{row.measurement._repr_html_()}</td></tr>"
+            for row in self
+        )
+        return f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
+
 
 def load(run: str | Path) -> pandas.DataFrame:
     """The table of a saved run (its directory, or its `record.jsonl`) as a data frame, values in bits."""
@@ -99,7 +112,7 @@ def load(run: str | Path) -> pandas.DataFrame:
         )
     if not path.is_file():
         raise ValueError(f"{run}: has no record.jsonl; give the run directory that a command named")
-    return Record(path).frame()
+    return Record(path).to_pandas()
 
 
 def _ends_with_newline(file: Any) -> bool:

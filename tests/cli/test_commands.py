@@ -247,6 +247,40 @@ def test_a_model_that_raises_is_told_in_one_line(infoscope, tmp_path):
     assert "KeyError: 'width'" in told
 
 
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [("import sys; sys.exit(0)", "ended the program"), ("raise BaseException('gone')", "BaseException: gone")],
+)
+def test_a_factory_that_leaves_is_told_in_one_line(infoscope, tmp_path, line, message):
+    (tmp_path / "bad.py").write_text(f"def net(shape, classes):\n    {line}\n")
+    told = infoscope("information", "iris", "--model", "bad:net", "--replicates", 1, "--jobs", 1, code=1)
+    assert message in told.stderr
+    assert len(told.stderr.strip().splitlines()) == 1
+    assert told.stdout == ""
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_what_a_model_prints_is_not_the_answer(measured, tmp_path, jobs):
+    (tmp_path / "loud.py").write_text(
+        "from torch import nn\n"
+        "class Loud(nn.Linear):\n"
+        "    def forward(self, x):\n"
+        "        print('here')\n"
+        "        return super().forward(x)\n"
+        "def net():\n"
+        "    return Loud(4, 3)\n"
+    )
+    words = ("codelength", "iris", "--coder", "replay(replays=1, floor=8)", "--examples", 20, "--model", "loud:net")
+    assert measured(*words, "--replicates", 2, "--jobs", jobs)["L(y|x)"]["n"] == 20
+
+
+def test_the_same_place_with_other_options_is_refused(infoscope):
+    infoscope("codelength", "iris", "--replicates", 1, "--examples", 30, "--out", "run")
+    told = infoscope("codelength", "iris", "--replicates", 2, "--examples", 30, "--out", "run", code=1)
+    assert "choose another --out" in told.stderr
+    infoscope("codelength", "iris", "--replicates", 1, "--examples", 30, "--out", "run", "--quiet")
+
+
 def test_a_dry_run_says_how_many_and_how_long_and_writes_nothing(infoscope, tmp_path):
     words = ("difficulty", "digits", "--dry-run", "--k", 60, "--train", 100, "--examples", 100)
     assert "9 codes, 3 trainings" in infoscope(*words).stdout

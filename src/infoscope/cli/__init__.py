@@ -31,7 +31,7 @@ def run(argv: list[str]) -> int:
     except BrokenPipeError:  # the reader of our output has gone, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return OK
-    except Exception as error:  # a user's model or data may raise anything
+    except BaseException as error:  # a user's model or data may raise anything, and even leave
         if os.environ.get("INFOSCOPE_TRACEBACK"):
             raise
         return _told(_sentence(error), FAILURE)
@@ -47,8 +47,10 @@ def _say(message: str) -> None:
     print(f"infoscope: {' '.join(message.split())}", file=sys.stderr)
 
 
-def _sentence(error: Exception) -> str:
+def _sentence(error: BaseException) -> str:
     """Our own errors are sentences; of others, which a user's code may raise, the kind is told too."""
+    if isinstance(error, SystemExit):
+        return f"the model or the data ended the program (exit {error.code}); nothing was measured"
     if isinstance(error, OSError) and error.filename:
         return f"{error.filename}: {error.strerror}"
     if isinstance(error, (ValueError, TypeError, RuntimeError, ImportError, OSError)) and str(error):

@@ -5,7 +5,9 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import inspect
+import sys
 from collections.abc import Callable, Mapping
+from contextlib import redirect_stdout
 from functools import cache
 from typing import Annotated, Any, get_type_hints
 
@@ -116,6 +118,7 @@ def _run(name: str, kind: type, fields: list[Option], words: Mapping[str, Any], 
     if how.dry_run:
         return tell_cost(question, how)
     session = Session(name, given, how)
-    with session.progress(question):
+    # Standard output is for the answer: what a caller's model prints goes beside it.
+    with session.progress(question), redirect_stdout(sys.stderr):
         answer = ask(question, session.context())
     session.finish(answer)

@@ -190,6 +190,10 @@ def train_then_code(
     A seed whose training diverges is left out, and named in the notes.
     """
     check_own_code(coder)
+    if not len(parts.coded):
+        notes = (*parts.notes, "nothing is coded, so nothing was trained")
+        pairs = [(learner, learner)] * len(seeds)
+        return (yield from both_codes(parts.coded, pairs, coder, seeds, device, notes=notes))
     population: Population = yield Train(tuple(Member(learner, parts.train, s, parts.validation) for s in seeds))
     trained = [population.trained(i) for i in range(len(population))]
     status = frozenset[Status]() if all(t.converged for t in trained) else frozenset({Status.NOT_CONVERGED})

@@ -30,6 +30,7 @@ def serve(pipe: connection.Connection, threads: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     threading.Thread(target=_leave_with_parent, daemon=True).start()
+    sys.stdout = sys.stderr  # what a caller's code prints is not the parent's output
     os.environ.update(dict.fromkeys(_THREAD_VARIABLES, str(threads)))
     if "torch" in sys.modules:
         sys.modules["torch"].set_num_threads(threads)
