@@ -108,28 +108,35 @@ def decode(
 
 
 @app.command(name="list")
-def list_(what: str | None = None) -> None:
-    """What there is: data, models, coders, corruptions, terms.
+def list_(what: str | None = None, *, json: bool = False) -> None:
+    """What there is: questions, data, models, coders, estimators, corruptions, terms.
 
     Parameters
     ----------
     what
         One of these, to see it alone.
+    json
+        Print one JSON object.
     """
     from infoscope.cli import listing
 
-    listing.show(what)
+    listing.show(what, json)
 
 
 @app.command
-def explain(term: str) -> None:
+def explain(term: str, *, json: bool = False) -> None:
     """What a term, quantity or warning means.
 
     Parameters
     ----------
     term
         Such as codelength, "L(M,D)", SATURATED, replay or massart.
+    json
+        Print one JSON object.
     """
+    from json import dumps
+
     from infoscope.cli import listing
 
-    print(listing.explain(term))
+    text = listing.explain(term)
+    print(dumps({"term": term, "text": text}, ensure_ascii=False) if json else text)

@@ -1,50 +1,58 @@
-"""`infoscope list`: what there is."""
+"""`infoscope list` and `infoscope explain`: what there is. Nothing heavy is imported: tables are read in the source."""
 
 from __future__ import annotations
 
-import inspect
-from typing import Any
+import json
 
-from infoscope.data.corruption import CORRUPTIONS
-from infoscope.data.embedded import EMBEDDED
-from infoscope.data.readers import SOURCES
-from infoscope.mi.methods import METHODS
-from infoscope.models import MODELS
-from infoscope.prequential.coders import CODERS
+from infoscope.cli.source import docstring_of, rows_of, summary_of
+from infoscope.data.sources import EMBEDDED, SOURCES
 from infoscope.quantities import explain as entry
 from infoscope.quantities import terms
+from infoscope.questions import QUESTIONS
+
+TABLES = {
+    "coders": ("a coder", "infoscope.prequential.coders:CODERS"),
+    "estimators": ("an estimator", "infoscope.mi.methods:METHODS"),
+    "corruptions": ("a corruption", "infoscope.data.corruption:CORRUPTIONS"),
+}
 
 
-def show(what: str | None) -> None:
+def show(what: str | None, as_json: bool = False) -> None:
     """Print one of the lists, or all."""
     tables = _tables()
     if what is not None and what not in tables:
         raise ValueError(f"no list of {what!r}; there are {', '.join(tables)}")
-    for title, rows in tables.items():
-        if what in (None, title):
-            width = max(map(len, rows))
-            print(f"{title}:", *(f"  {name:<{width}}  {text}" for name, text in rows.items()), sep="\n")
+    chosen = {title: rows for title, rows in tables.items() if what in (None, title)}
+    if as_json:
+        print(json.dumps(chosen, ensure_ascii=False))
+        return
+    for title, rows in chosen.items():
+        width = max(map(len, rows))
+        print(f"{title}:", *(f"  {name:<{width}}  {text}" for name, text in rows.items()), sep="\n")
 
 
 def explain(term: str) -> str:
-    """A quantity or warning of the glossary, or a coder, estimator or corruption by its name."""
-    for title, table in (("coder", CODERS), ("estimator", METHODS), ("corruption", CORRUPTIONS)):
-        if term in table:
-            return f"{term} (a {title}): {inspect.cleandoc(table[term].__doc__ or '').split('>>>')[0].strip()}"
-    return entry(term)
+    """A quantity or warning of the glossary, or a question, coder, estimator or corruption by its name."""
+    for kind, place in TABLES.values():
+        if row := rows_of(place).get(term):
+            return f"{term} ({kind}): {docstring_of(row.place).split('>>>')[0].strip()}"
+    try:
+        return entry(term)
+    except ValueError:
+        if term not in QUESTIONS:
+            raise
+    return f"{term} (a question): {docstring_of(QUESTIONS[term]).partition('Attributes')[0].strip()}"
 
 
 def _tables() -> dict[str, dict[str, str]]:
+    models = {name: row.text for name, row in rows_of("infoscope.models:MODELS").items()}
     return {
+        "questions": {name: summary_of(place) for name, place in QUESTIONS.items()},
         "data": EMBEDDED | SOURCES,
-        "models": {name: repr(value) for name, value in MODELS.items()}
-        | {"MODULE:FACTORY": "your own (shape, classes)"},
-        "coders": {name: _first_line(value) for name, value in CODERS.items()},
-        "estimators": {name: _first_line(value) for name, value in METHODS.items()},
-        "corruptions": {name: _first_line(value) for name, value in CORRUPTIONS.items()},
+        "models": models | {"MODULE:FACTORY": "your own (shape, classes)"},
+        **{
+            title: {name: docstring_of(row.place).splitlines()[0] for name, row in rows_of(place).items()}
+            for title, (_, place) in TABLES.items()
+        },
         "terms": terms(),
     }
-
-
-def _first_line(value: Any) -> str:
-    return (value.__doc__ or "").strip().splitlines()[0]

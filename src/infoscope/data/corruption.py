@@ -79,7 +79,12 @@ class ShuffledLabels:
 
 Corruption = MissingPixels | MissingObjects | Massart | ShuffledLabels
 
-CORRUPTIONS: dict[str, type[Corruption]] = {c.kind: c for c in (MissingPixels, MissingObjects, Massart, ShuffledLabels)}
+CORRUPTIONS: dict[str, type[Corruption]] = {
+    "missing-pixels": MissingPixels,
+    "missing-objects": MissingObjects,
+    "massart": Massart,
+    "shuffled-labels": ShuffledLabels,
+}
 
 
 def _blank_blocks(task: Task, rows: np.ndarray, area: float, corruption: Corruption, seed: int) -> Task:

@@ -9,13 +9,6 @@ import numpy as np
 from infoscope.data.raw import Raw
 from infoscope.data.targets import Classes
 
-EMBEDDED: dict[str, str] = {
-    "digits": "1,797 handwritten digits, 8×8, 10 classes",
-    "iris": "150 flowers, 4 measurements, 3 classes",
-    "wine": "178 wines, 13 measurements, 3 classes",
-    "breast_cancer": "569 tumours, 30 measurements, 2 classes",
-}
-
 
 def read(name: str) -> Raw:
     """The data set of this name; measurements in unlike units are standardised, pixels lie in 0 … 1."""

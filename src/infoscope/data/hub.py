@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from infoscope.data import cache
-from infoscope.data.embedded import EMBEDDED
 from infoscope.data.raw import Raw, Reading
+from infoscope.data.sources import EMBEDDED
 from infoscope.data.tables import LABELS, from_frame, label_column
 from infoscope.data.targets import Classes
 from infoscope.data.text import from_documents, hashed_words

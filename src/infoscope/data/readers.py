@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from infoscope.data import embedded, hub, loaders, npz, tables, text, voc
-from infoscope.data.embedded import EMBEDDED
 from infoscope.data.inputs import Inputs, as_inputs, select
 from infoscope.data.raw import Raw, Reading, scaled
+from infoscope.data.sources import EMBEDDED
 from infoscope.data.targets import Boxes, Classes, Tokens
 
 FILES: dict[str, Callable[[Path, Reading], Raw]] = {
@@ -35,15 +35,6 @@ FOLDERS: tuple[tuple[Callable[[Path], bool], Callable[[Path, Reading], Raw]], ..
 
 OTHER_FILES = (".arrow", ".pt", ".pkl", ".mat", ".xlsx", ".zip", ".png", ".jpg")
 """Suffixes by which a name is taken for a file's that cannot be read, rather than for a Hub name's."""
-
-SOURCES: dict[str, str] = {
-    "NAME": "a Hugging Face Hub name",
-    "FOLDER": "images in a folder a class, parquet, CSV or JSON (Hub layout), Pascal VOC, save_to_disk's, text files",
-    "FILE.npz": "arrays x and y, and classes if some of them may be missing; .npy, .safetensors likewise",
-    "FILE.csv": "a table with a header, the column `label` or the last to be predicted; .tsv, .parquet, .json likewise",
-    "FILE.txt": "text, whose bytes are to be said one after the other",
-}
-"""What a name may stand for, for a person."""
 
 
 def read(source: str, reading: Reading) -> Raw:
