@@ -15,7 +15,7 @@ from statistics import fmean, stdev
 from typing import Any
 
 from infoscope import Learner, Massart, Task
-from infoscope.prequential.encode import send
+from infoscope.prequential.encode import encode
 from infoscope.training.isolation import threaded
 from ledger import RESULTS, circumstances, merge, table, told
 from peer import Preqtorch
@@ -80,7 +80,7 @@ def once(row: Row, task: Task, seed: int) -> tuple[float, float]:
     if isinstance(row.coder, Preqtorch):
         return row.coder(task, seed)
     start = time.process_time()
-    curve = send(task, row.coder, _learner(row), seed)
+    curve = encode(task, row.coder, _learner(row), seed)
     return curve.total / math.log(2), time.process_time() - start
 
 
@@ -90,7 +90,7 @@ def experts(row: Row, task: Task) -> int | None:
         return None
     learner = _learner(row)
     network = learner.network(task.shape, task.classes, 0) if learner else None
-    return len(next(row.coder.experts(task.x[:24], task.classes, 0, network))) + MIXED_IN
+    return len(next(row.coder.experts(task.array[:24], task.target, 0, network))) + MIXED_IN
 
 
 def keep(folder: Path, rows: Mapping[str, Any]) -> str:

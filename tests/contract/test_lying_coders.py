@@ -13,6 +13,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from infoscope.data.targets import Classes, Target
 from infoscope.prequential.kernel import Kernel
 from infoscope.prequential.mixture import Experts
 from infoscope.testing import ContractBroken, check_coder, checks_of
@@ -27,12 +28,13 @@ class Rows:
 
     name: str
     needs_network: ClassVar[bool] = False
+    takes: ClassVar[tuple[type[Target], ...]] = (Classes,)
 
-    def experts(self, x: Tensor, classes: int, seed: int = 0, network: nn.Module | None = None) -> Experts:
+    def experts(self, x: Tensor, target: Classes, seed: int = 0, network: nn.Module | None = None) -> Experts:
         ASKED[0] += 1
         labels: list[int] = []
         for _ in range(len(x)):
-            labels.append((yield ROWS[self.name](np.full((2, classes), -np.log(classes)), labels, x)))
+            labels.append((yield ROWS[self.name](np.full((2, target.outputs), -np.log(target.outputs)), labels, x)))
 
 
 @dataclass(frozen=True)
@@ -41,11 +43,11 @@ class OfNetwork(Rows):
 
     needs_network: ClassVar[bool] = True
 
-    def experts(self, x: Tensor, classes: int, seed: int = 0, network: nn.Module | None = None) -> Experts:
+    def experts(self, x: Tensor, target: Classes, seed: int = 0, network: nn.Module | None = None) -> Experts:
         if network is None and self.name != "no network":
             raise ValueError("give a network")
         ON_NETWORK[self.name](network)
-        yield from super().experts(x, classes, seed, network)
+        yield from super().experts(x, target, seed, network)
 
 
 def right(rows: np.ndarray, label: int) -> np.ndarray:

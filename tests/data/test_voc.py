@@ -168,7 +168,7 @@ def test_boxes_of_a_caller_are_checked():
 def test_what_needs_one_label_an_example_refuses_boxes(pets):
     from infoscope.models import MLP
     from infoscope.prequential.coders import CODERS
-    from infoscope.prequential.encode import send
+    from infoscope.prequential.encode import encode
     from infoscope.training.learner import Learner
 
     task = Task.from_dataset(pets, size=8)
@@ -178,10 +178,11 @@ def test_what_needs_one_label_an_example_refuses_boxes(pets):
         lambda: task.label_entropy,
         lambda: task.corrupted(Massart(0.1)),
         lambda: like(task, task),
-        lambda: send(task, CODERS["replay"], Learner(MLP((4,))), 0),
     ):
         with pytest.raises(ValueError, match=word):
             ask()
+    with pytest.raises(ValueError, match=r"Replay codes .* not boxes of .*; take the coder kernel"):
+        encode(task, CODERS["replay"], Learner(MLP((4,))), 0)
     assert union(task, task).y.shape == (6, 2, 5)
     assert torch.equal(task.corrupted(MissingPixels(0.1)).y, task.y)
     assert task.corrupted(ShuffledLabels()).y.shape == task.y.shape

@@ -5,14 +5,20 @@ import pytest
 import torch
 from torch import nn
 
+from infoscope.data.targets import Classes
 from infoscope.prequential.blocks import Blocks, boundaries
 from infoscope.training.recipe import Adam, Recipe
+
+
+def of(classes):
+    return Classes(tuple(map(str, range(classes))))
+
 
 QUICK = Recipe(Adam(lr=0.05), epochs=30, patience=5)
 
 
 def run(coder, x, y, network, classes=3, seed=0):
-    code = coder.experts(x, classes, seed, network)
+    code = coder.experts(x, of(classes), seed, network)
     rows = [next(code)]
     rows += [code.send(int(label)) for label in y[:-1]]
     with pytest.raises(StopIteration):
@@ -73,7 +79,7 @@ def test_one_example_one_class_and_no_network():
     assert run(Blocks(), torch.zeros(1, 2), [0], nn.Linear(2, 3)).shape == (1, 1, 3)
     assert (run(Blocks(first=1, recipe=QUICK), torch.zeros(3, 2), [0, 0, 0], nn.Linear(2, 1), classes=1) == 0).all()
     with pytest.raises(ValueError, match="give a network"):
-        next(Blocks().experts(torch.zeros(1, 2), 2))
+        next(Blocks().experts(torch.zeros(1, 2), of(2)))
 
 
 def test_each_temperature_is_an_expert(separable):

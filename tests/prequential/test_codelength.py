@@ -109,7 +109,7 @@ def test_a_curve_survives_its_bytes():
     curve = LossCurve.from_probabilities([[0.6, 0.4], [0.6, 0.4]], [0, 1], seed=3)
     back = LossCurve.from_bytes(curve.to_bytes())
     assert np.array_equal(back.nats, curve.nats)
-    assert (back.seed, back.classes, back.receipt, back.p) == (3, 2, curve.receipt, None)
+    assert (back.seed, back.classes, back.receipt, back.payload) == (3, 2, curve.receipt, None)
 
 
 def test_no_labels_cost_nothing():

@@ -8,8 +8,13 @@ import torch
 from sklearn.datasets import load_digits
 from torch import nn
 
+from infoscope.data.targets import Classes
 from infoscope.observation.jacobians import gram
 from infoscope.prequential.entk import NTK
+
+
+def of(classes):
+    return Classes(tuple(map(str, range(classes))))
 
 
 def mlp(inputs=4, classes=3, width=32, seed=0):
@@ -18,7 +23,7 @@ def mlp(inputs=4, classes=3, width=32, seed=0):
 
 
 def run(coder, x, y, network, classes=3, seed=0):
-    code = coder.experts(x, classes, seed, network)
+    code = coder.experts(x, of(classes), seed, network)
     rows = [next(code)]
     rows += [code.send(int(label)) for label in y[:-1]]
     with pytest.raises(StopIteration):
@@ -99,19 +104,19 @@ def test_callers_gradient_mode_does_not_matter(mode):
 
 def test_what_cannot_be_done_is_told():
     with pytest.raises(ValueError, match="give a network"):
-        next(NTK().experts(torch.zeros(2, 4), 3))
+        next(NTK().experts(torch.zeros(2, 4), of(3)))
     with pytest.raises(ValueError, match=r"raise NTK\.memory"):
-        next(NTK(memory=10_000).experts(torch.zeros(100, 4), 3, 0, mlp()))
+        next(NTK(memory=10_000).experts(torch.zeros(100, 4), of(3), 0, mlp()))
     with pytest.raises(ValueError, match=r"shape \(2, 3\) for 2 examples of 5 classes"):
-        next(NTK().experts(torch.zeros(2, 4), 5, 0, mlp()))
+        next(NTK().experts(torch.zeros(2, 4), of(5), 0, mlp()))
     with pytest.raises(ValueError, match=r"shape \(2,\) for 2 examples of 1 classes"):
-        next(NTK().experts(torch.zeros(2, 4), 1, 0, nn.Sequential(nn.Linear(4, 1), nn.Flatten(0))))
+        next(NTK().experts(torch.zeros(2, 4), of(1), 0, nn.Sequential(nn.Linear(4, 1), nn.Flatten(0))))
     lost = mlp()
     lost[0].weight.data[0, 0] = torch.nan
     with pytest.raises(ValueError, match="not finite"):
-        next(NTK().experts(torch.zeros(2, 4), 3, 0, lost))
+        next(NTK().experts(torch.zeros(2, 4), of(3), 0, lost))
     with pytest.raises(ValueError, match="no trainable parameters"):
-        next(NTK().experts(torch.zeros(2, 4), 3, 0, mlp().requires_grad_(False)))
+        next(NTK().experts(torch.zeros(2, 4), of(3), 0, mlp().requires_grad_(False)))
 
 
 def test_memory_bounds_the_factors_and_changes_nothing():

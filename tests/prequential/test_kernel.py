@@ -8,10 +8,16 @@ import pytest
 import torch
 from sklearn.datasets import load_digits
 
+from infoscope.data.targets import Classes
 from infoscope.prequential.kernel import Kernel
 from infoscope.prequential.mixture import mixture
 
-EXPERTS = len(next(Kernel().experts(torch.eye(3), classes=2))) + 4
+
+def of(classes):
+    return Classes(tuple(map(str, range(classes))))
+
+
+EXPERTS = len(next(Kernel().experts(torch.eye(3), of(2)))) + 4
 
 
 @pytest.fixture(scope="module")
@@ -40,11 +46,11 @@ SMALL_LANDMARKS = Kernel(exact=50, landmarks=40, block=30, rank=20, components=1
 @pytest.mark.parametrize("kernel", [Kernel(block=50), SMALL_LANDMARKS], ids=["exact", "landmarks"])
 def test_poisoned_labels_change_no_earlier_prediction(digits, kernel):
     x, y = digits[0][:160], digits[1][:160]
-    clean = predictions(mixture(kernel.experts(x, 10)), y)
+    clean = predictions(mixture(kernel.experts(x, of(10))), y)
     for i in (0, 1, 49, 50, 51, 120, 159):
         poisoned = y.copy()
         poisoned[i:] = (y[i:] + 1 + np.arange(len(y) - i) % 9) % 10
-        other = predictions(mixture(kernel.experts(x, 10)), poisoned)
+        other = predictions(mixture(kernel.experts(x, of(10))), poisoned)
         np.testing.assert_array_equal(other[: i + 1], clean[: i + 1])
         if i + 1 < len(y):
             assert (other[i + 1] != clean[i + 1]).any()
@@ -53,13 +59,13 @@ def test_poisoned_labels_change_no_earlier_prediction(digits, kernel):
 def test_receiver_decodes_what_the_sender_coded(digits):
     """The receiver has no labels: it takes each from its rank in the prediction, as a decoder does from a file."""
     x, y = digits[0][:120], digits[1][:120]
-    sender = mixture(Kernel().experts(x, 10))
+    sender = mixture(Kernel().experts(x, of(10)))
     p, ranks = next(sender), []
     for i, label in enumerate(y):
         ranks.append(np.argsort(-p, kind="stable").tolist().index(label))
         if i + 1 < len(y):
             p = sender.send(int(label))
-    receiver = mixture(Kernel().experts(x, 10))
+    receiver = mixture(Kernel().experts(x, of(10)))
     p, decoded = next(receiver), []
     for i, rank in enumerate(ranks):
         decoded.append(int(np.argsort(-p, kind="stable")[rank]))
@@ -72,10 +78,10 @@ def test_receiver_decodes_what_the_sender_coded(digits):
 def test_twice_the_same_bits_and_no_global_randomness(digits, kernel):
     x, y = digits[0][:100], digits[1][:100]
     before = torch.get_rng_state(), np.random.get_state()[1].copy(), random.getstate(), torch.get_num_threads()  # noqa: NPY002
-    first = predictions(kernel.experts(x, 10), y)
+    first = predictions(kernel.experts(x, of(10)), y)
     after = torch.get_rng_state(), np.random.get_state()[1], random.getstate(), torch.get_num_threads()  # noqa: NPY002
     torch.rand(5)
-    np.testing.assert_array_equal(predictions(kernel.experts(x, 10), y), first)
+    np.testing.assert_array_equal(predictions(kernel.experts(x, of(10)), y), first)
     assert torch.equal(before[0], after[0])
     assert (before[1] == after[1]).all()
     assert before[2:] == after[2:]
@@ -96,7 +102,7 @@ def test_degenerate_inputs(kernel, kind):
     }[kind]
     classes = 1 if kind == "one class" else 3
     y = np.zeros(len(x), int) if classes == 1 else np.random.default_rng(0).integers(classes, size=len(x))
-    p = predictions(mixture(kernel.experts(x, classes)), y)
+    p = predictions(mixture(kernel.experts(x, of(classes))), y)
     assert np.isfinite(p).all()
     assert bits(p, y) <= len(y) * math.log2(classes) + math.log2(EXPERTS) + 1e-6
 
@@ -105,14 +111,14 @@ def test_random_labels_cost_what_uniform_does():
     x = torch.rand(300, 5, generator=torch.Generator().manual_seed(0))
     for seed in range(20):
         y = np.random.default_rng(seed).integers(4, size=300)
-        cost = bits(predictions(mixture(Kernel().experts(x, 4)), y), y)
+        cost = bits(predictions(mixture(Kernel().experts(x, of(4))), y), y)
         assert 600 - 20 <= cost <= 600 + math.log2(EXPERTS)
 
 
 def test_labels_that_depend_on_inputs_cost_little():
     x = torch.rand(400, 2, generator=torch.Generator().manual_seed(0))
     y = (x[:, 0] > x[:, 1]).long().numpy()
-    assert bits(predictions(mixture(Kernel().experts(x, 2)), y), y) < 120
+    assert bits(predictions(mixture(Kernel().experts(x, of(2))), y), y) < 120
 
 
 def test_unequal_classes_cost_less_than_their_frequencies_say():
@@ -121,18 +127,18 @@ def test_unequal_classes_cost_less_than_their_frequencies_say():
     x = torch.from_numpy(rng.standard_normal((600, 3)) + 3 * y[:, None]).float()
     frequency = y.mean()
     entropy = -600 * (frequency * np.log2(frequency) + (1 - frequency) * np.log2(1 - frequency))
-    assert bits(predictions(mixture(Kernel().experts(x, 2)), y), y) < 0.5 * entropy
+    assert bits(predictions(mixture(Kernel().experts(x, of(2))), y), y) < 0.5 * entropy
 
 
 def test_missing_classes_are_paid_for_by_the_declared_alphabet(digits):
     x, y = digits[0][:60], digits[1][:60] % 2
-    assert predictions(mixture(Kernel().experts(x, 7)), y).shape == (60, 7)
+    assert predictions(mixture(Kernel().experts(x, of(7))), y).shape == (60, 7)
 
 
 def test_landmarks_on_every_example_are_the_whole_kernels(digits):
     x, y = digits[0][:300], digits[1][:300]
     whole, projected = (
-        np.exp(np.stack([row[:6] for row in predictions(kernel.experts(x, 10), y)]))
+        np.exp(np.stack([row[:6] for row in predictions(kernel.experts(x, of(10)), y)]))
         for kernel in (Kernel(), Kernel(exact=0, landmarks=300))
     )
     np.testing.assert_allclose(projected, whole, atol=0.02)
@@ -141,4 +147,4 @@ def test_landmarks_on_every_example_are_the_whole_kernels(digits):
 
 def test_digits_cost_at_most_190_bits(digits):
     x, y = digits
-    assert bits(predictions(mixture(Kernel().experts(x, 10)), y), y) < 190
+    assert bits(predictions(mixture(Kernel().experts(x, of(10))), y), y) < 190

@@ -9,8 +9,13 @@ import torch
 from sklearn.datasets import load_digits
 from torch import nn
 
+from infoscope.data.targets import Classes
 from infoscope.prequential.mixture import mixture
 from infoscope.prequential.replay import Replay
+
+
+def of(classes):
+    return Classes(tuple(map(str, range(classes))))
 
 
 def mlp(inputs=4, classes=3, width=32, seed=0):
@@ -26,7 +31,7 @@ def conv(seed=0):
 
 
 def run(coder, x, y, network, classes=3, seed=0):
-    code = coder.experts(x, classes, seed, network)
+    code = coder.experts(x, of(classes), seed, network)
     rows = [next(code)]
     rows += [code.send(int(label)) for label in y[:-1]]
     with pytest.raises(StopIteration):
@@ -94,7 +99,7 @@ def test_batch_norm_dropout_and_the_world_stay_as_they_are_between_labels():
     x, y = images()
     network = conv()
     world, own = outside(), inside(network)
-    code = Replay().experts(x, 3, 0, network)
+    code = Replay().experts(x, of(3), 0, network)
     next(code)
     assert (outside(), inside(network)) == (world, own)
     for label in y[:-1]:
@@ -109,7 +114,7 @@ def test_draws_of_the_caller_between_labels_change_nothing():
     x, y = images()
     network = conv()
     reference = run(Replay(), x, y, network)
-    code = Replay().experts(x, 3, 0, network)
+    code = Replay().experts(x, of(3), 0, network)
     rows = [next(code)]
     for label in y[:-1]:
         torch.rand(3), np.random.rand(), random.random()  # noqa: NPY002
@@ -136,7 +141,7 @@ def test_a_failure_inside_leaves_the_world_as_it_was():
 
     network = Breaks(4, 3)
     world = outside()
-    code = Replay(threads=2).experts(torch.zeros(5, 4), 3, 0, network)
+    code = Replay(threads=2).experts(torch.zeros(5, 4), of(3), 0, network)
     next(code)
     with pytest.raises(RuntimeError, match="broken"):
         code.send(0)
@@ -172,9 +177,9 @@ def test_an_expert_that_diverges_becomes_uniform():
 
 def test_what_cannot_be_done_is_told():
     with pytest.raises(ValueError, match="give a network"):
-        next(Replay().experts(torch.zeros(2, 4), 3))
+        next(Replay().experts(torch.zeros(2, 4), of(3)))
     with pytest.raises(ValueError, match=r"shape \(1, 3\) for 1 examples of 5 classes"):
-        next(Replay().experts(torch.zeros(2, 4), 5, 0, mlp()))
+        next(Replay().experts(torch.zeros(2, 4), of(5), 0, mlp()))
 
 
 @pytest.fixture(scope="module")

@@ -221,7 +221,7 @@ class Real:
 
     def value(self, index: Int[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:
         """The middle of each bin."""
-        return self.low + self.resolution * index
+        return np.asarray(self.low + self.resolution * index)
 
     def cut(self, y: Tensor) -> Symbols:
         """The digits of the bin of each number, the highest first."""

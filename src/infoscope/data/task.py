@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Int, Shaped
 from torch import Tensor
 
 from infoscope.data import cache, content, readers
@@ -115,7 +115,7 @@ class Task:
         return len(self.y)
 
     @property
-    def array(self) -> Float[Tensor, "n ..."]:
+    def array(self) -> Shaped[Tensor, "n ..."]:
         """`x` as one tensor in memory; a ValueError where inputs go by name."""
         return one_array(self.x, self.name)
 

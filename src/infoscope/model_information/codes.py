@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
+import torch
 
+from infoscope.data.targets import Classes
 from infoscope.data.task import Task, coding_order
 from infoscope.model_information.cost import seconds_to_send
 from infoscope.prequential.encode import Coder, curve_looks
@@ -59,8 +61,12 @@ def code_looks(
 
 
 def uniform_curve(task: Task, n: int, seed: int) -> LossCurve:
-    """The curve of one who learns nothing: every label at log C."""
+    """The curve of one who learns nothing: every example at its uniform cost."""
     index = coding_order(len(task), seed)[:n]
-    p = np.full((n, task.classes), 1 / task.classes)
-    curve = LossCurve.from_probabilities(p, task.labels.numpy()[index], seed=seed)
-    return dataclasses.replace(curve, index=index)
+    if isinstance(task.target, Classes):
+        p = np.full((n, task.classes), 1 / task.classes)
+        curve = LossCurve.from_probabilities(p, task.labels.numpy()[index], seed=seed)
+        return dataclasses.replace(curve, index=index)
+    y = task.y[torch.from_numpy(index)]
+    nats, symbols = task.target.uniform(y), len(task.target.cut(y)[0])
+    return LossCurve(nats, index, float(nats.sum()), symbols, seed=seed)

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 
 from infoscope.data.task import Task
-from infoscope.prequential.encode import Coder, send
+from infoscope.prequential.encode import Coder, encode
 from infoscope.training.learner import Learner
 
 TRIAL = 400
@@ -17,7 +17,7 @@ TRIAL = 400
 def seconds_to_send(task: Task, coder: Coder, learner: Learner | None, n: int) -> float:
     """One coding order of n labels: two trials, and a power law through them."""
     few = min(n, TRIAL // 2), min(n, TRIAL)
-    first, second = (_timed(lambda m=m: send(task[:m], coder, learner, 0)) for m in few)
+    first, second = (_timed(lambda m=m: encode(task[:m], coder, learner, 0)) for m in few)
     power = min(2.0, max(1.0, math.log2(second / first))) if few[0] < few[1] else 1.0
     return second * (n / few[1]) ** power
 

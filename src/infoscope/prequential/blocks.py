@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from infoscope.data.targets import Classes, check_outputs
+from infoscope.data.inputs import Inputs, count, take
+from infoscope.data.targets import Classes, Labels, Real, Target
 from infoscope.data.task import Task
+from infoscope.options import at_least
+from infoscope.prequential.heads import predicted
+from infoscope.prequential.mixture import Experts
 from infoscope.training.fit import fit
 from infoscope.training.forward import device_of
 from infoscope.training.isolation import isolated
@@ -43,33 +47,56 @@ class Blocks:
     temperatures: tuple[float, ...] = (1.0,)
     recipe: Recipe = Recipe()
     needs_network: ClassVar[bool] = True
+    takes: ClassVar[tuple[type[Target], ...]] = (Classes, Labels, Real)
 
-    def experts(
-        self, x: Tensor, classes: int, seed: int = 0, network: nn.Module | None = None
-    ) -> Generator[Float[np.ndarray, "experts classes"], int, None]:
-        """Log-probabilities of the next label, which is then sent."""
+    def __post_init__(self) -> None:
+        at_least(self, "first", 1)
+        if not (self.growth > 1 and min(*self.temperatures, 1) > 0):
+            raise ValueError(f"{self}: growth is above 1, temperatures above 0")
+        if not 0 <= self.held_out < 1:
+            raise ValueError(f"Blocks(held_out={self.held_out}): held_out is a share from 0 to below 1")
+
+    def experts(self, x: Inputs, target: Target, seed: int = 0, network: nn.Module | None = None) -> Experts:
+        """What is predicted of the next example, which is then sent."""
         if network is None:
             raise ValueError("Blocks is the code of a network; give a network")
         network = copy.deepcopy(network)
-        learner = Learner(lambda: copy.deepcopy(network), self.recipe)
-        labels: list[int] = []
-        for start, stop in boundaries(len(x), self.first, self.growth):
-            table = np.full((stop - start, len(self.temperatures), classes), -np.log(classes))
+        learner, n = Learner(lambda: copy.deepcopy(network), self.recipe), count(x)
+        past: list[object] = []
+        for start, stop in boundaries(n, self.first, self.growth):
+            part = take(x, slice(start, stop))
+            table = _ignorant(target, stop - start, len(self.temperatures))
             if start:
-                trained = learner.starting_from(self._train(learner, x[:start], labels, classes, seed))
+                weights = self._train(learner, take(x, slice(start)), as_tensor(past), target, seed)
+                trained = learner.starting_from(weights)
                 with isolated(seed):
-                    coder = trained.network((), classes, seed)
-                    table = log_probabilities([coder], self.temperatures, x[start:stop], classes)
+                    table = predicted([trained.network((), target.outputs, seed)], self.temperatures, part, target)
                 learner = trained if self.warm else learner
             for row in table:
-                labels.append((yield row))
+                past.append((yield row))
 
-    def _train(self, learner: Learner, x: Tensor, labels: list[int], classes: int, seed: int) -> Weights:
-        order = torch.randperm(len(x), generator=torch.Generator().manual_seed(seed))
-        past = Task.from_arrays(x[order], torch.tensor(labels)[order], alphabet=[str(c) for c in range(classes)])
+    def _train(self, learner: Learner, x: Inputs, y: Tensor, target: Target, seed: int) -> Weights:
+        order = torch.randperm(count(x), generator=torch.Generator().manual_seed(seed))
+        values = y if not isinstance(target, Real) else target.centre + target.scale * y
+        past = Task.from_arrays(take(x, order), values[order], target=target, as_is=True)
         aside = int(self.held_out * len(past))
         device = device_of(learner.factory())
         return fit(learner, past[aside:], past[:aside] if aside else None, seed=seed, device=device).weights
+
+
+def _ignorant(target: Target, n: int, temperatures: int) -> Float[np.ndarray, "n experts ..."]:
+    """What is predicted before anything was trained."""
+    match target:
+        case Classes():
+            return np.full((n, temperatures, target.outputs), -np.log(target.outputs))
+        case Labels():
+            return np.zeros((n, temperatures, target.outputs))
+    return np.stack([np.zeros((n, 1, target.outputs)), np.ones((n, 1, target.outputs))], -1)
+
+
+def as_tensor(sent: list[Any]) -> Tensor:
+    """What was sent, an example a row."""
+    return torch.from_numpy(np.array(sent))
 
 
 def boundaries(n: int, first: int, growth: float) -> Iterator[tuple[int, int]]:
@@ -83,21 +110,3 @@ def boundaries(n: int, first: int, growth: float) -> Iterator[tuple[int, int]]:
         stop = min(n, max(start + first, int(start * growth)))
         yield start, stop
         start = stop
-
-
-@torch.no_grad()
-def log_probabilities(
-    networks: Sequence[nn.Module], temperatures: Sequence[float], x: Tensor, classes: int
-) -> Float[np.ndarray, "n experts classes"]:
-    """Log softmax(f(x) / T) of every network, put in eval mode, at every T; uniform where a network has diverged."""
-    logits = torch.stack([torch.cat([_logits(each, part, classes) for part in x.split(1024)]) for each in networks])
-    inverse = 1 / torch.tensor(temperatures, dtype=torch.float64)
-    logs = (logits[:, None] * inverse[:, None, None]).log_softmax(-1).flatten(0, 1).transpose(0, 1)
-    finite = logs.isfinite().all(-1, keepdim=True)
-    return torch.where(finite, logs, -np.log(classes)).contiguous().numpy()
-
-
-def _logits(network: nn.Module, x: Tensor, classes: int) -> Tensor:
-    logits = network.eval()(x.to(device_of(network)))
-    check_outputs(logits, Classes(tuple(map(str, range(classes)))), x, network)
-    return logits.double().cpu()

@@ -35,7 +35,7 @@ def codelength(curves: Curves) -> Measurement:
 
 
 def uniform_codelength(curves: Curves) -> Measurement:
-    """What the labels cost one who knows the alphabet only: n log C, nats. Exact."""
+    """What the targets cost one who knows only what may occur, nats: n log C of classes, log 2 a label … Exact."""
     curve = as_list(curves)[0]
     receipt = Receipt("uniform code", data=curve.receipt.data, n=len(curve))
     return Measurement("n log C", curve.uniform, 0.0, bound=Bound.EXACT, receipt=receipt)
@@ -96,13 +96,20 @@ def sample_complexity(curves: Curves, loss: float) -> Measurement:
 
 
 def online_accuracy(curves: Curves) -> Measurement:
-    """Fraction of labels that were predicted right before they were seen."""
-    return measured("online accuracy", as_list(curves), lambda curve: mean_or_nan(curve.correct), unit="1")
+    """Fraction of labels that were predicted right before they were seen; of one class an example."""
+    return measured("online accuracy", as_list(curves), lambda c: mean_or_nan(of_classes(c.correct)), unit="1")
 
 
 def online_confidence(curves: Curves) -> Measurement:
     """Mean lead of the most probable class over the second, before the label was seen (eq. 9-11)."""
-    return measured("online confidence", as_list(curves), lambda curve: mean_or_nan(curve.margin), unit="1")
+    return measured("online confidence", as_list(curves), lambda c: mean_or_nan(of_classes(c.margin)), unit="1")
+
+
+def of_classes(values: np.ndarray | None) -> np.ndarray:
+    """What a curve has of one class an example; a ValueError where its targets are others."""
+    if values is None:
+        raise ValueError("the curve is not of one class an example, so nothing was right or wrong; see its code length")
+    return values
 
 
 def measured(

@@ -1,20 +1,25 @@
-"""Sending the labels of a task through a coder: the look that gives a loss curve."""
+"""A task's targets as symbols through a coder: the look that gives a loss curve."""
 
 from __future__ import annotations
 
-import dataclasses
+import math
 from collections.abc import Sequence
 from typing import ClassVar, Protocol
 
 import numpy as np
 import torch
+from jaxtyping import Bool, Int
 from torch import Tensor, nn
 
 from infoscope import __version__
+from infoscope.data.inputs import Inputs, select, shape_of
+from infoscope.data.targets import Boxes, Classes, Labels, Real, Target, Tokens
 from infoscope.data.task import Task, coding_order
 from infoscope.measurement import Receipt
-from infoscope.prequential.loss_curve import Code, LossCurve, drive
+from infoscope.prequential import boxes, labels, language, real
+from infoscope.prequential.loss_curve import Code, LossCurve, lead, predictions
 from infoscope.prequential.mixture import Experts, mixture
+from infoscope.prequential.range_coder import Compressor
 from infoscope.run import key
 from infoscope.run.look import Look
 from infoscope.run.progress import report
@@ -23,34 +28,63 @@ from infoscope.training.learner import Learner
 
 
 class Coder(Protocol):
-    """A way to predict labels one by one; `needs_network` says whether the code belongs to a network."""
+    """A way to predict targets one by one.
+
+    `needs_network` says whether the code belongs to a network, `takes` which targets it knows.
+    """
 
     needs_network: ClassVar[bool]
+    takes: ClassVar[tuple[type[Target], ...]]
 
-    def experts(self, x: Tensor, classes: int, seed: int = 0, network: nn.Module | None = None) -> Experts:
-        """What every expert predicts for the next label, as a generator that is sent the label in return."""
+    def experts(self, x: Inputs, target: Target, seed: int = 0, network: nn.Module | None = None) -> Experts:
+        """What every expert predicts of the next part, as a generator that is sent that part in return (`Experts`)."""
         ...
 
 
-def code(x: Tensor, classes: int, coder: Coder, seed: int, network: nn.Module | None) -> Code:
-    """The one code of a coder: its experts, a uniform and a Krichevsky-Trofimov one, mixed.
+def code(
+    x: Inputs, target: Target, mask: Bool[np.ndarray, "n ..."], coder: Coder, seed: int, network: nn.Module | None
+) -> Code:
+    """The one code of a coder: its experts, a uniform and an adaptive one, mixed as the target needs it.
 
-    Both sides run it: the encoder sends it labels, the decoder sends it what it has decoded.
+    Both sides run it: the encoder sends it symbols, the decoder sends it what it has decoded. `mask`, what is sent at
+    all, is known to both.
     """
-    return mixture(coder.experts(x, classes, seed, network))
+    check_takes(coder, target)
+    match target:
+        case Classes():
+            return mixture(coder.experts(x, target, seed, network))
+        case Labels():
+            return labels.mixture(coder.experts(x, target, seed, network), mask)
+        case Real():
+            return real.mixture(coder.experts(x, target, seed, network), target, mask)
+        case Tokens():
+            return language.mixture(coder.experts(x, target, seed, network), mask, target.vocabulary)
+        case Boxes():
+            return boxes.code(target, mask.shape)
 
 
-def sender(inputs: Tensor, classes: int, coder: Coder, learner: Learner | None, seed: int, device: str = "cpu") -> Code:
-    """`code` with the network that the learner makes for this seed, if the coder needs one."""
-    network = None
-    if coder.needs_network:
-        if learner is None:
-            raise ValueError(f"{type(coder).__name__} is the code of a network; give a learner (a model)")
-        network = learner.network(tuple(inputs.shape[1:]), classes, seed).to(device)
-    return code(inputs, classes, coder, seed, network)
+def check_takes(coder: Coder, target: Target) -> None:
+    """ValueError where a coder does not know a target; it names one that does."""
+    if not isinstance(target, coder.takes):
+        other = "replay, or kernel" if isinstance(target, Tokens) else "kernel"
+        raise ValueError(
+            f"{type(coder).__name__} codes {', '.join(kind.__name__ for kind in coder.takes)}, not {target}; "
+            f"take the coder {other}"
+        )
 
 
-def send(
+def network_for(
+    coder: Coder, learner: Learner | None, x: Inputs, target: Target, seed: int, device: str = "cpu"
+) -> nn.Module | None:
+    """The network that the learner makes for this seed, if the coder needs one."""
+    if not coder.needs_network:
+        return None
+    if learner is None:
+        raise ValueError(f"{type(coder).__name__} is the code of a network; give a learner (a model)")
+    return learner.network(shape_of(x), target.outputs, seed).to(device)
+
+
+def encode(
     task: Task,
     coder: Coder,
     learner: Learner | None,
@@ -59,16 +93,20 @@ def send(
     device: str = "cpu",
     keep: bool = False,
 ) -> LossCurve:
-    """Send the first `examples` labels in this seed's coding order; a network starts from `learner`'s weights.
+    """Send the first `examples` targets in this seed's coding order; a network starts from `learner`'s weights.
 
-    With `keep` the curve holds every prediction too, as a label file needs them.
+    With `keep` the curve holds what was sent as bytes, as a label file needs them.
     """
     index = coding_order(len(task), seed)[:examples]
-    x, y = task.array[torch.from_numpy(index)], task.labels.numpy()[index]
+    x, y, target = select(task.x, torch.from_numpy(index)), task.y[torch.from_numpy(index)], task.target
+    check_takes(coder, target)
+    if isinstance(target, Tokens):
+        language.check_behind(x, y)
     with isolated(seed, threads=1):
-        p = np.empty((0, task.classes))
+        sent = _Sent(*target.cut(y), isinstance(target, Classes), keep)
         if len(y):
-            p = drive(sender(x, task.classes, coder, learner, seed, device), y, on_label=report)
+            network = network_for(coder, learner, x, target, seed, device)
+            sent.through(code(x, target, target.mask(y), coder, seed, network))
     receipt = Receipt(
         method="prequential code",
         data=task.fingerprint[:16],
@@ -76,13 +114,54 @@ def send(
         coder=repr(coder),
         n=len(index),
         seeds=(seed,),
-        notes=(),
+        notes=("boxes by counts alone; the images were not looked at",) if isinstance(target, Boxes) else (),
         version=__version__,
         device=device,
         threads=torch.get_num_threads(),
     )
-    curve = LossCurve.from_probabilities(p, y, seed=seed, receipt=receipt)
-    return dataclasses.replace(curve, index=index, p=p if keep else None)
+    return sent.curve(target, y, index, seed, receipt)
+
+
+class _Sent:
+    """What is kept of symbols on their way through a code."""
+
+    def __init__(
+        self, symbols: Int[np.ndarray, " symbols"], counts: Int[np.ndarray, " n"], leads: bool, keep: bool
+    ) -> None:
+        self.symbols, self.counts, self.leads = symbols, counts, leads
+        self.p, self.correct, self.margin = (np.zeros(len(symbols), dtype=kind) for kind in (float, bool, float))
+        self.compressor = Compressor() if keep else None
+
+    def through(self, code: Code) -> None:
+        """Send all."""
+        n = len(self.symbols)
+        for i, p in enumerate(predictions(code, self.symbols)):
+            symbol = int(self.symbols[i])
+            self.p[i] = p[symbol]
+            if self.leads:
+                (self.correct[i],), (self.margin[i],) = lead(p[None], self.symbols[i : i + 1])
+            if self.compressor is not None:
+                self.compressor.put(symbol, p)
+            report(i + 1, n)
+
+    def curve(self, target: Target, y: Tensor, index: np.ndarray, seed: int, receipt: Receipt) -> LossCurve:
+        """As a loss curve."""
+        nats = -np.log(self.p)
+        if not self.leads:
+            nats = np.bincount(np.repeat(np.arange(len(y)), self.counts), nats, minlength=len(y))
+        uniform = len(y) * math.log(target.outputs) if self.leads else target.uniform(y).sum()
+        return LossCurve(
+            nats,
+            index,
+            float(uniform),
+            len(self.symbols),
+            target.outputs if self.leads else None,
+            self.correct if self.leads else None,
+            self.margin if self.leads else None,
+            seed,
+            receipt,
+            None if self.compressor is None else self.compressor.finish(),
+        )
 
 
 def curve_looks(
@@ -99,9 +178,10 @@ def curve_looks(
     """The looks that give loss curves, one for each learner, in the orders of these seeds."""
     if examples is not None and not 0 <= examples <= len(task):
         raise ValueError(f"{task.name!r} has {len(task)} examples; {examples} were asked for")
+    check_takes(coder, task.target)
     return [
         Look(
-            send,
+            encode,
             (task, coder, learner if coder.needs_network else None, seed, examples, device, keep_first and not i),
             LossCurve,
             label=f"{label} of {task.name}, order {seed}",

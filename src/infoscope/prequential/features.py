@@ -6,15 +6,19 @@ Images: whitened patches against a dictionary learned by spherical k-means, rect
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
+
+from infoscope.data.inputs import Inputs
 
 SMALLEST_IMAGE = 5  # an image with a shorter side has no patches worth learning and is read as a vector
 CHUNK = 2**20  # entries of a map that are made at once, so that they stay in cache
+WORDS = 2048  # columns that whole numbers are counted in
 LARGEST_IMAGE = 40  # an image with a longer side is first averaged down to this size
 
 
@@ -125,16 +129,36 @@ def tents(places: int, cells: int, overlap: float) -> Float[Tensor, "cells place
     return weight / weight.sum(1, keepdim=True)
 
 
-def features(x: Tensor, patches: Patches | None = None, seed: int = 0) -> Float[Tensor, "n features"]:
-    """What the kernel compares: patch features of images (n, c, h, w), standardised columns of vectors (n, d)."""
-    x = x.detach().cpu().float()
-    if bad := int((~torch.isfinite(x.flatten(1))).any(1).sum()):
-        raise ValueError(f"x has {bad} of {len(x)} examples with NaN or infinite entries; drop or fix them")
-    if x.ndim == 4 and min(x.shape[2:]) >= SMALLEST_IMAGE:
-        if max(x.shape[2:]) > LARGEST_IMAGE:
-            x = F.adaptive_avg_pool2d(x, (min(x.shape[2], LARGEST_IMAGE), min(x.shape[3], LARGEST_IMAGE)))
-        return (patches or Patches())(x, seed)
-    x = x.flatten(1)
+def features(x: Inputs, patches: Patches | None = None, seed: int = 0) -> Float[Tensor, "n features"]:
+    """What the kernel compares: patch features of images (n, c, h, w), standardised columns of vectors (n, d).
+
+    Whole numbers (n, length) are words whose order does not matter: how often each occurs, hashed into `WORDS` columns.
+    Of inputs by name, all features side by side.
+    """
+    if isinstance(x, Mapping):
+        return torch.cat([features(each, patches, seed) for each in x.values()], 1)
+    given = x[:].detach().cpu()
+    if given.ndim == 2 and given.dtype in (torch.int16, torch.int32, torch.int64):
+        return _columns(_bag(given))
+    given = given.float()
+    if bad := int((~torch.isfinite(given.flatten(1))).any(1).sum()):
+        raise ValueError(f"x has {bad} of {len(given)} examples with NaN or infinite entries; drop or fix them")
+    if given.ndim == 4 and min(given.shape[2:]) >= SMALLEST_IMAGE:
+        if max(given.shape[2:]) > LARGEST_IMAGE:
+            sides = min(given.shape[2], LARGEST_IMAGE), min(given.shape[3], LARGEST_IMAGE)
+            given = F.adaptive_avg_pool2d(given, sides)
+        return (patches or Patches())(given, seed)
+    return _columns(given.flatten(1))
+
+
+def _columns(x: Float[Tensor, "n d"]) -> Float[Tensor, "n d"]:
     centred = x - x.mean(0)
     spread = centred.square().mean(0).sqrt()
     return centred / torch.where(spread > 0, spread, 1)
+
+
+def _bag(words: Int[Tensor, "n length"]) -> Float[Tensor, "n words"]:
+    """Square roots of how often each word occurs."""
+    used = words.remainder(WORDS).long()
+    counts = torch.zeros(len(words), int(used.max()) + 1).scatter_add_(1, used, torch.ones(used.shape))
+    return counts.sqrt()

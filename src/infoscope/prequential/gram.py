@@ -69,3 +69,8 @@ def nystrom(cross: Float[Tensor, "n m"], among: Float[Tensor, "m m"], jitter: fl
     for rows in cross.split(4096):
         rows.copy_(torch.linalg.solve_triangular(factor, rows.T, upper=False).T)
     return cross
+
+
+def with_constant(phi: Float[Tensor, "n m"]) -> Float[Tensor, "n m+1"]:
+    """The features and a one: the kernel plus 1, for targets whose mean is not known."""
+    return torch.cat([phi, phi.new_ones(len(phi), 1)], 1)

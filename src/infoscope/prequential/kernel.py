@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from infoscope.data.inputs import Inputs, count
+from infoscope.data.targets import Boxes, Classes, Labels, Real, Target, Tokens
+from infoscope.options import at_least, share
 from infoscope.prequential.features import Patches, features
 from infoscope.prequential.gaussian_process import Block, Blocks, exact, projected, substitute
 from infoscope.prequential.gram import (
@@ -21,9 +24,12 @@ from infoscope.prequential.gram import (
     median,
     nystrom,
     squared_distances,
+    with_constant,
 )
 from infoscope.prequential.graph import Edges, leading_components, nearest, nearest_by_rows, spread
+from infoscope.prequential.language import Contexts, ids_of
 from infoscope.prequential.mixture import Experts
+from infoscope.prequential.readouts import Readout, readout
 from infoscope.training.isolation import isolated
 
 
@@ -41,10 +47,14 @@ class Kernel:
     Up to `exact` examples the kernels are whole: n³ time, 4 n² bytes each. Beyond, they are projected on `landmarks`
     random inputs: n landmarks² time, 4 n landmarks bytes each, and neighbours are sought among leading `components`.
 
+    Labels are regressed each by itself. For numbers, all kernels have a constant added and two `real_noises`, and there
+    is a Bayesian linear regression on the features, slopes N(0, 1/d), constant N(0, 1). Tokens are predicted from their
+    own past by `contexts`. Boxes are sent by counts alone: nothing here looks at the image.
+
     One preset serves all data. It says the more, the more the features' distance tells; where the labels turn on a
     detail of the inputs, a trained network says it in fewer bits.
 
-    >>> code = Kernel().experts(torch.eye(3), classes=2)
+    >>> code = Kernel().experts(torch.eye(3), Classes(("a", "b")))
     >>> next(code).shape
     (9, 2)
     """
@@ -60,54 +70,64 @@ class Kernel:
     components: int = 100
     block: int = 1000
     threads: int = 1
+    real_noises: tuple[float, ...] = (0.1, 1.0)
+    contexts: Contexts = Contexts()
     needs_network: ClassVar[bool] = False
+    takes: ClassVar[tuple[type[Target], ...]] = (Classes, Labels, Real, Tokens, Boxes)
 
-    def experts(self, x: Tensor, classes: int, seed: int = 0, network: nn.Module | None = None) -> Experts:
-        """Log-probabilities of the next label, which is then sent; `seed` draws the dictionary and the landmarks."""
-        size = self.block if len(x) <= self.exact else 2 * self.block
+    def __post_init__(self) -> None:
+        for name in ("neighbours", "rank", "landmarks", "components", "block", "threads"):
+            at_least(self, name, 1)
+        at_least(self, "exact", 0)
+        share(self, "alpha")
+        if min(*self.noises, *self.real_noises, *(slope for slope, _ in self.readouts)) <= 0:
+            raise ValueError(f"{self}: noises and slopes are above 0")
+
+    def experts(self, x: Inputs, target: Target, seed: int = 0, network: nn.Module | None = None) -> Experts:
+        """What is predicted of the next example, which is then sent; `seed` draws the dictionary and the landmarks.
+
+        Tokens are predicted from those before them alone (`Contexts`).
+        """
+        if isinstance(target, Tokens):
+            yield from self.contexts.experts(tuple(ids_of(x).shape), target.vocabulary)
+            return
+        n = count(x)
+        size = self.block if n <= self.exact else 2 * self.block
+        read = readout(of_examples(target), self.readouts)
         with isolated(seed, self.threads):
-            learners = self._learners(features(x, self.patches, seed), classes, size, seed)
+            learners = self._learners(features(x, self.patches, seed), target, size, seed)
             blocks = [next(learner) for learner in learners]
-        for start in range(0, len(x), size):
-            targets = yield from self._send(blocks, classes)
-            if start + size < len(x):
+        for start in range(0, n, size):
+            targets = yield from _send(blocks, read)
+            if start + size < n:
                 with isolated(seed, self.threads):
-                    blocks = [learner.send(targets) for learner in learners]
+                    blocks = [learner.send(own) for learner, own in zip(learners, targets, strict=True)]
 
-    def _send(self, blocks: list[Block], classes: int) -> Generator[np.ndarray, int, Float[np.ndarray, "b classes"]]:
-        """Experts for a block of examples, one by one; returns its targets."""
-        factors, means = (np.stack(parts) for parts in zip(*blocks, strict=True))
-        slopes, powers = np.array(self.readouts).T
-        scales = slopes / np.diagonal(factors, axis1=1, axis2=2)[..., None] ** powers
-        target_of = np.eye(classes) - 1 / classes
-        targets = np.empty(means.shape[1:])
-        process = substitute(factors, means)
-        mean = next(process)
-        for i in range(len(targets)):
-            z = (scales[:, i, :, None] * mean[:, None, :]).reshape(-1, classes)
-            z -= z.max(1, keepdims=True)
-            targets[i] = target_of[(yield z - np.log(np.exp(z).sum(1, keepdims=True)))]
-            if i + 1 < len(targets):
-                mean = process.send(targets[i])
-        return targets
-
-    def _learners(self, f: Float[Tensor, "n d"], classes: int, size: int, seed: int) -> list[Blocks]:
+    def _learners(self, f: Float[Tensor, "n d"], target: Target, size: int, seed: int) -> list[Blocks]:
+        width = target.outputs
         if len(f) <= self.exact:
-            near, edges = self._whole(f, classes, size)
+            near, edges = self._whole(f, isinstance(target, Real), width, size)
         else:
-            near, edges = self._projected(f, classes, size, torch.Generator().manual_seed(seed))
+            near, edges = self._projected(f, isinstance(target, Real), width, size, torch.Generator().manual_seed(seed))
         phi = centred_features(spread(*edges, self.rank, self.alpha))
-        return [*near, projected(phi, self.noises[2], classes, size)]
+        if not isinstance(target, Real):
+            return [*near, projected(phi, self.noises[2], width, size)]
+        linear = f / f.shape[1] ** 0.5
+        return [*near, *(projected(with_constant(each), 1.0, width, size) for each in (phi, linear))]
 
-    def _whole(self, f: Float[Tensor, "n d"], classes: int, size: int) -> tuple[list[Blocks], Edges]:
+    def _whole(self, f: Float[Tensor, "n d"], real: bool, width: int, size: int) -> tuple[list[Blocks], Edges]:
         squares = squared_distances(f, f)
         edges = nearest(squares, self.neighbours)
         squares /= median(squares)
         kernels = centred(gaussian(squares)), exponential(squares)
-        return [exact(k, noise, classes, size) for k, noise in zip(kernels, self.noises, strict=False)], edges
+        if real:
+            pairs = [(k + 1, noise) for k in kernels for noise in self.real_noises]
+        else:
+            pairs = list(zip(kernels, self.noises, strict=False))
+        return [exact(k, noise, width, size) for k, noise in pairs], edges
 
     def _projected(
-        self, f: Float[Tensor, "n d"], classes: int, size: int, generator: torch.Generator
+        self, f: Float[Tensor, "n d"], real: bool, width: int, size: int, generator: torch.Generator
     ) -> tuple[list[Blocks], Edges]:
         edges = nearest_by_rows(leading_components(f, self.components, generator), self.neighbours)
         some = f[torch.randperm(len(f), generator=generator)[: self.landmarks]]
@@ -116,6 +136,29 @@ class Kernel:
         among /= median(among)
         near = centred_features(nystrom(gaussian(squares), gaussian(among)))
         far = nystrom(exponential(squares), exponential(among))
-        return [
-            projected(phi, noise, classes, size) for phi, noise in zip((near, far), self.noises, strict=False)
-        ], edges
+        if real:
+            pairs = [(with_constant(phi), noise) for phi in (near, far) for noise in self.real_noises]
+        else:
+            pairs = list(zip((near, far), self.noises, strict=False))
+        return [projected(phi, noise, width, size) for phi, noise in pairs], edges
+
+
+def _send(blocks: list[Block], read: Readout) -> Generator[np.ndarray, Any, Float[np.ndarray, "kernels b width"]]:
+    """Experts for a block of examples, one by one; returns its targets for each kernel."""
+    factors, means = (np.stack(parts) for parts in zip(*blocks, strict=True))
+    scales = read.scales(np.diagonal(factors, axis1=1, axis2=2))
+    targets = np.empty(means.shape)
+    process = substitute(factors, means)
+    mean = next(process)
+    for i in range(targets.shape[1]):
+        targets[:, i] = read.learn((yield read.predict(mean, scales[:, i])), mean)
+        if i + 1 < targets.shape[1]:
+            mean = process.send(targets[:, i])
+    return targets
+
+
+def of_examples(target: Target) -> Classes | Labels | Real:
+    """A target that is predicted an example at a time; a ValueError for the others."""
+    if isinstance(target, Classes | Labels | Real):
+        return target
+    raise ValueError(f"{target} are not predicted from the likeness of inputs")

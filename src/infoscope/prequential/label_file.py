@@ -1,48 +1,61 @@
-"""A file that holds a data set's labels at their code length, and gives them back from the inputs alone.
+"""A file that holds a data set's targets at their code length, and gives them back from the inputs alone.
 
 One line of text names the format, one line of JSON is the header, the rest is the payload of the range coder. The
-header says what both sides must share: the inputs' fingerprint, the alphabet, the coding order, the coder, versions,
-device and number of threads. It holds nothing about the labels but a 32-bit check of the decoded ones.
+header says what both sides must share: the inputs' fingerprint, the target, what of it is sent, the coding order, the
+coder, versions, device and number of threads. Of the targets it holds nothing but a 32-bit check of the decoded ones.
 """
 
 from __future__ import annotations
 
+import base64
 import dataclasses
 import json
+import math
 import platform
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import constriction
 import numpy as np
 import torch
-from jaxtyping import Float, Int
-from torch import Tensor
+from jaxtyping import Bool, Int, Shaped
 
 from infoscope import __version__
 from infoscope.data.content import digest_of_inputs
+from infoscope.data.inputs import Inputs, count, select
+from infoscope.data.targets import Boxes, Classes, Labels, Real, Target, Tokens
 from infoscope.data.task import Task, coding_order, split
-from infoscope.prequential import range_coder
-from infoscope.prequential.encode import Coder, sender
-from infoscope.prequential.loss_curve import LossCurve
+from infoscope.prequential.encode import Coder, code, network_for
+from infoscope.prequential.language import known
+from infoscope.prequential.loss_curve import Code, LossCurve
+from infoscope.prequential.range_coder import Decompressor
 from infoscope.training.isolation import isolated
 from infoscope.training.learner import Learner, check_device
 
-MAGIC = b"infoscope labels 1\n"
+MAGIC = b"infoscope labels 2\n"
+FIRST = b"infoscope labels 1\n"
+"""The first form, for one class an example: its header has the alphabet in place of a target."""
+
+KINDS: dict[str, type[Target]] = {kind.__name__: kind for kind in (Classes, Labels, Real, Tokens, Boxes)}
 
 
 @dataclass(frozen=True)
 class Header:
-    """What the decoder must share with the encoder, and the size of what follows."""
+    """What the decoder must share with the encoder, and the size of what follows.
+
+    `mask` says which entries of the target are sent: its shape, and where not all are, its bits.
+    """
 
     inputs: str
     part: str | None
     n: int
     examples: int
-    alphabet: tuple[str, ...]
+    target: Target
+    shape: tuple[int, ...]
+    mask: str | None
     order: int
     coder: str
     model: str
@@ -52,6 +65,40 @@ class Header:
     check: int
     codelength_bits: float
     payload_bytes: int
+
+    @property
+    def alphabet(self) -> tuple[str, ...]:
+        """Names of the classes or labels; none of other targets."""
+        return getattr(self.target, "alphabet", getattr(self.target, "names", ()))
+
+    def to_json(self) -> bytes:
+        """As one line."""
+        target = {"kind": type(self.target).__name__, **dataclasses.asdict(self.target)}
+        fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        return json.dumps(fields | {"target": target}).encode()
+
+    @classmethod
+    def from_json(cls, line: bytes) -> Header:
+        """The header that `to_json` wrote, or that of the first form."""
+        fields: dict[str, Any] = json.loads(line)
+        if "alphabet" in fields:
+            alphabet = fields.pop("alphabet")
+            fields |= {
+                "target": {"kind": "Classes", "alphabet": alphabet},
+                "shape": (fields["examples"],),
+                "mask": None,
+            }
+        target: dict[str, Any] = dict(fields["target"])
+        kind = KINDS[target.pop("kind")]
+        fields["target"] = kind(**{k: tuple(v) if isinstance(v, list) else v for k, v in target.items()})
+        return cls(**fields | {"shape": tuple(fields["shape"])})
+
+    def sent(self) -> Bool[np.ndarray, "n ..."]:
+        """Which entries are sent."""
+        if self.mask is None:
+            return np.ones(self.shape, dtype=bool)
+        bits = np.frombuffer(zlib.decompress(base64.b64decode(self.mask)), dtype=np.uint8)
+        return np.unpackbits(bits, count=math.prod(self.shape)).astype(bool).reshape(self.shape)
 
 
 @dataclass(frozen=True)
@@ -66,10 +113,13 @@ class Written:
 
 @dataclass(frozen=True)
 class Decoded:
-    """Labels read back: `labels[i]` belongs to row `index[i]` of the inputs, in the order of the rows."""
+    """Targets read back: `labels[i]` belongs to row `index[i]` of the inputs, in the order of the rows.
+
+    Numbers and boxes come back at their resolution, masked entries as what masks them.
+    """
 
     index: Int[np.ndarray, " n"]
-    labels: Int[np.ndarray, " n"]
+    labels: Shaped[np.ndarray, "n ..."]
     header: Header
 
 
@@ -81,36 +131,38 @@ def write_labels(
     coder: str,
     model: str = "",
 ) -> Written:
-    """Write the labels of a curve that kept its predictions; the file appears whole or not.
+    """Write the targets of a curve that kept what was sent; the file appears whole or not.
 
     `coder` and `model` are the names from which `read_labels` is given the same coder and learner.
     """
-    if curve.p is None:
-        raise ValueError("this curve did not keep its predictions; make it with keep_first=True")
-    y = task.y.numpy()[curve.index]
-    payload = range_coder.encode(y, curve.p)
+    if curve.payload is None:
+        raise ValueError("this curve did not keep what was sent; make it with keep_first=True")
+    y = task.y[torch.from_numpy(curve.index)]
+    mask = task.target.mask(y)
     header = Header(
-        task.input_fingerprint,
+        _fingerprint(task.x, task.target, curve.index, mask),
         _part(task),
         len(task),
         len(y),
-        task.alphabet,
+        task.target,
+        mask.shape,
+        None if mask.all() else base64.b64encode(zlib.compress(np.packbits(mask).tobytes(), 9)).decode(),
         curve.seed,
         coder,
         model,
         versions(),
         curve.receipt.device,
         curve.receipt.threads,
-        zlib.crc32(y.astype("<i8").tobytes()),
+        _check(task.target.cut(y)[0]),
         curve.total / np.log(2),
-        len(payload),
+        len(curve.payload),
     )
-    head = MAGIC + json.dumps(dataclasses.asdict(header)).encode() + b"\n"
+    head = MAGIC + header.to_json() + b"\n"
     path = Path(path)
     draft = path.with_name(f".{path.name}.part")
-    draft.write_bytes(head + payload)
+    draft.write_bytes(head + curve.payload)
     draft.replace(path)
-    return Written(path, header, 8 * len(head), 8 * len(payload))
+    return Written(path, header, 8 * len(head), 8 * len(curve.payload))
 
 
 def read_header(path: str | Path) -> tuple[Header, bytes]:
@@ -119,14 +171,17 @@ def read_header(path: str | Path) -> tuple[Header, bytes]:
         data = Path(path).read_bytes()
     except OSError as error:
         raise ValueError(f"{path}: cannot be read ({error.strerror})") from error
-    if not data.startswith(MAGIC):
-        raise ValueError(f"{path}: is not a label file of infoscope (its first line differs)")
+    if not data.startswith((MAGIC, FIRST)):
+        newer = data.startswith(MAGIC[:-2])
+        raise ValueError(
+            f"{path}: is a label file of a later version; take a newer infoscope"
+            if newer
+            else f"{path}: is not a label file of infoscope (its first line differs)"
+        )
     try:
         line, payload = data[len(MAGIC) :].split(b"\n", 1)
-        fields: dict[str, Any] = json.loads(line)
-        fields["alphabet"] = tuple(fields["alphabet"])
-        header = Header(**fields)
-    except (ValueError, TypeError, KeyError) as error:
+        header = Header.from_json(line)
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise ValueError(f"{path}: its header is damaged ({error}); write it again") from error
     if len(payload) != header.payload_bytes:
         raise ValueError(f"{path}: holds {len(payload)} of {header.payload_bytes} bytes of payload; it was cut short")
@@ -135,26 +190,60 @@ def read_header(path: str | Path) -> tuple[Header, bytes]:
 
 def read_labels(
     path: str | Path,
-    inputs: Float[Tensor, "n ..."],
+    inputs: Inputs,
     coder: Coder,
     learner: Learner | None = None,
     *,
     on_label: Callable[[int, int], None] | None = None,
 ) -> Decoded:
-    """The labels of a file, by replaying the sender on the inputs alone. No label is an argument, and none is read."""
+    """The targets of a file, by replaying the sender on the inputs alone. No label is an argument, and none is read.
+
+    Of the inputs of `Tokens`, which hold what was sent, only what the file does not is looked at.
+    """
     header, payload = read_header(path)
-    _check_same(path, header, inputs)
     index = coding_order(header.n, header.order)[: header.examples]
+    mask = header.sent()
+    _check_same(path, header, inputs, index, mask)
+    x = select(inputs, torch.from_numpy(index))
+    x = known(x, mask) if isinstance(header.target, Tokens) else x
     with isolated(header.order, threads=header.threads):
-        x = inputs[torch.from_numpy(index)]
-        code = sender(x, len(header.alphabet), coder, learner, header.order, check_device(header.device))
-        labels = range_coder.decode(payload, code, header.examples, on_label)
-    if zlib.crc32(labels.astype("<i8").tobytes()) != header.check:
+        network = network_for(coder, learner, x, header.target, header.order, check_device(header.device))
+        sender = code(x, header.target, mask, coder, header.order, network)
+        symbols = _decoded(payload, sender, int(mask.sum()) * getattr(header.target, "digits", 1), on_label)
+    if _check(symbols) != header.check:
         raise ValueError(
             f"{path}: the decoded labels fail the check: this machine computes in another way than {path}'s"
         )
     rows = np.argsort(index)
-    return Decoded(index[rows], labels[rows], header)
+    return Decoded(index[rows], header.target.join(symbols, mask).numpy()[rows], header)
+
+
+def _decoded(
+    payload: bytes, code: Code, about: int, on_label: Callable[[int, int], None] | None
+) -> Int[np.ndarray, " symbols"]:
+    """All symbols, by running the sender's own code on those that were decoded so far, to its end."""
+    symbols: list[int] = []
+    decompressor = Decompressor(payload)
+    try:
+        p = next(code)
+        while True:
+            symbols.append(decompressor.get(p))
+            if on_label is not None:
+                on_label(len(symbols), max(about, len(symbols)))
+            p = code.send(symbols[-1])
+    except StopIteration:
+        return np.array(symbols, dtype=np.int64)
+
+
+def _check(symbols: Int[np.ndarray, " symbols"]) -> int:
+    return zlib.crc32(symbols.astype("<i8").tobytes())
+
+
+def _fingerprint(
+    x: Inputs, target: Target, index: Int[np.ndarray, " coded"], mask: Bool[np.ndarray, "coded ..."]
+) -> str:
+    """Hash of what both sides know: of sequences those that are coded, without their tokens."""
+    return digest_of_inputs(known(select(x, torch.from_numpy(index)), mask) if isinstance(target, Tokens) else x)
 
 
 def _part(task: Task) -> str | None:
@@ -170,17 +259,17 @@ def versions() -> dict[str, str]:
         "python": platform.python_version(),
         "torch": torch.__version__,
         "numpy": np.__version__,
-        "constriction": str(getattr(constriction, "__version__", "")),
+        "constriction": version("constriction"),
         "cpu": f"{platform.machine()} {torch.backends.cpu.get_cpu_capability()}",
     }
 
 
-def _check_same(path: str | Path, header: Header, inputs: Tensor) -> None:
-    if len(inputs) != header.n:
-        raise ValueError(f"{path}: was written for {header.n} inputs; these are {len(inputs)}")
-    if digest_of_inputs(inputs) != header.inputs:
+def _check_same(path: str | Path, header: Header, inputs: Inputs, index: np.ndarray, mask: np.ndarray) -> None:
+    if count(inputs) != header.n:
+        raise ValueError(f"{path}: was written for {header.n} inputs; these are {count(inputs)}")
+    if _fingerprint(inputs, header.target, index, mask) != header.inputs:
         raise ValueError(f"{path}: was written for other inputs (their fingerprint differs); give the same data")
     here = versions()
-    unlike = [f"{k} {v} (here {here.get(k)})" for k, v in header.versions.items() if here.get(k) != v]
+    unlike = [f"{k} {v} (here {here.get(k)})" for k, v in header.versions.items() if v and here.get(k) != v]
     if unlike:
         raise ValueError(f"{path}: was written with {', '.join(unlike)}; the last bits may differ: use the same")

@@ -1,10 +1,10 @@
-"""The look of this room: what every label cost, one by one, while its predictor learned."""
+"""The look of this room: what every example cost, one by one, while its predictor learned."""
 
 from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,26 +16,30 @@ from infoscope.measurement import Receipt
 from infoscope.run.look import pack, unpack
 
 Code = Generator[np.ndarray, int, None]
-"""Yields the probabilities of the next label, (classes,), and is then sent the label."""
+"""Yields the probabilities of the next symbol, (alphabet,), and is then sent the symbol."""
 
 
 @dataclass(frozen=True, eq=False)
 class LossCurve:
-    """Code length of every label in coding order, nats; `index` is each example's place in the task it came from.
+    """Code length of every example in coding order, nats; `index` is each one's place in the task it came from.
 
-    `correct` says whether the most probable class was the true one, `margin` how far it led the second (eq. 9-11 of
-    "Model Information as an Analysis Tool"), both before the label was seen. `seed` drew the order. `p`, where it was
-    kept, is the whole prediction for each label.
+    `uniform` is what all cost one who knows only what may occur, nats, and `symbols` how many labels, digits or tokens
+    were sent. For one class an example, `classes` is the size of the alphabet, `correct` says whether the most probable
+    class was the true one and `margin` how far it led the second (eq. 9-11 of "Model Information as an Analysis Tool"),
+    both before the label was seen; for other targets they are None. `seed` drew the order. `payload`, where it was
+    kept, is all that was sent, as bytes.
     """
 
     nats: Float[np.ndarray, " n"]
-    correct: Bool[np.ndarray, " n"]
-    margin: Float[np.ndarray, " n"]
     index: Int[np.ndarray, " n"]
-    classes: int
+    uniform: float
+    symbols: int
+    classes: int | None = None
+    correct: Bool[np.ndarray, " n"] | None = None
+    margin: Float[np.ndarray, " n"] | None = None
     seed: int = 0
     receipt: Receipt = dataclasses.field(default_factory=lambda: Receipt("probabilities of the caller"))
-    p: Float[np.ndarray, "n classes"] | None = None
+    payload: bytes | None = None
 
     @classmethod
     def from_probabilities(cls, p: Any, y: Any, *, seed: int = 0, receipt: Receipt | None = None) -> LossCurve:
@@ -46,11 +50,14 @@ class LossCurve:
         """
         p, y = np.asarray(p, dtype=np.float64), np.asarray(y)
         _check_probabilities(p, y)
-        rows = np.arange(len(y))
+        rows, classes = np.arange(len(y)), p.shape[1]
         with np.errstate(divide="ignore"):
             nats = -np.log(p[rows, y.astype(np.int64)])
         correct, margin = lead(p, y)
-        return cls(nats, correct, margin, rows, p.shape[1], seed, receipt or Receipt("probabilities", n=len(y)))
+        return cls(
+            nats, rows, len(y) * math.log(classes), len(y), classes, correct, margin, seed,
+            receipt or Receipt("probabilities", n=len(y)),
+        )  # fmt: skip
 
     def __len__(self) -> int:
         return len(self.nats)
@@ -60,43 +67,41 @@ class LossCurve:
         """L(y|x), the sum of all code lengths, in nats."""
         return math.fsum(self.nats.tolist())
 
-    @property
-    def uniform(self) -> float:
-        """What the labels cost one who knows only their alphabet: n log C, in nats."""
-        return len(self) * math.log(self.classes)
-
     def to_bytes(self) -> bytes:
         """As one safetensors file."""
-        kept = (*_ARRAYS, *(("p",) if self.p is not None else ()))
-        arrays = {k: torch.from_numpy(np.ascontiguousarray(getattr(self, k))) for k in kept}
-        return pack(arrays, classes=self.classes, seed=self.seed, receipt=dataclasses.asdict(self.receipt))
+        arrays = {k: getattr(self, k) for k in _ARRAYS if getattr(self, k) is not None}
+        if self.payload is not None:
+            arrays["payload"] = np.frombuffer(self.payload, dtype=np.uint8)
+        tensors = {k: torch.from_numpy(np.array(array)) for k, array in arrays.items()}
+        facts = {k: getattr(self, k) for k in ("uniform", "symbols", "classes", "seed")}
+        return pack(tensors, **facts, receipt=dataclasses.asdict(self.receipt))
 
     @classmethod
     def from_bytes(cls, data: bytes) -> LossCurve:
-        """The curve that `to_bytes` wrote."""
-        arrays, facts = unpack(data)
-        receipt = facts["receipt"] | {k: tuple(facts["receipt"][k]) for k in ("seeds", "notes")}
-        values = {k: array.numpy() for k, array in arrays.items()}
-        return cls(**values, classes=facts["classes"], seed=facts["seed"], receipt=Receipt(**receipt))
+        """The curve that `to_bytes` wrote, also of the first form, which was for classes alone."""
+        tensors, facts = unpack(data)
+        receipt = facts.pop("receipt")
+        receipt |= {k: tuple(receipt[k]) for k in ("seeds", "notes")}
+        values: dict[str, Any] = {k: tensors[k].numpy() for k in _ARRAYS if k in tensors}
+        n = len(values["nats"])
+        first = {"uniform": n * math.log(facts["classes"]), "symbols": n} if "uniform" not in facts else {}
+        payload = tensors["payload"].numpy().tobytes() if "payload" in tensors else None
+        return cls(**values, **first, **facts, receipt=Receipt(**receipt), payload=payload)
 
 
 _ARRAYS = ("nats", "correct", "margin", "index")
 
 
-def drive(code: Code, y: Int[np.ndarray, " n"], on_label: Any = None) -> Float[np.ndarray, "n classes"]:
-    """Send the labels through a code; what it predicted for each, before it saw it.
+def predictions(code: Code, symbols: Int[np.ndarray, " n"]) -> Iterator[np.ndarray]:
+    """What a code predicts of each symbol, before it is told it.
 
-    This is the whole of the encoder's side: a code cannot use a label that it has not been sent.
+    This is the whole of the encoder's side: a code cannot use a symbol that it has not been sent.
     """
-    if not len(y):
-        raise ValueError("there is no label to send")
-    rows = [next(code)]
-    for i, label in enumerate(y[:-1].tolist()):
-        rows.append(code.send(label))
-        if on_label is not None:
-            on_label(i + 1, len(y))
+    if len(symbols):
+        yield next(code)
+    for symbol in symbols[:-1].tolist():
+        yield code.send(symbol)
     code.close()
-    return np.stack(rows)
 
 
 def lead(p: Float[np.ndarray, "n classes"], y: Int[np.ndarray, " n"]) -> tuple[np.ndarray, np.ndarray]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -11,11 +10,16 @@ import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from infoscope.prequential.blocks import boundaries, log_probabilities
+from infoscope.data.inputs import Inputs, count, take, to
+from infoscope.data.targets import Classes, Labels, Real, Target, Tokens
+from infoscope.options import above_zero, at_least
+from infoscope.prequential.averages import move, state
+from infoscope.prequential.blocks import as_tensor, boundaries
+from infoscope.prequential.heads import predicted
 from infoscope.prequential.mixture import Experts
-from infoscope.training.forward import device_of
+from infoscope.prequential.online import Online
+from infoscope.training.forward import device_of, forward
 from infoscope.training.isolation import isolated
 from infoscope.training.muon import Muon
 
@@ -34,10 +38,12 @@ class Replay:
     fraction lr · `pull` / √prefix: a network moves no farther than its data says, and one that comes trained does not
     forget in its first steps.
 
+    Documents of `tokens` are coded in a way of their own, see `Online`.
+
     The caller's network, random state and threads stay as they are, also between two labels. The same seed and the
     same network give the same bits.
 
-    >>> code = Replay().experts(torch.zeros(3, 2), classes=2, network=nn.Linear(2, 2))
+    >>> code = Replay().experts(torch.zeros(3, 2), Classes(("a", "b")), network=nn.Linear(2, 2))
     >>> next(code).shape
     (20, 2)
     """
@@ -54,31 +60,52 @@ class Replay:
     averages: tuple[float, ...] = (8.0, 32.0)
     temperatures: tuple[float, ...] = (0.5, 0.7, 1.0, 1.4, 2.0)
     threads: int = 1
+    tokens: Online = Online()
     needs_network: ClassVar[bool] = True
+    takes: ClassVar[tuple[type[Target], ...]] = (Classes, Labels, Real, Tokens)
 
-    def experts(self, x: Tensor, classes: int, seed: int = 0, network: nn.Module | None = None) -> Experts:
-        """Log-probabilities of the next label, which is then sent."""
+    def __post_init__(self) -> None:
+        at_least(self, "replays", 0)
+        at_least(self, "floor", 0)
+        for name in ("batch", "half", "warmup", "threads"):
+            at_least(self, name, 1)
+        above_zero(self, "lr")
+        at_least(self, "pull", 0)
+        if min(*self.averages, *self.temperatures, 1) <= 0:
+            raise ValueError(f"{self}: averages and temperatures are above 0")
+        if not self.growth > 1:
+            raise ValueError(
+                f"Replay(growth={self.growth}): growth is above 1, by which every batch lengthens the past"
+            )
+        if not 0 <= self.momentum < 1:
+            raise ValueError(f"Replay(momentum={self.momentum}): momentum is from 0 to below 1")
+
+    def experts(self, x: Inputs, target: Target, seed: int = 0, network: nn.Module | None = None) -> Experts:
+        """What is predicted of the next label, example or token, which is then sent."""
         if network is None:
             raise ValueError("Replay is the code of a network; give a network")
-        student = _Student(self, network, classes, seed)
-        labels: list[int] = []
-        for event, (start, stop) in enumerate(boundaries(len(x), 1, self.growth)):
+        if isinstance(target, Tokens):
+            yield from self.tokens.experts(x, target, seed, network, self.threads)
+            return
+        student, n = _Student(self, network, target, seed), count(x)
+        past: list[object] = []
+        for event, (start, stop) in enumerate(boundaries(n, 1, self.growth)):
             # No context may stay open across a yield: the caller draws and computes there as if we were not here.
             with isolated(seed + event, self.threads):
-                table = student.predict(x[start:stop])
+                table = student.predict(take(x, slice(start, stop)))
             for row in table:
-                labels.append((yield row))
-            if stop < len(x):
+                past.append((yield row))
+            if stop < n:
                 with isolated(seed + event, self.threads):
-                    student.learn(x[:stop], torch.tensor(labels), start)
+                    student.learn(x, as_tensor(past), start)
 
 
 class _Student:
     """The network that learns, its averages, and its beginning."""
 
     @torch.inference_mode(False)
-    def __init__(self, preset: Replay, network: nn.Module, classes: int, seed: int):
-        self.preset, self.classes = preset, classes
+    def __init__(self, preset: Replay, network: nn.Module, target: Target, seed: int):
+        self.preset, self.target = preset, target
         self.beginning, self.network = copy.deepcopy(network).eval(), copy.deepcopy(network)
         self.averages = [copy.deepcopy(network).eval() for _ in preset.averages]
         self.draws = torch.Generator().manual_seed(seed)
@@ -89,25 +116,27 @@ class _Student:
         if self.weights:
             self.optimizer = Muon(self.weights, preset.lr, preset.momentum)
 
-    def predict(self, x: Tensor) -> Float[np.ndarray, "n experts classes"]:
-        """Log-probabilities by the given network, the learning one and its averages, at every temperature."""
+    def predict(self, x: Inputs) -> Float[np.ndarray, "n experts ..."]:
+        """What the given network, the learning one and its averages say, at every temperature."""
         networks = [self.beginning, self.network, *self.averages]
-        return log_probabilities(networks, self.preset.temperatures, x, self.classes)
+        return predicted(networks, self.preset.temperatures, x, self.target)
 
     @torch.inference_mode(False)
     @torch.enable_grad()
-    def learn(self, x: Tensor, y: Tensor, start: int) -> None:
-        """Gradient steps on the new examples, from `start` on, once and on uniform draws from all."""
+    def learn(self, x: Inputs, sent: Tensor, start: int) -> None:
+        """Gradient steps on the new ones of what was sent, from `start` on, once and on uniform draws from all."""
         if not self.weights:
             return
         self.network.train()
-        pull = self.preset.pull / len(x) ** 0.5
-        full = self.preset.lr / (1 + len(x) / self.preset.half) ** 0.5
-        for rows in self._rows(start, len(x)).split(self.preset.batch):
+        y = sent if not isinstance(self.target, Real) else self.target.centre + self.target.scale * sent
+        pull = self.preset.pull / len(y) ** 0.5
+        full = self.preset.lr / (1 + len(y) / self.preset.half) ** 0.5
+        for rows in self._rows(start, len(y)).split(self.preset.batch):
             self.step += 1
             rate = full * min(1.0, self.step / self.preset.warmup)
             self.optimizer.param_groups[0]["lr"] = rate
-            loss = F.cross_entropy(self.network(x[rows].to(self.device)), y[rows].to(self.device))
+            outputs = forward(self.network, to(take(x, rows), self.device))
+            loss = self.target.loss(outputs, y[rows].to(self.device))
             self.optimizer.zero_grad()
             loss.backward()
             self.optimizer.step()
@@ -122,18 +151,7 @@ class _Student:
 
     @torch.no_grad()
     def _pull_and_average(self, pull: float) -> None:
-        _move(self.weights, self.start, pull)
-        now = _state(self.network)
+        move(self.weights, self.start, pull)
+        now = state(self.network)
         for average, power in zip(self.averages, self.preset.averages, strict=True):
-            _move(_state(average), now, (power + 1) / (self.step + power))
-
-
-def _move(here: Iterable[Tensor], there: Iterable[Tensor], fraction: float) -> None:
-    """In place, by a fraction of the way."""
-    for a, b in zip(here, there, strict=True):
-        a.lerp_(b, fraction)
-
-
-def _state(network: nn.Module) -> list[Tensor]:
-    """Everything that training changes: parameters and the running statistics of normalisation."""
-    return [t for t in (*network.parameters(), *network.buffers()) if t.is_floating_point()]
+            move(state(average), now, (power + 1) / (self.step + power))

@@ -13,10 +13,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from infoscope.prequential import range_coder
+from infoscope.data.targets import Classes
+from infoscope.prequential import loss_curve
 from infoscope.prequential.encode import Coder, code
-from infoscope.prequential.loss_curve import drive
+from infoscope.prequential.loss_curve import Code
 from infoscope.prequential.mixture import mixture
+from infoscope.prequential.range_coder import Compressor, Decompressor
 from infoscope.testing.check import Check, ContractBroken, require
 from infoscope.testing.state import changes
 
@@ -28,7 +30,9 @@ RECEIVED = 40
 
 
 def checks_of_coder(coder: Coder) -> list[Check]:
-    """The checks of a coder: some more for the code of a network."""
+    """The checks of a coder: some more for the code of a network; so far of classes alone."""
+    if Classes not in coder.takes:
+        return [Check(coder, is_a_frozen_value, is_a_frozen_value.__name__)]
     looks = [
         is_a_frozen_value,
         predictions_are_probabilities,
@@ -83,9 +87,21 @@ def network() -> nn.Module:
     return net
 
 
-def started(coder: Coder, x: Tensor | None = None, classes: int = CLASSES, seed: int = 0):
+def of(classes: int = CLASSES) -> Classes:
+    """A target of so many classes."""
+    return Classes(tuple(map(str, range(classes))))
+
+
+def started(coder: Coder, x: Tensor | None = None, classes: int = CLASSES, seed: int = 0) -> Code:
     """The coder's code of these inputs, a fresh network given where it needs one."""
-    return code(examples()[0] if x is None else x, classes, coder, seed, network() if coder.needs_network else None)
+    inputs = examples()[0] if x is None else x
+    mask = np.ones(len(inputs), dtype=bool)
+    return code(inputs, of(classes), mask, coder, seed, network() if coder.needs_network else None)
+
+
+def drive(code: Code, y: np.ndarray) -> Float[np.ndarray, "n classes"]:
+    """What a code predicts for each label before it is sent."""
+    return np.stack(list(loss_curve.predictions(code, y)))
 
 
 def predictions(coder: Coder, y: np.ndarray | None = None) -> Float[np.ndarray, "n classes"]:
@@ -104,7 +120,7 @@ def is_a_frozen_value(coder: Coder) -> None:
 def predictions_are_probabilities(coder: Coder) -> None:
     """Each expert's row sums to one, and so does the code's, in double precision, all above 0."""
     x, y = examples()
-    experts = coder.experts(x, CLASSES, 0, network() if coder.needs_network else None)
+    experts = coder.experts(x, of(), 0, network() if coder.needs_network else None)
     rows = next(experts)
     for i, label in enumerate(y.tolist()):
         require(rows.ndim == 2 and rows.shape[1] == CLASSES, f"label {i}: rows of shape {rows.shape}, not (experts, 5)")
@@ -146,7 +162,10 @@ def no_label_reaches_its_own_prediction(coder: Coder) -> None:
 def decodes(coder: Coder) -> None:
     """Labels come back from the inputs and a payload that is at most 32 bits longer than their code length."""
     y, p = examples()[1], predictions(coder)
-    payload = range_coder.encode(y, p)
+    compressor = Compressor()
+    for label, row in zip(y.tolist(), p, strict=True):
+        compressor.put(label, row)
+    payload = compressor.finish()
     bits = -float(np.log2(p[np.arange(N), y]).sum())
     require(8 * len(payload) <= bits + 32, f"a code length of {bits:.1f} bits takes {8 * len(payload)} bits")
     try:
@@ -162,7 +181,11 @@ def decodes(coder: Coder) -> None:
 
 
 def _decoded(coder: Coder, payload: bytes) -> np.ndarray:
-    return range_coder.decode(payload, started(coder), N)
+    decompressor, code = Decompressor(payload), started(coder)
+    labels = [decompressor.get(next(code))]
+    for _ in range(N - 1):
+        labels.append(decompressor.get(code.send(labels[-1])))
+    return np.array(labels)
 
 
 def leaves_the_caller_alone(coder: Coder) -> None:
@@ -185,7 +208,7 @@ def leaves_the_network_alone(coder: Coder) -> None:
 def says_that_it_needs_a_network(coder: Coder) -> None:
     """Without a network it refuses, and says so."""
     try:
-        next(coder.experts(examples()[0], CLASSES, 0, None))
+        next(coder.experts(examples()[0], of(), 0, None))
     except ValueError as error:
         require("network" in str(error), f"refused without the word network: {error}")
     else:
@@ -215,7 +238,7 @@ def a_class_that_never_comes_is_possible(coder: Coder) -> None:
 def never_much_longer_than_uniform(coder: Coder) -> None:
     """Random labels cost at most log₂ E bits more than the uniform code, E the experts, four of the mixture's own."""
     noise = np.random.default_rng(0).integers(CLASSES, size=N)
-    experts = coder.experts(examples()[0], CLASSES, 0, network() if coder.needs_network else None)
+    experts = coder.experts(examples()[0], of(), 0, network() if coder.needs_network else None)
     counted: list[int] = []
     p = drive(mixture(_counting(experts, counted.append)), noise)
     bits = -float(np.log2(p[np.arange(N), noise]).sum())
@@ -249,7 +272,7 @@ def _unchanged(coder: Coder, net: nn.Module | None) -> None:
     x, y = examples()
     given = net if net is not None else network() if coder.needs_network else None
     held = x.clone()
-    sent = code(x, CLASSES, coder, 0, given)
+    sent = code(x, of(), np.ones(len(x), dtype=bool), coder, 0, given)
     changed = changes(lambda: next(sent))
     require(not changed, f"before the first label it changed {' and '.join(changed)}")
     for i, label in enumerate(y[: N // 2].tolist()):

@@ -1,0 +1,111 @@
+"""What a regression's mean and variance say of an example, as the predictions of experts, and what it then learns."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from infoscope.data.targets import Classes, Labels, Real
+
+Pairs = tuple[tuple[float, float], ...]
+"""Slopes β and powers α."""
+
+
+class Readout(Protocol):
+    """How several kernels' regressions are read; `width` is how many targets an example has."""
+
+    width: int
+
+    def scales(self, deviations: Float[np.ndarray, "kernels b"]) -> Float[np.ndarray, "kernels b pairs"]:
+        """What a block's means are multiplied by, from their deviations √v."""
+        ...
+
+    def predict(self, mean: Float[np.ndarray, "kernels width"], scale: Float[np.ndarray, "kernels pairs"]) -> Any:
+        """The experts' predictions of an example (see `infoscope.prequential.mixture.Experts`)."""
+        ...
+
+    def learn(self, sent: Any, mean: Float[np.ndarray, "kernels width"]) -> Float[np.ndarray, "kernels width"]:
+        """The regressions' targets once the example is sent; its own mean where there is nothing to learn."""
+        ...
+
+
+class OfClasses:
+    """Targets onehot(y) − 1/C, read as p ∝ exp(β m / v^(α/2))."""
+
+    def __init__(self, target: Classes, pairs: Pairs) -> None:
+        self.width, self.pairs = target.outputs, np.array(pairs).T
+        self.targets = np.eye(self.width) - 1 / self.width
+
+    def scales(self, deviations: Float[np.ndarray, "kernels b"]) -> Float[np.ndarray, "kernels b pairs"]:
+        """β / v^(α/2)."""
+        return _slopes(deviations, self.pairs)
+
+    def predict(self, mean: Float[np.ndarray, "kernels width"], scale: Float[np.ndarray, "kernels pairs"]) -> Any:
+        """Log-probabilities (experts, classes)."""
+        z = (scale[:, :, None] * mean[:, None, :]).reshape(-1, self.width)
+        z -= z.max(1, keepdims=True)
+        return z - np.log(np.exp(z).sum(1, keepdims=True))
+
+    def learn(self, sent: int, mean: Float[np.ndarray, "kernels width"]) -> Float[np.ndarray, "kernels width"]:
+        """The same for every kernel."""
+        return np.broadcast_to(self.targets[sent], mean.shape)
+
+
+class OfLabels:
+    """Targets y − ½, read as logits 2 β m / v^(α/2): each label as two classes are."""
+
+    def __init__(self, target: Labels, pairs: Pairs) -> None:
+        self.width, self.pairs = target.outputs, np.array(pairs).T
+
+    def scales(self, deviations: Float[np.ndarray, "kernels b"]) -> Float[np.ndarray, "kernels b pairs"]:
+        """β / v^(α/2)."""
+        return _slopes(deviations, self.pairs)
+
+    def predict(self, mean: Float[np.ndarray, "kernels width"], scale: Float[np.ndarray, "kernels pairs"]) -> Any:
+        """Logits (experts, names)."""
+        return (2 * scale[:, :, None] * mean[:, None, :]).reshape(-1, self.width)
+
+    def learn(
+        self, sent: Int[np.ndarray, " width"], mean: Float[np.ndarray, "kernels width"]
+    ) -> Float[np.ndarray, "kernels width"]:
+        """A masked label teaches nothing."""
+        return np.where(sent < 0, mean, sent - 0.5)
+
+
+class OfReal:
+    """Targets in standard units, read as mean and deviation; the mixture learns the scale."""
+
+    def __init__(self, target: Real) -> None:
+        self.width = target.dim
+
+    def scales(self, deviations: Float[np.ndarray, "kernels b"]) -> Float[np.ndarray, "kernels b 1"]:
+        """The deviations themselves."""
+        return deviations[..., None]
+
+    def predict(self, mean: Float[np.ndarray, "kernels width"], scale: Float[np.ndarray, "kernels 1"]) -> Any:
+        """Means and deviations (experts, dim, 2)."""
+        return np.stack([mean, np.broadcast_to(scale, mean.shape)], -1)
+
+    def learn(
+        self, sent: Float[np.ndarray, " width"], mean: Float[np.ndarray, "kernels width"]
+    ) -> Float[np.ndarray, "kernels width"]:
+        """The same for every kernel."""
+        return np.broadcast_to(sent, mean.shape)
+
+
+def readout(target: Classes | Labels | Real, pairs: Pairs) -> Readout:
+    """How regressions of this target are read, by these slopes and powers where it is one of words."""
+    match target:
+        case Classes():
+            return OfClasses(target, pairs)
+        case Labels():
+            return OfLabels(target, pairs)
+        case Real():
+            return OfReal(target)
+
+
+def _slopes(deviations: np.ndarray, pairs: np.ndarray) -> np.ndarray:
+    slopes, powers = pairs
+    return slopes / deviations[..., None] ** powers
