@@ -40,7 +40,9 @@ QUANTITIES: tuple[Quantity, ...] = (
         "uniform code",
         "bit",
         Bound.EXACT,
-        "Bits for n labels when only the alphabet of C classes is known: the cost of knowing nothing.",
+        "Bits for n labels when only the alphabet of C classes is known: the cost of knowing nothing. For other "
+        "targets what all cost one who knows only what may occur: a bit a label, log2 of the bins a number, log2 V a "
+        "token.",
         "n log2 C",
         "",
         ("uniform",),
@@ -145,6 +147,34 @@ QUANTITIES: tuple[Quantity, ...] = (
         "1",
         Bound.NONE,
         "Fraction of held-out examples whose most probable class is the true one.",
+    ),
+    Quantity(
+        "micro-accuracy",
+        "micro-accuracy",
+        "1",
+        Bound.NONE,
+        "Fraction of all yes-or-no labels of held-out examples whose probability lies on the right side of one half.",
+    ),
+    Quantity(
+        "R²",
+        "explained variance",
+        "1",
+        Bound.NONE,
+        "Share of the variance of held-out numbers that a network's predictions explain; below 0: worse than the mean.",
+        "1 − Σ(y − f)² / Σ(y − ȳ)²",
+        "",
+        ("r2", "coefficient of determination"),
+    ),
+    Quantity(
+        "loss a token",
+        "loss a token",
+        "bit",
+        Bound.NONE,
+        "Mean bits that a frozen network needs for the next token of held-out text; two to this power is the "
+        "perplexity.",
+        "−1/n Σ_t log2 p(y_t | y_<t)",
+        "",
+        ("perplexity",),
     ),
     Quantity(
         "confidence",

@@ -9,6 +9,7 @@ from typing import Annotated, Any, overload
 
 from infoscope.data.corruption import MissingObjects, MissingPixels
 from infoscope.data.named import Tasks, tasks, training_part
+from infoscope.data.targets import Classes
 from infoscope.data.task import Task
 from infoscope.figure import Figure
 from infoscope.measurement import Bound, Measurement, Receipt
@@ -222,14 +223,16 @@ def label_looks(
 
 
 def about_labels(task: Task, curves: Sequence[LossCurve]) -> list[Measurement]:
-    """The codelength of a task's labels beside n log C and n H(Y), which tell what is much and what is little."""
+    """The codelength of a task's labels beside n log C and n H(Y), which tell what is much and what is little.
+
+    n H(Y) is of one class an example; other targets have no frequencies that would say it.
+    """
+    lengths = [estimate.codelength(curves), estimate.uniform_codelength(curves)]
+    if not isinstance(task.target, Classes):
+        return lengths
     receipt = Receipt("empirical label frequencies", data=task.fingerprint[:16], n=len(curves[0]))
     entropy = len(curves[0]) * task.label_entropy
-    return [
-        estimate.codelength(curves),
-        estimate.uniform_codelength(curves),
-        Measurement("n H(Y)", entropy, 0.0, bound=Bound.EXACT, receipt=receipt),
-    ]
+    return [*lengths, Measurement("n H(Y)", entropy, 0.0, bound=Bound.EXACT, receipt=receipt)]
 
 
 def _is_hidden(task: Task) -> bool:

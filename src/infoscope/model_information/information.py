@@ -114,7 +114,7 @@ class Information:
         coded = coded[: min(MOST_CODED if self.k is None else self.k, len(coded))]
         initial = self.initial
         if isinstance(initial, int):
-            initial = copy_weights(learner.network(coded.shape, coded.classes, initial))
+            initial = copy_weights(learner.network(coded.shape, coded.target.outputs, initial))
         start = learner if initial is None else learner.starting_from(initial)
         pairs = [(start, learner.starting_from(self.weights))] * len(seeds)
         return (yield from both_codes(coded, pairs, self.coder, seeds, device, status, notes))

@@ -9,13 +9,12 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-import torch
 
 from infoscope import __version__
 from infoscope.data.task import Task
 from infoscope.measurement import Measurement, Receipt, Status
 from infoscope.model_information.codes import code_looks
-from infoscope.model_information.performance import accuracy, confidence
+from infoscope.model_information.performance import performance
 from infoscope.prequential.codelength import codelength, model_information
 from infoscope.prequential.encode import Coder
 from infoscope.prequential.loss_curve import LossCurve
@@ -38,20 +37,18 @@ class TaskInformation:
     notes: tuple[str, ...]
 
     def measurements(self) -> list[Measurement]:
-        """L(M, D) first, then its terms, then accuracy and confidence on the coded examples."""
+        """L(M, D) first, then its terms, then how well the final networks predict the coded examples."""
         first, last = codelength(self.initial), codelength(self.trained)
         difference = model_information(self.initial, self.trained)
-        y = self.coded.labels.numpy()
         receipt = Receipt(
-            "network on unseen examples", first.receipt.data, last.receipt.model, n=len(y),
+            "network on unseen examples", first.receipt.data, last.receipt.model, n=len(self.coded),
             seeds=tuple(self.predictions), over="networks", version=__version__,
         )  # fmt: skip
         rows = [
             difference,
             first.named("L_init(y|x)"),
             last.named("L_trained(y|x)"),
-            accuracy(self.predictions, y, receipt),
-            confidence(self.predictions, y, receipt),
+            *performance(self.coded, self.predictions, receipt),
         ]
         return [
             dataclasses.replace(
@@ -90,7 +87,6 @@ def both_codes(
 
 
 def _prediction(coded: Task, learner: Learner, seed: int, device: str) -> Look[Predictions]:
-    uniform = partial(torch.full, (len(coded), coded.classes), 1 / coded.classes)
     return Look(
         predict,
         (coded, learner, seed, device),
@@ -98,5 +94,5 @@ def _prediction(coded: Task, learner: Learner, seed: int, device: str) -> Look[P
         1,
         f"predictions on {coded.name}, seed {seed}",
         kind="predictions",
-        stand_in=lambda: Predictions(uniform()),
+        stand_in=partial(Predictions.of_nobody, coded),
     )

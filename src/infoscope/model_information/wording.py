@@ -19,7 +19,7 @@ def _sentence(task: str, rows: dict[str, Measurement]) -> str:
     if "L(y|x)" in rows:
         parts.append(_of_labels(task, rows["L(y|x)"], rows["n log C"]))
     if "L(M,D)" in rows:
-        parts.append(_of_network(task, rows["L(M,D)"], rows["accuracy"]))
+        parts.append(_of_network(task, rows["L(M,D)"], rows))
     text = "; ".join(parts)
     return f"{text[:1].upper()}{text[1:]}."
 
@@ -35,12 +35,22 @@ def _of_labels(task: str, length: Measurement, uniform: Measurement) -> str:
     return f"{labels} can be sent in {length.bits:,.0f} bits instead of {uniform.bits:,.0f}, {each}"
 
 
-def _of_network(task: str, known: Measurement, accuracy: Measurement) -> str:
+def _of_network(task: str, known: Measurement, rows: dict[str, Measurement]) -> str:
     n = known.receipt.n
     if not n:
         return f"no example of {task} was coded, so nothing is known of the network"
     new = "which nobody could check to be new to it" if Status.UNVERIFIED_SPLIT in known.status else "new to it"
     return (
-        f"training put {known.bits:,.0f} bits about {task} into the network, measured on {n:,} examples {new} "
-        f"(accuracy {accuracy.value:.1%})"
+        f"training put {known.bits:,.0f} bits about {task} into the network, measured on {n:,} examples {new}"
+        f"{_how_well(rows)}"
     )
+
+
+def _how_well(rows: dict[str, Measurement]) -> str:
+    """The measure that is usual for the target, in brackets."""
+    for name in ("accuracy", "micro-accuracy"):
+        if name in rows:
+            return f" ({name} {rows[name].value:.1%})"
+    if "R²" in rows:
+        return f" (R² {rows['R²'].value:.2f})"
+    return f" ({rows['loss a token'].bits:.2f} bits a token)" if "loss a token" in rows else ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -32,6 +33,19 @@ class Predictions:
     def to_bytes(self) -> bytes:
         """As one safetensors file."""
         return pack({"p": self.p})
+
+    @classmethod
+    def of_nobody(cls, task: Task) -> Predictions:
+        """What one who knows nothing predicts."""
+        shape, target = tuple(task.y.shape), task.target
+        match target:
+            case Classes():
+                return cls(torch.full((len(task), target.outputs), 1 / target.outputs))
+            case Real():
+                return cls(torch.full(shape, target.centre))
+            case Tokens():
+                return cls(torch.full(shape, -math.log(target.vocabulary)))
+        return cls(torch.full(shape, 0.5))
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Predictions:
