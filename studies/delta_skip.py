@@ -59,11 +59,11 @@ def dense(trajectory: Trajectory, method: Method) -> Numbers:
 
 def followed(curve: np.ndarray, schedule: Schedule) -> list[int]:
     """The epochs of a curve (epochs, quantities), in units of the entropies, that a schedule measures."""
-    course, kept = schedule.start(), []
-    while wanted := course.wanted(len(curve) - 1, True):
+    run, kept = schedule.start(), []
+    while wanted := run.wanted(len(curve) - 1, True):
         for epoch in wanted:
             kept.append(epoch)
-            course.measured(epoch, curve[epoch].tolist())
+            run.update(epoch, curve[epoch].tolist())
     return sorted(kept)
 
 

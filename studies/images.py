@@ -30,7 +30,8 @@ from infoscope.mi.estimate import layer_bracket, layer_information
 from infoscope.mi.estimators.binning import IDNNS, Saxe, Uniform
 from infoscope.mi.sample import read_labels
 from infoscope.models import MLP
-from infoscope.observation.activations import Architecture, activations
+from infoscope.observation.activations import activations
+from infoscope.observation.architecture import Architecture
 from infoscope.run import Store
 from infoscope.run.look import Look, look
 from infoscope.training.fit import Moment, fit

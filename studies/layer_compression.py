@@ -59,13 +59,13 @@ def estimators(activation: str) -> dict[str, Method]:
 
 def skipped(trajectory: Trajectory, method: Method, delta: float) -> Numbers:
     """The plane at the epochs that delta skip asks for."""
-    task, course = tishby(), DeltaSkipExact(delta).start()
+    task, run = tishby(), DeltaSkipExact(delta).start()
     last, found = len(trajectory.weights) - 1, {}
     for reached in range(last + 1):
-        while wanted := course.wanted(reached, reached == last):
+        while wanted := run.wanted(reached, reached == last):
             for epoch in wanted:
                 found[epoch] = place(trajectory, epoch, task, method)
-                course.measured(epoch, [v for x_t, t_y in found[epoch] for v in (x_t / H_X, t_y)])
+                run.update(epoch, [v for x_t, t_y in found[epoch] for v in (x_t / H_X, t_y)])
     epochs = sorted(found)
     return Numbers({"epochs": epochs, "places": [found[epoch] for epoch in epochs]})
 

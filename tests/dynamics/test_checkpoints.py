@@ -9,7 +9,7 @@ from infoscope.data.tishby import tishby
 from infoscope.dynamics.checkpoints import checkpoints, gaps, plane_of_checkpoints
 from infoscope.dynamics.information_plane import InformationPlane
 from infoscope.dynamics.schedule import DeltaSkipExact, Every
-from infoscope.dynamics.walk import PlaneStopped
+from infoscope.dynamics.study_run import PlaneStopped
 from infoscope.mi.estimators.binning import Uniform
 from infoscope.models import MLP
 from infoscope.record import Record

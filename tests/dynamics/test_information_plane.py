@@ -11,11 +11,13 @@ from torch import nn
 
 from infoscope.data.task import Task
 from infoscope.data.tishby import tishby
+from infoscope.dynamics.examples import Examples
 from infoscope.dynamics.information_plane import InformationPlane
-from infoscope.dynamics.plane_point import Place, PlanePoint, PlaneView, along_layers, pattern_entropy, point_of
+from infoscope.dynamics.plane_point import PlanePoint, plane_point
 from infoscope.dynamics.schedule import DeltaSkipApproximate, DeltaSkipExact, Every
-from infoscope.dynamics.walk import PlaneStopped
-from infoscope.measurement import Measurement, Status
+from infoscope.dynamics.specification import PlaneSpecification
+from infoscope.dynamics.study_run import PlaneStopped
+from infoscope.measurement import Status
 from infoscope.mi.estimate import layer_information
 from infoscope.mi.estimators.binning import Uniform
 from infoscope.models import MLP
@@ -133,13 +135,13 @@ def test_a_finished_run_measures_nothing_again(tmp_path, monkeypatch):
 
     def counted(*args):
         made.append(args)
-        return point_of(args[0], args[1].with_weights(args[2]))
+        return plane_point(args[0], args[1].with_weights(args[2])).to_bytes()
 
     def run():
         made.clear()
         return trained(InformationPlane(TASK, method=BINS, schedule=DeltaSkipExact(0.02), store=Store(tmp_path)))
 
-    monkeypatch.setattr("infoscope.dynamics.walk.plane_point", counted)
+    monkeypatch.setattr("infoscope.dynamics.study_run._bytes", counted)
     first = run()
     assert len(made) == len(epochs(first))
     second = run()
@@ -217,9 +219,9 @@ class Scaled(nn.Module):
 
 def test_an_estimate_that_rises_along_a_chain_is_flagged():
     task = Task.from_arrays(torch.linspace(0, 1, 64)[:, None], [0, 1] * 32)
-    view = PlaneView((("train", task),), Uniform(64, (0.0, 1.0)), ("*.*",))
+    wanted = PlaneSpecification.of(task, method=Uniform(64, (0.0, 1.0)), layers="*.*")
     chain = nn.Sequential(nn.Sequential(Scaled(1e-3), Scaled(1e3), Scaled(1.0)))
-    squeezed, stretched, same = point_of(view, chain).places
+    squeezed, stretched, same = plane_point(wanted, chain).layers
     assert (squeezed.x_t.value, stretched.x_t.bits, same.x_t.bits) == (0.0, 6.0, 6.0)
     assert squeezed.x_t.receipt.notes == ()
     assert stretched.x_t.receipt.notes == ("I(X;T) is 6.0000 bit above that of 0.0, an earlier layer",)
@@ -237,33 +239,22 @@ def test_without_a_chain_a_rise_is_noted_but_no_fault():
             return self.outer(x + self.inner(x))
 
     task = Task.from_arrays(torch.linspace(0, 1, 64)[:, None], [0, 1] * 32)
-    view = PlaneView((("train", task),), Uniform(64, (0.0, 1.0)), ("inner", "outer"))
-    _, outer = point_of(view, Skips()).places
+    wanted = PlaneSpecification.of(task, method=Uniform(64, (0.0, 1.0)), layers=("inner", "outer"))
+    _, outer = plane_point(wanted, Skips()).layers
     assert outer.x_t.receipt.notes == ("I(X;T) is 6.0000 bit above that of inner, an earlier layer",)
     assert Status.DATA_PROCESSING_VIOLATED not in outer.x_t.status
 
 
-@pytest.mark.parametrize(
-    ("before", "after", "flagged"),
-    [((1.0, 0.1), (1.28, 0.1), False), ((1.0, 0.1), (1.29, 0.1), True), ((math.nan,), (1.3,), False),
-     ((1.0,), (1.0 + 1e-12,), False), ((1.0,), (1.1,), True)],
-)  # fmt: skip
-def test_a_rise_within_two_standard_errors_is_none(before, after, flagged):
-    t_y = Measurement("I(T;Y)", 0.0)
-    places = [Place("train", str(i), Measurement("I(X;T)", *value), t_y) for i, value in enumerate((before, after))]
-    assert (Status.DATA_PROCESSING_VIOLATED in along_layers(places, chain=True)[1].x_t.status) == flagged
-
-
 def test_a_point_travels_as_bytes():
-    point = point_of(PlaneView((("train", TASK),), BINS), LEARNER.network(TASK.shape, 2, 0))
+    point = plane_point(PlaneSpecification.of(TASK, method=BINS), LEARNER.network(TASK.shape, 2, 0))
     back = PlanePoint.from_bytes(point.to_bytes())
-    assert [(p.side, p.layer, p.x_t.value, p.t_y.bits) for p in back.places] == [
-        (p.side, p.layer, p.x_t.value, p.t_y.bits) for p in point.places
+    assert [(p.side, p.layer, p.x_t.value, p.t_y.bits) for p in back.layers] == [
+        (p.side, p.layer, p.x_t.value, p.t_y.bits) for p in point.layers
     ]
 
 
 def test_the_scale_of_the_inputs_counts_patterns():
-    assert pattern_entropy(tishby()) == pytest.approx(12 * math.log(2), abs=1e-12)
+    assert Examples.of(tishby()).pattern_entropy == pytest.approx(12 * math.log(2), abs=1e-12)
 
 
 def test_the_reference_activations_of_the_random_tanh_network(shared_data):

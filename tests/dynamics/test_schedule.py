@@ -15,20 +15,20 @@ def followed(schedule, curve, *, live, room=None):
 
     `live` sees one state after another and keeps no more than `room`; otherwise all are there from the start.
     """
-    course, states, most = schedule.start(), [], 0
+    run, states, most = schedule.start(), [], 0
 
     def measure(reached, last):
-        while now := course.wanted(reached, last):
+        while now := run.wanted(reached, last):
             assert len(set(now)) == len(now)
             for state in now:
                 assert state <= reached
-                assert not live or state == reached or (course.oldest() or 0) <= state
+                assert not live or state == reached or (run.oldest() or 0) <= state
                 assert state not in states
                 states.append(state)
-                course.measured(state, curve[state])
+                run.update(state, curve[state])
 
     for reached in range(len(curve)) if live else ():
-        held = reached + 1 - course.oldest() if course.oldest() is not None else 0
+        held = reached + 1 - run.oldest() if run.oldest() is not None else 0
         most = max(most, held)
         measure(reached, room is not None and held >= room)
     measure(len(curve) - 1, True)
@@ -63,15 +63,15 @@ def test_watching_and_looking_back_measure_the_same_epochs(curve, delta):
 def test_backtracking_is_that_of_the_worked_example():
     # The dissertation's section of 9 unknowns from 2 to 14 with delta = 2, section 3.3.2.
     section = [2, 5, 6, 8, 10, 11, 12, 13, 14]
-    course = DeltaSkipExact(2.0, 8).start()
-    course.measured(0, [section[0]])
-    course.stride = 8
-    course.measured(8, [section[8]])
+    run = DeltaSkipExact(2.0, 8).start()
+    run.update(0, [section[0]])
+    run.stride = 8
+    run.update(8, [section[8]])
     rounds = []
-    while now := [state for state in course.wanted(8) if state <= 8]:
+    while now := [state for state in run.wanted(8) if state <= 8]:
         rounds.append(sorted(now))
         for state in now:
-            course.measured(state, [section[state]])
+            run.update(state, [section[state]])
     assert rounds == [[4], [2, 6], [1, 3]]
 
 

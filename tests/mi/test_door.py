@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from infoscope.dynamics.data_processing import data_processing
-from infoscope.measurement import Measurement, Status
+from infoscope.measurement import Status
 from infoscope.mi import KSG, METHODS, Quantised, Ross, Saxe, extrapolated, layer_information
 from infoscope.mi.estimate import mutual_information
 from infoscope.mi.method import Method
@@ -103,13 +102,6 @@ def test_extrapolation_takes_the_bias_of_a_plug_in_off():
         straight.append(extrapolated(x, y, Quantised()).value)
     assert np.mean(raw) == pytest.approx(49 / 8000, rel=0.1)
     assert abs(np.mean(straight)) < 4 * np.std(straight) / math.sqrt(40) < 0.002
-
-
-def test_layers_that_tell_more_than_an_earlier_one_are_flagged():
-    values = [(2.0, 0.1), (1.5, 0.1), (1.7, 0.1), (1.9, 0.1), (1.0, math.nan), (1.1, math.nan)]
-    layers = data_processing([Measurement("I(T;Y)", v, e) for v, e in values])
-    flagged = [Status.DATA_PROCESSING_VIOLATED in m.status for m in layers]
-    assert flagged == [False, False, False, True, False, True]
 
 
 def test_estimators_that_learn_nothing_start_without_torch():

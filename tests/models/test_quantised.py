@@ -12,7 +12,8 @@ from infoscope.mi.estimate import layer_information
 from infoscope.mi.estimators.quantised import Quantised
 from infoscope.models import MLP, LeNet5, PreActResNet
 from infoscope.models.quantised import Grid, QuantisationAware
-from infoscope.observation.activations import Architecture, activations
+from infoscope.observation.activations import activations
+from infoscope.observation.architecture import Architecture
 from infoscope.observation.layers import layer_names
 from infoscope.run import key
 from infoscope.training.fit import fit

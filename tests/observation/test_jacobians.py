@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import pytest
 import torch
 from torch import Tensor, nn
 
+from infoscope.data.inputs import Inputs, count, take
 from infoscope.observation.jacobians import gram, jacobian
 
 
@@ -153,3 +156,98 @@ def test_some_parameters_and_outputs_only():
 def test_a_network_without_trainable_parameters_is_refused():
     with pytest.raises(ValueError, match="no trainable parameters"):
         gram(mlp().requires_grad_(False), torch.randn(3, 4))
+
+
+@dataclass
+class Output:
+    """What a Hugging Face model gives."""
+
+    logits: Tensor
+    hidden: Tensor
+
+
+class TinyGPT(nn.Module):
+    """Token and position embeddings, causal masked attention, LayerNorm, an MLP, and a head tied to the tokens."""
+
+    def __init__(self, vocabulary: int = 7, width: int = 6):
+        super().__init__()
+        self.tokens, self.places = nn.Embedding(vocabulary, width), nn.Parameter(0.1 * torch.randn(8, width))
+        self.before, self.qkv, self.out = nn.LayerNorm(width), nn.Linear(width, 3 * width), nn.Linear(width, width)
+        self.between, self.wide, self.narrow = nn.LayerNorm(width), nn.Linear(width, 9), nn.Linear(9, width)
+        self.head = nn.Linear(width, vocabulary, bias=False)
+        self.head.weight = self.tokens.weight
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor | None = None) -> Output:
+        length = input_ids.shape[1]
+        h = self.tokens(input_ids) + self.places[:length]
+        q, k, v = self.qkv(self.before(h)).chunk(3, -1)
+        seen = torch.ones(length, length, dtype=torch.bool).tril()
+        if attention_mask is not None and not attention_mask.all():
+            seen = seen & (attention_mask[:, None].bool() | torch.eye(length, dtype=torch.bool))
+        h = h + self.out(nn.functional.scaled_dot_product_attention(q, k, v, seen))
+        h = h + self.narrow(nn.functional.gelu(self.wide(self.between(h))))
+        return Output(self.head(h), h)
+
+
+class SequenceFirst(nn.Module):
+    """A layer that sees (positions, examples, width), with as many positions as a small batch has examples."""
+
+    def __init__(self):
+        super().__init__()
+        self.inner = nn.Linear(3, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.inner(input=x.transpose(0, 1)).transpose(0, 1).tanh()
+
+
+def ids() -> Tensor:
+    return torch.randint(0, 7, (5, 4))
+
+
+SEQUENCES = {
+    "token ids": (TinyGPT, ids),
+    "ids and their mask": (
+        TinyGPT,
+        lambda: {"input_ids": ids(), "attention_mask": torch.tensor([[1] * 4] * 4 + [[1, 1, 0, 0]])},
+    ),
+    "sequence first": (SequenceFirst, lambda: torch.randn(5, 2, 3)),
+}
+
+
+def plain(network: nn.Module, x: Inputs) -> Tensor:
+    """One backward pass for each example, position and word; (n, positions · words, parameters)."""
+    network = network.double().eval()
+    weights = [p for p in network.parameters() if p.requires_grad]
+    rows = []
+    for i in range(count(x)):
+        example = take(x, [i])
+        output = network(example) if isinstance(example, Tensor) else network(**example)
+        logits = (output if isinstance(output, Tensor) else output.logits)[0]
+        outputs = [logits[t, v] for t in range(logits.shape[0]) for v in range(logits.shape[1])]
+        grads = [torch.autograd.grad(z, weights, retain_graph=True) for z in outputs]
+        rows.append(torch.stack([torch.cat([g.flatten() for g in each]) for each in grads]))
+    return torch.stack(rows)
+
+
+@pytest.mark.parametrize("memory", [2**31, 60_000], ids=["all at once", "in parts"])
+@pytest.mark.parametrize("name", SEQUENCES)
+def test_every_position_and_word_of_a_sequence_is_an_output(name, memory):
+    torch.manual_seed(0)
+    make, inputs = SEQUENCES[name]
+    network, x = make().double(), inputs()
+    x = x.double() if isinstance(x, Tensor) and x.is_floating_point() else x
+    j = plain(network, x)
+    torch.testing.assert_close(jacobian(network, x), j, rtol=1e-10, atol=1e-13)
+    kernel, logits = gram(network, x, memory)
+    reference = torch.einsum("ncp,mcp->nm", j, j) / j.shape[1]
+    torch.testing.assert_close(kernel, reference, rtol=1e-10, atol=1e-12 * float(reference.max()))
+    assert logits.shape == j.shape[:2]
+
+
+def test_an_output_that_is_no_row_an_example_is_refused():
+    class Total(nn.Linear):
+        def forward(self, input: Tensor) -> Tensor:
+            return super().forward(input).sum()
+
+    with pytest.raises(ValueError, match=r"Total gave shape \(\) for 1 examples; a tangent kernel needs"):
+        jacobian(Total(2, 2), torch.ones(3, 2))

@@ -8,7 +8,8 @@ from torch import nn
 
 from infoscope.data.tishby import tishby
 from infoscope.models import MLP
-from infoscope.observation.activations import Architecture, activations
+from infoscope.observation.activations import activations
+from infoscope.observation.architecture import Architecture
 from infoscope.observation.noise import WithNoise, noise_of, with_noise, without_noise
 from infoscope.run import key
 from infoscope.training.fit import fit

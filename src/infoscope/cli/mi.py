@@ -60,10 +60,11 @@ def layer_method(text: str) -> Method:
 def in_order(layers: list[str], found: list[LayerInformation]) -> Record:
     """The measurements layer by layer, checked for data processing along them."""
     record = Record()
-    x_t, t_y = data_processing([f.x_t for f in found]), data_processing([f.t_y for f in found])
-    for name, a, b in zip(layers, x_t, t_y, strict=True):
-        record.append(a, layer=name)
-        record.append(b, layer=name)
+    x_t = data_processing({name: one.x_t for name, one in zip(layers, found, strict=True)})
+    t_y = data_processing({name: one.t_y for name, one in zip(layers, found, strict=True)})
+    for name in layers:
+        record.append(x_t[name], layer=name)
+        record.append(t_y[name], layer=name)
     return record
 
 

@@ -18,10 +18,11 @@ from infoscope.cli.plane_figures import figures
 from infoscope.data.task import Task, coding_order
 from infoscope.data.tishby import tishby
 from infoscope.dynamics.checkpoints import checkpoints, plane_of_checkpoints
-from infoscope.dynamics.plane_point import PlaneView, point_of
-from infoscope.dynamics.saved_activations import epochs_of, plane_of_activations
+from infoscope.dynamics.plane_point import plane_point
+from infoscope.dynamics.saved_activations import SavedActivations, plane_of_activations
 from infoscope.dynamics.schedule import SCHEDULES, Logarithmic, Schedule
-from infoscope.dynamics.training import Watched, planes, table
+from infoscope.dynamics.specification import PlaneSpecification, PlaneStudy
+from infoscope.dynamics.training import planes, table
 from infoscope.mi.estimators.noisy import Noisy
 from infoscope.mi.estimators.quantised import Quantised
 from infoscope.mi.method import Method
@@ -141,35 +142,34 @@ def _cost(asked: Asked, kind: str) -> Cost:
     """What a run would take."""
     schedule, method = asked.chosen_schedule, asked.method
     if kind == "activations":
-        return Cost(measured=len(epochs_of(asked.what)))
+        return Cost(measured=len(SavedActivations.of(asked.what).epochs))
     if kind == "checkpoints":
         network, train, test = _measured_with(asked)
-        view = PlaneView.of(train, test, asked.layers or None, method, null=asked.null)
-        return of_training(schedule, len(checkpoints(asked.what)) - 1, lambda: point_of(view, network))
-    learner, train, watched = _training(asked)
-    return of_training(schedule, learner.recipe.epochs, None, learner, train, watched, asked.run.orders)
+        wanted = PlaneSpecification.of(train, test, layers=asked.layers or None, method=method, null=asked.null)
+        return of_training(schedule, len(checkpoints(asked.what)) - 1, lambda: plane_point(wanted, network))
+    learner, train, study = _training(asked)
+    return of_training(schedule, learner.recipe.epochs, None, learner, train, study, asked.run.orders)
 
 
 def _of_training(asked: Asked, session: Session, facts: dict[str, str]) -> tuple[Record, str]:
     """`tishby`, DATA, or a factory and DATA; and why a training stopped, if one did."""
-    learner, train, watched = _training(asked)
+    learner, train, study = _training(asked)
     facts |= {
         "network": repr(learner.factory),
         "training": f"{learner.recipe.epochs} epochs on {len(train):,} examples",
     }
     run = session.run
-    seeds = range(run.seed, run.seed + run.orders)
-    with session.progress(len(seeds), "training"):
+    with session.progress(run.orders, "training"):
         curves = planes(
-            learner, train, dataclasses.replace(watched, store=session.store), seeds=seeds, device=run.device,
-            store=session.store, jobs=session.jobs, on_done=session.running().on_done,
+            learner, train, dataclasses.replace(study, store=session.store), replicates=run.orders, seed=run.seed,
+            device=run.device, store=session.store, jobs=session.jobs, on_done=session.running().on_done,
         )  # fmt: skip
-    stopped = next((f"seed {seed}: {c.stopped}" for seed, c in zip(seeds, curves, strict=True) if c.stopped), "")
-    return table(curves, seeds), stopped
+    stopped = next((f"seed {seed}: {c.stopped}" for seed, c in enumerate(curves, start=run.seed) if c.stopped), "")
+    return table(curves, run.seed), stopped
 
 
-def _training(asked: Asked) -> tuple[Learner, Task, Watched]:
-    """The learner, what it trains on, and what is watched."""
+def _training(asked: Asked) -> tuple[Learner, Task, PlaneStudy]:
+    """The learner, what it trains on, and what is measured meanwhile."""
     run, what, model = asked.run, asked.what, asked.model
     if asked.data is not None:
         what, model = asked.data, model or what
@@ -193,8 +193,12 @@ def _training(asked: Asked) -> tuple[Learner, Task, Watched]:
     if asked.noise is not None:
         factory = WithNoise(factory, asked.noise, asked.layers or None)
     recipe = dataclasses.replace(learner.recipe, epochs=asked.epochs or learner.recipe.epochs, patience=None)
-    watched = Watched(measured, test, asked.layers or None, asked.method, asked.chosen_schedule, asked.null)
-    return dataclasses.replace(learner, factory=factory, recipe=recipe), train, watched
+    wanted = PlaneSpecification.of(measured, test, layers=asked.layers or None, method=asked.method, null=asked.null)
+    return (
+        dataclasses.replace(learner, factory=factory, recipe=recipe),
+        train,
+        PlaneStudy(wanted, asked.chosen_schedule),
+    )
 
 
 def _data(what: str, asked: Asked) -> Task:

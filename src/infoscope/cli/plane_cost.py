@@ -8,9 +8,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from infoscope.data.task import Task
-from infoscope.dynamics.plane_point import PlaneView, point_of
+from infoscope.dynamics.plane_point import plane_point
 from infoscope.dynamics.schedule import DeltaSkipApproximate, DeltaSkipExact, Schedule
-from infoscope.dynamics.training import Watched
+from infoscope.dynamics.specification import PlaneStudy
 from infoscope.training.fit import fit
 from infoscope.training.learner import Learner
 
@@ -44,20 +44,19 @@ def of_training(
     point: Callable[[], object] | None,
     learner: Learner | None = None,
     train: Task | None = None,
-    watched: Watched | None = None,
+    study: PlaneStudy | None = None,
     trainings: int = 0,
 ) -> Cost:
-    """The cost of trainings that are watched; of measuring alone, by `point`, where there is no learner."""
+    """The cost of trainings that are studied; of measuring alone, by `point`, where there is no learner."""
     measured, decided = expected(schedule, epochs)
     seconds = 0.0
-    if learner is not None and train is not None and watched is not None:
+    if learner is not None and train is not None and study is not None:
         few = train[:TRIAL]
         once = dataclasses.replace(learner, recipe=dataclasses.replace(learner.recipe, epochs=1))
         fit(once, few[: learner.recipe.batch])  # what the first step alone pays for
         seconds = _timed(lambda: fit(once, few)) * len(train) / len(few) * epochs
         network = learner.network(train.shape, train.classes, 0)
-        view = PlaneView.of(watched.task, watched.test, watched.layers, watched.method, null=watched.null)
-        point = lambda: point_of(view, network)  # noqa: E731
+        point = lambda: plane_point(study.specification, network)  # noqa: E731
     if point is not None:
         point()
         seconds += _timed(point) * measured
@@ -74,10 +73,10 @@ def expected(schedule: Schedule, epochs: int) -> tuple[int, bool]:
     """
     if isinstance(schedule, DeltaSkipExact | DeltaSkipApproximate):
         return min(epochs + 1, max(FEWEST, round(SHARE * epochs))), True
-    course, count = schedule.start(), 0
-    while wanted := course.wanted(epochs, True):
+    run, count = schedule.start(), 0
+    while wanted := run.wanted(epochs, True):
         for state in wanted:
-            course.measured(state, ())
+            run.update(state, ())
             count += 1
     return count, False
 

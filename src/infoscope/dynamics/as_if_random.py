@@ -7,14 +7,15 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from jaxtyping import Int
 from torch import nn
 
 from infoscope.data.task import Task
-from infoscope.dynamics.plane_point import Place
+from infoscope.dynamics.examples import Examples
+from infoscope.dynamics.layer_results import LayerResult
 from infoscope.mi.estimate import mutual_information
 from infoscope.mi.method import Method
-from infoscope.observation.activations import Activations, Architecture, activations
+from infoscope.observation.activations import Activations, activations
+from infoscope.observation.architecture import Architecture
 from infoscope.observation.layers import unwrapped
 from infoscope.training.fit import Moment
 from infoscope.training.learner import Weights, copy_weights
@@ -40,7 +41,7 @@ class LateWeights:
         return tuple(self._kept)
 
 
-def as_if_random(looks: Sequence[Activations], task: Task, method: Method, *, seed: int = 0) -> list[Place]:
+def as_if_random(looks: Sequence[Activations], task: Task, method: Method, *, seed: int = 0) -> list[LayerResult]:
     """I(X;T) and I(T;Y) of layers whose weights are drawn from those of several epochs (or networks), nats.
 
     A deterministic layer has I(X;T) = H(T): it can only seem to compress through its bins. Here X is drawn from the n
@@ -55,14 +56,14 @@ def as_if_random(looks: Sequence[Activations], task: Task, method: Method, *, se
     for other in looks:
         if list(other.layers) != list(looks[0].layers) or len(other) != len(task):
             raise ValueError(f"the looks differ in their layers, or have not the {len(task)} examples of {task.name!r}")
-    x, y = np.tile(_patterns(task), len(looks)), np.tile(task.labels.numpy(), len(looks))
-    places = []
+    x, y = np.tile(Examples.of(task).patterns, len(looks)), np.tile(task.labels.numpy(), len(looks))
+    found = []
     for layer in looks[0].layers:
         t = torch.cat([one[layer] for one in looks])
         x_t = mutual_information(t, x, method, seed=seed, strict=False).named("I(X;T)")
         t_y = mutual_information(t, y, method, seed=seed, strict=False).named("I(T;Y)")
-        places.append(Place("pooled", layer, x_t, t_y))
-    return places
+        found.append(LayerResult("pooled", layer, x_t, t_y))
+    return found
 
 
 def activations_of(
@@ -70,9 +71,4 @@ def activations_of(
 ) -> list[Activations]:
     """The activations of one architecture with each of these weights: what `as_if_random` takes."""
     architecture = Architecture.of(network)
-    return [activations(architecture.with_weights(one), task.array, layers) for one in weights]
-
-
-def _patterns(task: Task) -> Int[np.ndarray, " n"]:
-    """A number for every distinct input."""
-    return np.unique(task.content_hashes, return_inverse=True)[1].astype(np.int64)
+    return [activations(architecture.with_weights(one), task.x, layers) for one in weights]

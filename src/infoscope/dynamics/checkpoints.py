@@ -16,13 +16,11 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from infoscope.data.task import Task
-from infoscope.dynamics.plane_point import Arrays, PlaneView
+from infoscope.dynamics.examples import ExamplesLike
 from infoscope.dynamics.schedule import Every, Schedule
-from infoscope.dynamics.walk import State, Walk
-from infoscope.mi.estimators.binning import Uniform
-from infoscope.mi.method import Method
-from infoscope.observation.activations import Architecture
+from infoscope.dynamics.specification import PlaneSpecification, PlaneStudy
+from infoscope.dynamics.study_run import State, StudyRun
+from infoscope.observation.architecture import Architecture
 from infoscope.record import Record
 from infoscope.run import Store
 from infoscope.training.learner import Weights
@@ -43,11 +41,9 @@ class Checkpoint:
 def plane_of_checkpoints(
     folder: str | Path,
     network: nn.Module,
-    task: Task | Arrays,
+    task: ExamplesLike,
     *,
-    test: Task | Arrays | None = None,
-    layers: Sequence[str] | str | None = None,
-    method: Method = Uniform(30, "layer"),
+    test: ExamplesLike | None = None,
     schedule: Schedule = Every(),
     store: Store | None = None,
     record: Record | None = None,
@@ -60,14 +56,14 @@ def plane_of_checkpoints(
     Checkpoints are what `checkpoints` finds. The schedule counts them, not the epochs between them. With `jobs` > 1,
     sections are searched side by side. Rows are appended to `record` as they are measured; an unreadable checkpoint is
     an error, `PlaneStopped`, which carries what was measured before. A gap in the numbering is a warning. `options` are
-    those of `PlaneView`: null, seed, batch, room, sketch, passes.
+    those of `LayerSpecification`: method, layers, null, seed, sketch, passes, batch, room.
     """
     found = checkpoints(folder)
     for a, b, stride in gaps([one.epoch for one in found]):
         warnings.warn(f"{folder}: no checkpoint between {a} and {b}, where they come every {stride}: the curve has a "
                       "gap there; the others are measured", stacklevel=2)  # fmt: skip
-    view = PlaneView.of(task, test, layers, method, **options)
-    walk, architecture = Walk(view, schedule.start(), record, store, jobs), Architecture.of(network, device)
+    study = PlaneStudy(PlaneSpecification.of(task, test, **options), schedule, store)
+    run, architecture = StudyRun(study, record, jobs), Architecture.of(network, device)
 
     def state(number: int) -> State:
         weights = read_weights(found[number])
@@ -78,10 +74,10 @@ def plane_of_checkpoints(
         return found[number].epoch, weights
 
     try:
-        walk.go(len(found) - 1, state, architecture, last=True)
+        run.go(len(found) - 1, state, architecture, last=True)
     finally:
-        walk.close()
-    return walk.record()
+        run.close()
+    return run.record()
 
 
 def checkpoints(folder: str | Path) -> list[Checkpoint]:

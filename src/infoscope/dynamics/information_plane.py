@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import nn
 
-from infoscope.data.task import Task
-from infoscope.dynamics.plane_point import PlaneView
+from infoscope.data.inputs import take
+from infoscope.dynamics.examples import ExamplesLike
 from infoscope.dynamics.schedule import Every, Schedule
-from infoscope.dynamics.walk import Walk
-from infoscope.mi.estimators.binning import Uniform
-from infoscope.mi.method import Method
-from infoscope.observation.activations import Architecture, activations
+from infoscope.dynamics.specification import PlaneSpecification, PlaneStudy
+from infoscope.dynamics.study_run import StudyRun
+from infoscope.observation.activations import activations
+from infoscope.observation.architecture import Architecture
 from infoscope.observation.layers import unwrapped
-from infoscope.observation.sketch import Sketch
 from infoscope.record import Record
 from infoscope.run import Store
 from infoscope.training.fit import Moment
@@ -35,44 +33,35 @@ class InformationPlane:
     >>> [str(row.measurement.quantity) for row in plane.record()]
     ['I(X;T)', 'I(T;Y)']
 
-    `task` are the examples to measure on, `test` others. `layers` are globs over `named_modules`, see `layer_names`.
-    The network itself is not changed: its weights are copied and measured in a copy of it, in eval mode. So what it
-    computes must follow from its `state_dict`; what doesn't (a temperature that a loop anneals) is noticed and refused.
+    `task` are the examples to measure on, or arrays (x, y), and `test` others. The network is called with the inputs
+    exactly as they are (`network(**x)` for a mapping) and is not changed: its weights are copied and measured in a
+    copy of it, in eval mode. So what it computes must follow from its `state_dict`; what doesn't (a temperature that a
+    loop anneals) is noticed and refused. `options` are those of `LayerSpecification`: method, layers, null, seed,
+    sketch, passes, batch, room.
 
     Weights are kept only while the schedule may go back to them, at most `memory` bytes of them: when that is full, a
-    section ends early. `room` bounds the bytes of activations at a time. Layers of millions of activations are seen
-    through a random projection by methods that may (see `PlaneView`; `sketch=None` holds them whole). A network with
-    noise inside (`with_noise`) is run `passes` times for `Noisy`. With `store`, an interrupted run measures nothing
-    twice; rows are appended to `record` as they are measured. With `jobs` > 1 epochs that are wanted together are
-    measured side by side. `device` is where the copy runs, the network's own unless said otherwise.
+    section ends early. With `store`, an interrupted run measures nothing twice; rows are appended to `record` as they
+    are measured. With `jobs` > 1 epochs that are wanted together are measured side by side. `device` is where the copy
+    runs, the network's own unless said otherwise.
 
     Epoch 0 is the untrained network; `fit` shows epochs from 1 on, so call `step(network, 0)` before it for the start.
     """
 
     def __init__(
         self,
-        task: Task | tuple[Any, Any],
+        task: ExamplesLike,
         *,
-        test: Task | tuple[Any, Any] | None = None,
-        layers: Sequence[str] | str | None = None,
-        method: Method = Uniform(30, "layer"),
+        test: ExamplesLike | None = None,
         schedule: Schedule = Every(),
         store: Store | None = None,
         record: Record | None = None,
         jobs: int = 1,
         memory: int = 2**30,
-        room: int = 2**29,
-        batch: int = 1024,
-        null: int = 0,
-        seed: int = 0,
-        sketch: Sketch | None = Sketch(),
-        passes: int = 8,
         device: str | torch.device | None = None,
+        **options: Any,
     ):
-        self.view = PlaneView.of(
-            task, test, layers, method, null=null, seed=seed, batch=batch, room=room, sketch=sketch, passes=passes
-        )
-        self._walk = Walk(self.view, schedule.start(), record, store, jobs)
+        self.specification = PlaneSpecification.of(task, test, **options)
+        self._run = StudyRun(PlaneStudy(self.specification, schedule, store), record, jobs)
         self._memory, self._device = memory, device
         self._kept: dict[int, tuple[int, Weights]] = {}
         self._latest, self._stopped = -1, False
@@ -94,7 +83,7 @@ class InformationPlane:
             self._architecture = Architecture.of(network, self._device)
         self._latest += 1
         self._kept[self._latest] = epoch, copy_weights(unwrapped(network))
-        if self._latest in self._walk.course.wanted(self._latest):
+        if self._latest in self._run.schedule.wanted(self._latest):
             self._check_copy(network, self._architecture)
         self._go(self._architecture, last=self._full())
 
@@ -105,31 +94,31 @@ class InformationPlane:
         """
         if self._architecture is not None and not self._stopped:
             self._go(self._architecture, last=True)
-        self._walk.close()
-        return self._walk.record()
+        self._run.close()
+        return self._run.record()
 
     def _go(self, architecture: Architecture, last: bool) -> None:
         self._stopped = True
-        self._walk.go(self._latest, self._kept.__getitem__, architecture, last)
+        self._run.go(self._latest, self._kept.__getitem__, architecture, last)
         self._stopped = False
         self._forget()
 
     def _full(self) -> bool:
         """Whether the schedule goes back and the weights of one more epoch would not fit."""
         size = sum(t.numel() * t.element_size() for t in self._kept[self._latest][1].values())
-        return self._walk.course.oldest() is not None and size * (len(self._kept) + 1) > self._memory
+        return self._run.schedule.oldest() is not None and size * (len(self._kept) + 1) > self._memory
 
     def _forget(self) -> None:
         """Drop the weights that nothing can want any more; the latest may turn out to be the last."""
-        oldest = self._walk.course.oldest()
+        oldest = self._run.schedule.oldest()
         first = self._latest if oldest is None else min(oldest, self._latest)
         self._kept = {state: kept for state, kept in self._kept.items() if state >= first}
 
     def _check_copy(self, network: nn.Module, architecture: Architecture) -> None:
         """ValueError if the copy with the network's weights does not answer as the network itself does."""
-        x = self.view.sides[0][1].array[:2]
-        theirs = activations(network, x, self.view.layers)
-        ours = activations(architecture.with_weights(self._kept[self._latest][1]), x, self.view.layers)
+        x, layers = take(self.specification.train.x, slice(2)), self.specification.how.layers
+        theirs = activations(network, x, layers)
+        ours = activations(architecture.with_weights(self._kept[self._latest][1]), x, layers)
         for layer, t in theirs.layers.items():
             # As far as two devices may differ; what this is to catch is larger.
             near = 0.01 * float(t.abs().nan_to_num().max()) + 1e-6

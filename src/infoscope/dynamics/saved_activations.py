@@ -2,58 +2,131 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
-from infoscope.dynamics.plane_point import Place, PlanePoint, along_layers, places_of
-from infoscope.dynamics.walk import PlaneStopped
-from infoscope.mi.estimators.binning import Uniform
-from infoscope.mi.method import Method
+from infoscope.dynamics.layer_results import LayerResult, along_layers, layer_results
+from infoscope.dynamics.specification import LayerSpecification
+from infoscope.dynamics.study_run import PlaneStopped
 from infoscope.observation.activations import Activations
-from infoscope.observation.sketch import Sketch
 from infoscope.record import Record
 
 _NOT_LAYERS = ("x", "X", "y", "Y")
 
 
-def plane_of_activations(
-    path: str | Path, *, method: Method = Uniform(30, "layer"), y: Any = None, null: int = 0, seed: int = 0,
-    record: Record | None = None, sketch: Sketch | None = Sketch(),
-) -> Record:  # fmt: skip
-    """The plane of an `.npz` that holds labels `y` and one array (n, …) a layer, named by the layer.
+@dataclass(frozen=True)
+class SavedLayer:
+    """An array of a file: the activations of one layer at one epoch."""
 
-    Several epochs go into one file as `epoch/layer`, such as `12/fc1`; without an epoch it is 0. Arrays are read one
-    at a time; where one cannot be measured, the error is a `PlaneStopped`, which carries what was measured before. `y`
-    gives the labels of a file that has none. Layers keep the order of the file; one that shows more than an earlier one
-    gets a note (see `along_layers`). Layers of millions of columns go through `sketch` as in `PlaneView`.
+    epoch: int
+    layer: str
+    array: str
+
+
+@dataclass(frozen=True)
+class SavedActivations:
+    """A file `.npz` of activations: its layers by epoch, and whether their names say that they form a chain.
+
+    An array (n, …) is named by its layer, or `epoch/layer` such as `12/fc1`; without an epoch it is 0. Layers keep the
+    order of the file. `T1`, `T2`, … name the layers of a chain X → T1 → T2 → …, in the order of their numbers.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise ValueError(f"{path}: no such file")
+
+    path: Path
+    layers: tuple[SavedLayer, ...]
+    chain: bool
+
+    @classmethod
+    def of(cls, path: str | Path) -> SavedActivations:
+        """What the file holds; only its table of contents is read."""
+        path = Path(path)
+        with opened(path) as file:
+            names = [name for name in file.files if name not in _NOT_LAYERS]
+        found = [_saved_layer(name) for name in names]
+        if not found:
+            raise ValueError(f"{path}: has no layers; save one array (n, d) a layer")
+        chain = all(_number(one.layer) is not None for one in found)
+        found.sort(key=lambda one: (one.epoch, _number(one.layer) if chain else 0))
+        return cls(path, tuple(found), chain)
+
+    @property
+    def epochs(self) -> tuple[int, ...]:
+        """The epochs in the file; 0 where it names none."""
+        return tuple(dict.fromkeys(one.epoch for one in self.layers))
+
+    def at(self, epoch: int, layers: Sequence[str] | None = None) -> tuple[SavedLayer, ...]:
+        """The layers of one epoch, or those of them that the globs match."""
+        found = tuple(
+            one
+            for one in self.layers
+            if one.epoch == epoch and (layers is None or any(fnmatchcase(one.layer, glob) for glob in layers))
+        )
+        if not found:
+            have = ", ".join(dict.fromkeys(one.layer for one in self.layers))
+            raise ValueError(f"no layer matches {', '.join(layers or ())}; there are {have}")
+        return found
+
+
+def plane_of_activations(path: str | Path, *, y: Any = None, record: Record | None = None, **options: Any) -> Record:
+    """The plane of an `.npz` that holds labels `y` and one array (n, …) a layer; see `SavedActivations` for the names.
+
+    Arrays are read one at a time; where one cannot be measured, the error is a `PlaneStopped`, which carries what was
+    measured before. `y` gives the labels of a file that has none, and the inputs are `X` if it has them. A layer that
+    shows more than an earlier one gets a note, and in a chain a status (see `data_processing`). `options` are those of
+    `LayerSpecification`: method, layers, null, seed, sketch.
+    """
+    how, saved = LayerSpecification(**options), SavedActivations.of(path)
     found = record if record is not None else Record()
-    with np.load(path, allow_pickle=False) as file:
-        labels, x = _labels(path, file, y), _array(file, "X", "x")
-        if x is not None and len(x) != len(labels):
+    with opened(saved.path) as file:
+        labels, x = _labels(saved.path, file, y), _array(file, "X", "x")
+        if x is not None and x.shape[:1] != labels.shape:
             raise ValueError(f"{path}: has {len(x)} inputs and {len(labels)} labels; give them row by row in pairs")
-        for epoch, layers in sorted(_epochs(path, file.files).items()):
-            places: list[Place] = []
-            for layer, name in layers.items():
-                try:
-                    held = _held(layer, _rows(name, file[name], len(labels)), method, sketch)
-                    places += places_of(held, labels, method, side="train", x=x, null=null, seed=seed)
-                except ValueError as error:
-                    raise PlaneStopped(f"{path}, epoch {epoch}: {error}", found, error) from error
-                PlanePoint((along_layers(places, chain=False)[-1],)).append_to(found, epoch)
+        for epoch in saved.epochs:
+            try:
+                for result in _of_epoch(file, saved.at(epoch, how.layers), labels, x, how, saved.chain):
+                    result.append_to(found, epoch=epoch)
+            except ValueError as error:
+                raise PlaneStopped(f"{path}, epoch {epoch}: {error}", found, error) from error
     return found
 
 
-def epochs_of(path: str | Path) -> list[int]:
-    """The epochs in a file of activations; 0 where it names none."""
-    with np.load(path, allow_pickle=False) as file:
-        return sorted(_epochs(Path(path), file.files))
+@contextmanager
+def opened(path: Path) -> Iterator[Any]:
+    """The arrays of an `.npz` by name, read one at a time; no object in it is unpickled."""
+    if not path.is_file():
+        raise ValueError(f"{path}: no such file")
+    try:
+        file = np.load(path, allow_pickle=False)
+    except Exception as error:  # numpy and zipfile each raise their own
+        raise ValueError(f"{path}: cannot be read as .npz ({(str(error).splitlines() or [''])[0][:120]})") from error
+    if isinstance(file, np.ndarray):
+        raise ValueError(f"{path}: holds one array without a name; save an .npz with one array a layer")
+    with file:
+        yield file
+
+
+def _of_epoch(
+    file: Any,
+    layers: Sequence[SavedLayer],
+    labels: np.ndarray,
+    x: np.ndarray | None,
+    how: LayerSpecification,
+    chain: bool,
+) -> Iterator[LayerResult]:
+    """The layers of one epoch, each as soon as it is measured and held against those before it."""
+    so_far: list[LayerResult] = []
+    for one in layers:
+        held = _held(one.layer, _rows(one.array, file[one.array], len(labels)), how)
+        so_far += layer_results(held, labels, how, side="train", x=x)
+        yield along_layers(so_far, chain)[-1]
 
 
 def _labels(path: Path, file: Any, y: Any) -> np.ndarray:
@@ -67,27 +140,26 @@ def _array(file: Any, *names: str) -> np.ndarray | None:
     return next((file[name] for name in names if name in file.files), None)
 
 
-def _epochs(path: Path, names: list[str]) -> dict[int, dict[str, str]]:
-    """The array of each layer of each epoch."""
-    epochs: dict[int, dict[str, str]] = {}
-    for name in names:
-        epoch, slash, layer = name.partition("/")
-        if slash and epoch.isdigit():
-            epochs.setdefault(int(epoch), {})[layer] = name
-        elif name not in _NOT_LAYERS:
-            epochs.setdefault(0, {})[name] = name
-    if not epochs:
-        raise ValueError(f"{path}: has no layers; save one array (n, d) a layer")
-    return epochs
+def _saved_layer(name: str) -> SavedLayer:
+    epoch, slash, layer = name.partition("/")
+    return SavedLayer(int(epoch), layer, name) if slash and epoch.isdigit() else SavedLayer(0, name, name)
 
 
-def _rows(name: str, array: np.ndarray, n: int) -> torch.Tensor:
+def _number(layer: str) -> int | None:
+    """The number of a layer of a chain."""
+    return int(layer[1:]) if re.fullmatch(r"T\d+", layer) else None
+
+
+def _rows(name: str, array: np.ndarray, n: int) -> Tensor:
     if array.ndim == 0 or len(array) != n:
         raise ValueError(f"layer {name!r} has shape {array.shape} for {n} labels; give one row an example")
-    return torch.from_numpy(np.ascontiguousarray(array, dtype=np.float32)).reshape(n, -1)
+    if array.dtype.kind not in "fiub":
+        raise ValueError(f"layer {name!r} holds {array.dtype}, which is no numbers; save activations")
+    exact = array if array.dtype.kind == "f" else array.astype(np.float64)
+    return torch.from_numpy(np.ascontiguousarray(exact)).reshape(n, -1)
 
 
-def _held(layer: str, rows: torch.Tensor, method: Method, sketch: Sketch | None) -> Activations:
-    if sketch is None or not getattr(method, "projects", False) or not sketch.needed(*rows.shape):
+def _held(layer: str, rows: Tensor, how: LayerSpecification) -> Activations:
+    if how.sketch is None or not getattr(how.method, "projects", False) or not how.sketch.needed(*rows.shape):
         return Activations({layer: rows})
-    return Activations({layer: sketch(rows)}, {layer: rows.shape[1]})
+    return Activations({layer: how.sketch(rows)}, {layer: rows.shape[1]})

@@ -1,6 +1,6 @@
 """Which epochs of a training to measure, decided while it runs.
 
-A schedule is a frozen value; `start()` gives its course, which is told what was measured and says what to measure
+A schedule is a frozen value; `start()` gives its run, which is told where states stand and says which to measure
 next. Epochs are counted here as the states that there are, 0, 1, 2, …, be they epochs, steps or checkpoints.
 """
 
@@ -15,15 +15,15 @@ Point = Sequence[float]
 """Where a state stands on the plane: one number for each layer, side and quantity."""
 
 
-class Course(Protocol):
+class ScheduleRun(Protocol):
     """A schedule under way."""
 
     def wanted(self, reached: int, last: bool = False) -> list[int]:
         """The states up to `reached` to measure now, side by side; `last`: no more will come, or none can be kept."""
         ...
 
-    def measured(self, state: int, point: Point) -> None:
-        """Take note of a measurement that was wanted."""
+    def update(self, state: int, point: Point) -> None:
+        """Take note of where a state that was wanted stands."""
         ...
 
     def oldest(self) -> int | None:
@@ -34,8 +34,8 @@ class Course(Protocol):
 class Schedule(Protocol):
     """Which states to measure."""
 
-    def start(self) -> Course:
-        """A course at the first state."""
+    def start(self) -> ScheduleRun:
+        """Its run, at the first state."""
         ...
 
 
@@ -68,8 +68,8 @@ class Every:
         if self.n < 1:
             raise ValueError(f"n is {self.n}; measure every n-th epoch with n of 1 or more")
 
-    def start(self) -> Course:
-        """A course at the first state."""
+    def start(self) -> ScheduleRun:
+        """Its run, at the first state."""
         return _Ahead(self)
 
     def following(self, state: int) -> int:
@@ -81,11 +81,11 @@ class Every:
 class Logarithmic:
     """States 0 and 1, then so many a decade, evenly on a logarithmic axis, and the last.
 
-    >>> course, states = Logarithmic(per_decade=3).start(), []
+    >>> run, states = Logarithmic(per_decade=3).start(), []
     >>> for reached in range(30):
-    ...     for state in course.wanted(reached):
+    ...     for state in run.wanted(reached):
     ...         states.append(state)
-    ...         course.measured(state, ())
+    ...         run.update(state, ())
     >>> states
     [0, 1, 2, 5, 10, 22]
     """
@@ -96,8 +96,8 @@ class Logarithmic:
         if self.per_decade < 1:
             raise ValueError(f"per_decade is {self.per_decade}; it is 1 or more")
 
-    def start(self) -> Course:
-        """A course at the first state."""
+    def start(self) -> ScheduleRun:
+        """Its run, at the first state."""
         return _Ahead(self)
 
     def following(self, state: int) -> int:
@@ -116,7 +116,7 @@ class _Following(Protocol):
 
 @dataclass
 class _Ahead:
-    """A course whose next state is known beforehand."""
+    """The run of a schedule whose next state is known beforehand."""
 
     rule: _Following
     next: int = 0
@@ -127,7 +127,7 @@ class _Ahead:
             return []
         return [min(self.next, reached)] if self.next <= reached or last else []
 
-    def measured(self, state: int, point: Point) -> None:
+    def update(self, state: int, point: Point) -> None:
         self.latest = state
         while self.next <= state:
             self.next = self.rule.following(self.next)
@@ -155,8 +155,8 @@ class DeltaSkipExact:
         if not self.multiplier > 1:
             raise ValueError(f"multiplier is {self.multiplier}; the stride grows only if it is above 1")
 
-    def start(self) -> Course:
-        """A course at the first state."""
+    def start(self) -> ScheduleRun:
+        """Its run, at the first state."""
         return _Skipping(self.delta, self.multiplier, backtracks=True)
 
 
@@ -174,8 +174,8 @@ class DeltaSkipApproximate:
     def __post_init__(self) -> None:
         _check(self.delta)
 
-    def start(self) -> Course:
-        """A course at the first state."""
+    def start(self) -> ScheduleRun:
+        """Its run, at the first state."""
         return _Skipping(self.delta, self.multiplier, backtracks=False)
 
 
@@ -186,7 +186,7 @@ def _check(delta: float) -> None:
 
 @dataclass
 class _Skipping:
-    """Both delta skips. `sections` are neighbours measured that are further apart than delta, with states between."""
+    """Both delta skips. `sections` are neighbours that are further apart than delta, with states between."""
 
     delta: float
     multiplier: float
@@ -202,7 +202,7 @@ class _Skipping:
             ahead = min(ahead, reached)
         return [(a + b) // 2 for a, b in self.sections] + [ahead] * (self.front < ahead <= reached)
 
-    def measured(self, state: int, point: Point) -> None:
+    def update(self, state: int, point: Point) -> None:
         self.points[state] = point
         if state > self.front:
             self._advance(state)

@@ -5,18 +5,16 @@ from __future__ import annotations
 import json
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from infoscope.data.task import Task
 from infoscope.dynamics.information_plane import InformationPlane
-from infoscope.dynamics.schedule import Every, Schedule
+from infoscope.dynamics.specification import PlaneStudy
 from infoscope.ensembles.ensemble import for_each, planned, stacks
 from infoscope.ensembles.fit_stack import Each, Moments, fit_stack
 from infoscope.ensembles.population import Member
 from infoscope.measurement import Measurement
-from infoscope.mi.estimators.binning import Uniform
-from infoscope.mi.method import Method
 from infoscope.record import Record, Row
 from infoscope.run import Store, Work
 from infoscope.run.look import Look, look
@@ -69,47 +67,35 @@ class PlaneCurves:
         return cls(tuple(PlaneCurve.from_bytes(one.encode()) for one in json.loads(data)))
 
 
-@dataclass(frozen=True)
-class Watched:
-    """How a training is watched: the examples that are measured, layers, estimator, schedule.
-
-    `store` keeps every epoch that is measured; what the training gives does not depend on it.
-    """
-
-    task: Task
-    test: Task | None = None
-    layers: tuple[str, ...] | None = None
-    method: Method = Uniform(30, "layer")
-    schedule: Schedule = Every()
-    null: int = 0
-    store: Store | None = field(default=None, compare=False)
-
-
 def planes(
     learner: Learner,
     task: Task,
-    watched: Watched,
+    study: PlaneStudy,
     *,
-    seeds: Sequence[int] = (0,),
+    replicates: int = 1,
+    seed: int = 0,
     device: str = "cpu",
     store: Store | None = None,
     jobs: int = 1,
     on_done: Callable[[Work], None] | None = None,
 ) -> list[PlaneCurve]:
-    """Train on `task` once a seed, from its initial weights (epoch 0) on, and record the plane.
+    """Train on `task` with this seed and the next, from epoch 0 on, the initial weights, and study the plane meanwhile.
 
     >>> from infoscope.training.recipe import Recipe
     >>> from infoscope.data.tishby import tishby
+    >>> from infoscope.dynamics.schedule import Every
+    >>> from infoscope.dynamics.specification import PlaneSpecification
     >>> from infoscope.models import MLP
     >>> task = tishby()[::64]
-    >>> (curve,) = planes(Learner(MLP((3,), "tanh"), Recipe(epochs=4)), task, Watched(task, schedule=Every(2)))
+    >>> study = PlaneStudy(PlaneSpecification.of(task), Every(2))
+    >>> (curve,) = planes(Learner(MLP((3,), "tanh"), Recipe(epochs=4)), task, study)
     >>> curve.epochs, len(curve.rows)  # two layers, two quantities
     ((0, 2, 4), 12)
     """
-    members = [Member(learner, task, seed, name=f"seed-{seed}") for seed in seeds]
+    members = [Member(learner, task, s, name=f"seed-{s}") for s in range(seed, seed + replicates)]
     plans = planned(members, store, jobs=jobs, device=device)
     looks = [
-        Look(watch, (tuple(some), watched, how.way, device), PlaneCurves, 3, f"{some[0].name} ({len(some)})")
+        Look(curves_of_stack, (tuple(some), study, how.way, device), PlaneCurves, 4, f"{some[0].name} ({len(some)})")
         for how, some in stacks(plans)
     ]
     curves = [c for part in look(looks, store, jobs=jobs, on_done=for_each(on_done, looks)) for c in part.curves]
@@ -118,13 +104,13 @@ def planes(
     return curves
 
 
-def watch(members: Sequence[Member], watched: Watched, way: str, device: str) -> PlaneCurves:
+def curves_of_stack(members: Sequence[Member], study: PlaneStudy, way: str, device: str) -> PlaneCurves:
     """The trainings of one stack, each network with a plane of its own."""
-    shown = {member.name: _plane(watched, member, device) for member in members}
-    told = _Told(members[0].learner.recipe.epochs)
+    shown = {member.name: _plane(study, member, device) for member in members}
+    progress = _Progress(members[0].learner.recipe.epochs)
     each = Each(lambda name: shown[name], epochs_only=True)
     try:
-        population = fit_stack(members, way, device, observers=[each, told])
+        population = fit_stack(members, way, device, observers=[each, progress])
     except ValueError as error:  # the measuring failed: what it has is kept
         if not any(len(plane.record()) for plane in shown.values()):
             raise
@@ -140,27 +126,25 @@ def watch(members: Sequence[Member], watched: Watched, way: str, device: str) ->
     )
 
 
-def _plane(watched: Watched, member: Member, device: str) -> InformationPlane:
+def _plane(study: PlaneStudy, member: Member, device: str) -> InformationPlane:
     """A recorder that has seen the untrained network."""
-    plane = InformationPlane(
-        watched.task, test=watched.test, layers=watched.layers, method=watched.method, schedule=watched.schedule,
-        null=watched.null, store=watched.store,
-    )  # fmt: skip
+    train, test, how = study.specification.train, study.specification.test, study.specification.how
+    plane = InformationPlane(train, test=test, schedule=study.schedule, store=study.store, **vars(how))
     plane.step(member.learner.network(member.task.shape, member.task.classes, member.seed).to(device), 0)
     return plane
 
 
-def table(curves: Sequence[PlaneCurve], seeds: Sequence[int], **coordinates: Any) -> Record:
-    """The rows of several trainings, with the seed among their coordinates."""
+def table(curves: Sequence[PlaneCurve], seed: int = 0, **coordinates: Any) -> Record:
+    """The rows of several trainings, with the seed among their coordinates: this one for the first, then the next."""
     record = Record()
-    for seed, curve in zip(seeds, curves, strict=True):
+    for own, curve in enumerate(curves, start=seed):
         for row in curve.rows:
-            record.append(row.measurement, **coordinates, seed=seed, **row.coordinates)
+            record.append(row.measurement, **coordinates, seed=own, **row.coordinates)
     return record
 
 
 @dataclass(frozen=True)
-class _Told:
+class _Progress:
     """An observer that tells how far the training is."""
 
     epochs: int

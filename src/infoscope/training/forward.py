@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from infoscope.data.inputs import Batch
 
 
-def forward(network: nn.Module, x: Batch) -> Any:
+def forward(network: Callable[..., Any], x: Batch) -> Any:
     """What the network gives for these inputs: its logits where it gives any, else its output as it is.
 
     A mapping goes in by keyword, as Hugging Face models take it.

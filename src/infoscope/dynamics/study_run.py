@@ -1,13 +1,13 @@
-"""Following a schedule through the states of a training."""
+"""A study of the plane under way: following its schedule through the states of a training."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 
-from infoscope.dynamics.plane_point import PlanePoint, PlaneView, plane_point
-from infoscope.dynamics.schedule import Course
-from infoscope.observation.activations import Architecture
+from infoscope.dynamics.plane_point import PlanePoint, point_of_weights
+from infoscope.dynamics.specification import PlaneSpecification, PlaneStudy
+from infoscope.observation.architecture import Architecture
 from infoscope.record import Record
 from infoscope.run import Pool, Store, Work, execute
 from infoscope.run.look import Look
@@ -25,35 +25,36 @@ class PlaneStopped(ValueError):
         self.record, self.reason = record, reason
 
 
-class Walk:
-    """Measures what a course wants; what is wanted together is measured side by side.
+class StudyRun:
+    """Measures the states that a study's schedule asks for; those asked for together are measured side by side.
 
-    Every point is appended to `told`, the caller's record, as soon as it is there.
+    Every point is appended to `record`, the caller's, as soon as it is there.
     """
 
-    def __init__(self, view: PlaneView, course: Course, told: Record | None, store: Store | None, jobs: int):
-        self.view, self.course, self.told, self.store, self.jobs = view, course, told, store, jobs
+    def __init__(self, study: PlaneStudy, record: Record | None = None, jobs: int = 1):
+        self.study, self.record_to, self.jobs = study, record, jobs
+        self.schedule = study.schedule.start()
         self._points: dict[int, PlanePoint] = {}
-        self._scales = view.scales
+        self._scales = study.specification.scales
         self._workers = ExitStack()
         self._pool: Pool | None = None
 
     def go(self, reached: int, state: Callable[[int], State], architecture: Architecture, last: bool) -> None:
-        """Measure all that the course wants of the states up to `reached`.
+        """Measure all that the schedule asks for of the states up to `reached`.
 
-        Where a state cannot be measured, those that were wanted beside it are kept, and a `PlaneStopped` holds all.
+        Where a state cannot be measured, those that were asked for beside it are kept, and a `PlaneStopped` holds all.
         """
-        while wanted := self.course.wanted(reached, last):
+        while wanted := self.schedule.wanted(reached, last):
             states, failed = self._read(wanted, state)
-            looks = [self.view.look(architecture, *one) for _, one in states]
-            for (number, (epoch, _)), found in zip(states, self._measured(looks), strict=True):
+            looks = [_look(self.study.specification, architecture, *one) for _, one in states]
+            for (number, (epoch, _)), found in zip(states, self._taken(looks), strict=True):
                 if isinstance(found, ValueError):
                     failed = failed or PlaneStopped(f"epoch {epoch}: {found}", self.record(), found)
                     continue
                 self._points[epoch] = found
-                if self.told is not None:
-                    found.append_to(self.told, epoch)
-                self.course.measured(number, self._scaled(found))
+                if self.record_to is not None:
+                    found.append_to(self.record_to, epoch)
+                self.schedule.update(number, self._scaled(found))
             if failed is not None:
                 failed.record = self.record()
                 raise failed from failed.reason
@@ -82,7 +83,7 @@ class Walk:
                 return states, PlaneStopped(str(error), self.record(), error)
         return states, None
 
-    def _measured(self, looks: Sequence[Look[PlanePoint]]) -> list[PlanePoint | ValueError]:
+    def _taken(self, looks: Sequence[Look[PlanePoint]]) -> list[PlanePoint | ValueError]:
         """The looks' results, from the store where it has them; one thread each, so that they repeat bit for bit.
 
         What a look cannot measure, because of the network or the data, stands in its place.
@@ -90,9 +91,9 @@ class Walk:
         if self.jobs > 1 and len(looks) > 1 and self._pool is None:
             self._pool = self._workers.enter_context(Pool(self.jobs, threads=1))
         # Without a store nothing is asked for twice, and nothing needs hashing.
-        works = [Work(one.key if self.store else one.label, _bytes, one.args, one.label) for one in looks]
+        works = [Work(one.key if self.study.store else one.label, _bytes, one.args, one.label) for one in looks]
         pool = self._pool if len(looks) > 1 else None
-        store, failure = self.store or Store(None), None
+        store, failure = self.study.store or Store(None), None
         try:
             execute(works, store, threads=1, pool=pool)
         except ValueError as error:
@@ -104,9 +105,16 @@ class Walk:
 
     def _scaled(self, point: PlanePoint) -> list[float]:
         """The point in units of H(X) and H(Y)."""
-        placed = ((place, *self._scales[place.side]) for place in point.places)
-        return [value for p, h_x, h_y in placed for value in (p.x_t.value / h_x, p.t_y.value / h_y)]
+        scaled = ((one, *self._scales[one.side]) for one in point.layers)
+        return [value for one, h_x, h_y in scaled for value in (one.x_t.value / h_x, one.t_y.value / h_y)]
 
 
-def _bytes(view: PlaneView, architecture: Architecture, weights: Weights) -> bytes:
-    return plane_point(view, architecture, weights).to_bytes()
+def _look(
+    specification: PlaneSpecification, architecture: Architecture, epoch: int, weights: Weights
+) -> Look[PlanePoint]:
+    """The look that places a network with these weights on the plane."""
+    return Look(point_of_weights, (specification, architecture, dict(weights)), PlanePoint, label=f"epoch-{epoch}")
+
+
+def _bytes(specification: PlaneSpecification, architecture: Architecture, weights: Weights) -> bytes:
+    return point_of_weights(specification, architecture, weights).to_bytes()
