@@ -3,16 +3,53 @@
 from __future__ import annotations
 
 import ast
+import functools
+import inspect
 import sys
-from collections.abc import Callable
+import types
+from collections.abc import Callable, Collection, Mapping
 from importlib.abc import MetaPathFinder
 from importlib.machinery import PathFinder, SourceFileLoader
-from typing import Any
+from typing import Any, Union, get_args, get_origin
 
-from beartype import beartype
 from jaxtyping import jaxtyped
 
 CHECKED = "_shapes_are_checked"  # what the decorator is called in a module
+
+
+def conforms(value: object, hint: Any) -> bool:
+    """Whether a value is what an annotation says: all items of a collection, nothing of what is still to come."""
+    kind, parts = get_origin(hint) or hint, get_args(hint)
+    if kind is Any:
+        return True
+    if kind in (Union, types.UnionType):
+        return any(conforms(value, part) for part in parts)
+    if not isinstance(value, types.NoneType if kind is None else kind):
+        return False
+    if kind is tuple and ... not in parts:
+        return len(value) == len(parts) and all(map(conforms, value, parts))
+    if isinstance(value, Mapping):
+        return all(conforms(item, parts[1]) for item in value.values())
+    return not (parts and isinstance(value, Collection)) or all(conforms(item, parts[0]) for item in value)
+
+
+def every_argument(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function with its arguments and what it gives held to its annotations."""
+    signature = inspect.signature(function)
+
+    def expect(value: object, hint: Any) -> None:
+        if hint is not inspect.Signature.empty and not conforms(value, hint):
+            raise TypeError(f"not a {hint}")
+
+    @functools.wraps(function)
+    def held(*args: object, **kwargs: object) -> object:
+        for name, value in signature.bind(*args, **kwargs).arguments.items():
+            expect(value, signature.parameters[name].annotation)
+        result = function(*args, **kwargs)
+        expect(result, signature.return_annotation)
+        return result
+
+    return held
 
 
 def checked(*names: str) -> Callable[[Any], Any]:
@@ -22,7 +59,7 @@ def checked(*names: str) -> Callable[[Any], Any]:
         function = thing.__init__ if isinstance(thing, type) else thing
         annotations = function.__annotations__
         function.__annotations__ = {name: annotations[name] for name in names if name in annotations}
-        done = jaxtyped(thing, typechecker=beartype)
+        done = jaxtyped(thing, typechecker=every_argument)
         for one in (function, done.__init__ if isinstance(thing, type) else done):
             one.__annotations__ = annotations
         return done

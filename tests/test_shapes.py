@@ -14,6 +14,7 @@ import torch
 
 import infoscope
 from infoscope.mi.numerics.neighbours import count_within, nearest
+from infoscope.observation.activations import Activations
 from infoscope.prequential.graph import nearest_by_rows
 from infoscope.prequential.loss_curve import LossCurve
 
@@ -43,6 +44,13 @@ def test_what_is_given_back_is_checked(monkeypatch):
 def test_fields_are_checked():
     with pytest.raises(jaxtyping.TypeCheckError, match=r"parameters of .*LossCurve[\s\S]*'margin'"):
         LossCurve(np.zeros(3), np.ones(3, dtype=bool), np.zeros(4), np.arange(3), 2)
+
+
+def test_every_item_of_a_collection_is_checked():
+    Activations({"first": torch.zeros(5, 3), "second": torch.zeros(5, 2)})
+    for wrong in (torch.zeros(4, 2), torch.zeros(5), torch.zeros(5, 2).long()):
+        with pytest.raises(jaxtyping.TypeCheckError, match=r"parameters of .*Activations"):
+            Activations({"first": torch.zeros(5, 3), "second": wrong, "third": torch.zeros(5, 2)})
 
 
 def test_functions_that_refuse_shapes_themselves_can_be_given_any(any_shape):

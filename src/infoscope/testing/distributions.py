@@ -207,7 +207,9 @@ def normal_information(covariance: Float[np.ndarray, "d d"], dx: int) -> float:
     return float(of_x + of_y - of_both) / 2
 
 
-def normal_log_ratio(covariance: Float[np.ndarray, "d d"], x: Points, y: Points) -> Vector:
+def normal_log_ratio(
+    covariance: Float[np.ndarray, "d d"], x: Float[np.ndarray, "n dx"], y: Float[np.ndarray, "n dy"]
+) -> Vector:
     """Log-ratio of normal variables."""
 
     def squared(c: Float[np.ndarray, "d d"], z: Points) -> Vector:

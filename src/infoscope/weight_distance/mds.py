@@ -83,7 +83,7 @@ def classical_mds(*stacks: Weights, dimensions: int = 2, parameters: Parameters 
 
     >>> corners = torch.tensor([[0.0, 0.0], [4.0, 0.0], [0.0, 3.0], [4.0, 3.0]])
     >>> picture = classical_mds({"w": corners})
-    >>> [round(v, 6) for v in picture.eigenvalues.tolist()[:2]], picture.explained
+    >>> [round(v, 6) for v in picture.eigenvalues.tolist()[:2]], round(picture.explained, 6)
     ([16.0, 9.0], 1.0)
     """
     chosen = ready(stacks, parameters)
