@@ -14,7 +14,7 @@ from typing import Annotated, Any, get_type_hints
 from cyclopts import Parameter
 from cyclopts.validators import Number
 
-from infoscope.cli.options import Reading, Run
+from infoscope.cli.options import DataOptions, Run
 from infoscope.cli.session import Session, print_config, tell_cost
 from infoscope.cli.source import options_of
 from infoscope.cli.words import WORDS, Word
@@ -34,7 +34,7 @@ class Option:
     parameter: inspect.Parameter
     word: Word | None
 
-    def value(self, given: Any, reading: Reading) -> Any:
+    def value(self, given: Any, reading: DataOptions) -> Any:
         """The field's value for what was given."""
         return given if self.word is None or given is None else self.word.read(given, reading)
 
@@ -90,14 +90,14 @@ def command(name: str) -> Callable[..., None]:
 
     def run(*data: str, **given: Any) -> None:
         words = {"data": list(data)} if fields[0].parameter.kind is inspect.Parameter.VAR_POSITIONAL else {}
-        reading: Reading = given.pop("reading", Reading())
+        reading: DataOptions = given.pop("reading", DataOptions())
         how: Run = given.pop("run", Run())
         words |= given if words else dict(zip([f.name for f in fields], data, strict=False)) | given
         _run(name, kind, fields, words, reading, how)
 
     extra: list[tuple[str, type, Any]] = [("run", Run, Run())]
     if any(option.word is not None and option.word.reads_data for option in fields):
-        extra.insert(0, ("reading", Reading, Reading()))
+        extra.insert(0, ("reading", DataOptions, DataOptions()))
     parameters = [option.parameter for option in fields] + [
         inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, annotation=kind_, default=default)
         for name, kind_, default in extra
@@ -108,7 +108,7 @@ def command(name: str) -> Callable[..., None]:
     return run
 
 
-def _run(name: str, kind: type, fields: list[Option], words: Mapping[str, Any], reading: Reading, how: Run) -> None:
+def _run(name: str, kind: type, fields: list[Option], words: Mapping[str, Any], reading: DataOptions, how: Run) -> None:
     words = {option.name: words.get(option.name, option.parameter.default) for option in fields}
     reads = any(option.word is not None and option.word.reads_data for option in fields)
     given = {**words, **(vars(reading) if reads else {})}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from cyclopts import Parameter
 from cyclopts.validators import Number
@@ -46,7 +46,7 @@ class Run:
 
 @Parameter(name="*")
 @dataclass(frozen=True)
-class Reading:
+class DataOptions:
     """How the data are read.
 
     Attributes
@@ -55,10 +55,22 @@ class Reading:
         Declare the number of classes, where the data name none and some may be missing.
     size
         Scale images to squares of this many pixels.
+    label
+        The column of a table that is to be predicted. Default: label, y or target, else the last.
+    target
+        What is to be said of an example where it should not be guessed: classes, labels, real or tokens.
+    length
+        Text is cut into blocks of so many bytes.
+    lines
+        Every line of a text is an example.
     corrupt
         Add noise: missing-pixels=0.1, missing-objects=0.1, massart=0.1 or shuffled-labels. Repeat it to compare.
     """
 
     classes: Annotated[int | None, POSITIVE] = None
     size: Annotated[int | None, POSITIVE] = None
+    label: str | None = None
+    target: Literal["classes", "labels", "real", "tokens"] | None = None
+    length: Annotated[int, POSITIVE] = 256
+    lines: bool = False
     corrupt: tuple[str, ...] = ()

@@ -7,12 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from infoscope.cli.options import Reading
+from infoscope.cli.options import DataOptions
 from infoscope.data.corruption import CORRUPTIONS, Corruption
+from infoscope.data.targets import Classes, Labels, Real, Target, Tokens
 from infoscope.data.task import Task
 from infoscope.method_text import method_of, text_of
 from infoscope.prequential.coders import CODERS
 from infoscope.training.learner import Weights
+
+TARGETS: dict[str, type[Target]] = {"classes": Classes, "labels": Labels, "real": Real, "tokens": Tokens}
 
 
 @dataclass(frozen=True)
@@ -23,7 +26,7 @@ class Word:
     """
 
     kind: Any
-    read: Callable[[Any, Reading], Any]
+    read: Callable[[Any, DataOptions], Any]
     shown: Callable[[Any], Any] = lambda default: default
     reads_data: bool = False
 
@@ -32,18 +35,26 @@ def _of_table(table: Callable[[], Mapping[str, Any]]) -> Word:
     return Word(str, lambda text, _: method_of(text, table()), lambda default: text_of(default, table()))
 
 
-def tasks_from(name: str, reading: Reading) -> list[Task]:
+def tasks_from(name: str, reading: DataOptions) -> list[Task]:
     """The task of this name, under each of the corruptions asked for."""
     task = task_from(name, reading)
     return [task.corrupted(corruption(word)) for word in reading.corrupt] or [task]
 
 
-def task_from(name: str, reading: Reading) -> Task:
+def task_from(name: str, reading: DataOptions) -> Task:
     """The task of this name."""
-    return Task.from_dataset(name, classes=reading.classes, size=reading.size)
+    return Task.from_dataset(
+        name,
+        classes=reading.classes,
+        target=None if reading.target is None else TARGETS[reading.target],
+        size=reading.size,
+        label=reading.label,
+        length=reading.length,
+        lines=reading.lines,
+    )
 
 
-def _all_tasks(names: tuple[str, ...], reading: Reading) -> tuple[Task, ...]:
+def _all_tasks(names: tuple[str, ...], reading: DataOptions) -> tuple[Task, ...]:
     return tuple(task for name in names for task in tasks_from(name, reading))
 
 
@@ -95,7 +106,7 @@ def _unwrapped(name: str) -> str:
     return name
 
 
-def _weights_or_seed(word: str, reading: Reading) -> Weights | int:
+def _weights_or_seed(word: str, reading: DataOptions) -> Weights | int:
     return int(word) if word.isdigit() else weights_from(Path(word))
 
 

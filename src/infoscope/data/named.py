@@ -4,23 +4,25 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
-from collections.abc import Iterable
+from typing import Any
 
 from infoscope.data.task import Task
 
-Tasks = Task | str | Iterable[Task | str]
+Tasks = Any
+"""A task, or what `Task.of` makes one of (a name, a frame, a pair of arrays …), or a list of such."""
 
 
 def tasks(data: Tasks) -> tuple[Task, ...]:
-    """The tasks, named ones read; a number goes behind a name that another one has too.
+    """The tasks, those that are none yet read; a number goes behind a name that another one has too.
 
     >>> [task.name for task in tasks(["iris", "iris"])]
     ['iris #1', 'iris #2']
     """
-    given = [data] if isinstance(data, Task | str) else list(data)
+    several = isinstance(data, list | tuple) and all(isinstance(one, Task | str) for one in data)
+    given = list(data) if several else [data]
     if not given:
         raise ValueError("no data were given; name one or more data sets, such as digits")
-    found = [one if isinstance(one, Task) else Task.from_dataset(one) for one in given]
+    found = [Task.of(one) for one in given]
     times, seen, apart = Counter(task.name for task in found), Counter[str](), []
     for task in found:
         seen[task.name] += 1

@@ -24,7 +24,7 @@ from infoscope.prequential.coders import CODERS
 from infoscope.prequential.encode import Coder
 from infoscope.prequential.kernel import Kernel
 from infoscope.prequential.label_file import Written, write_labels
-from infoscope.prequential.loss_curve import LossCurve
+from infoscope.prequential.loss_curve import LossCurve, is_curves
 from infoscope.record import Record, Row
 from infoscope.run.context import RunContext
 from infoscope.run.look import Looks
@@ -159,7 +159,7 @@ class CodelengthAnswer:
 def codelength(what: LossCurve | Sequence[LossCurve], *, strict: bool = True) -> Measurement: ...
 @overload
 def codelength(
-    what: Task | str,
+    what: Any,
     coder: Coder = ...,
     *,
     model: Model = ...,
@@ -172,20 +172,21 @@ def codelength(
 def codelength(what: Any, coder: Coder = Kernel(), *, strict: bool = True, **options: Any) -> Measurement:
     """In how few bits can these labels be sent, given the inputs? L(y|x), nats, an upper bound.
 
-    `what` is a task or its name, whose labels are sent by `coder` in `replicates` random orders (three unless said
-    otherwise; the standard error is over them), or loss curves that are already there. `model` gives the network to a
-    coder that is a network's own; `examples` sends only the first so many in coding order.
+    `what` is a task, or what `Task.of` makes one of (a name, a frame, a pair of arrays); its labels are sent by `coder`
+    in `replicates` random orders (three unless said otherwise; the standard error is over them). Or it is loss curves
+    that are already there. `model` gives the network to a coder that is a network's own; `examples` sends only the
+    first so many in coding order.
 
     >>> import infoscope
     >>> print(infoscope.codelength(infoscope.LossCurve.from_probabilities([[0.5, 0.5]] * 4, [0, 1, 1, 0])))
     L(y|x) = 4.000 bit (upper bound)
     """
-    curves = loss_curves(what, coder, **options) if isinstance(what, Task | str) else what
+    curves = loss_curves(what, coder, **options) if not is_curves(what) else what
     return estimate.codelength(curves).checked(strict)
 
 
 def loss_curves(
-    what: Task | str,
+    what: Any,
     coder: Coder = Kernel(),
     *,
     model: Model = None,

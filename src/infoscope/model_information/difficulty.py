@@ -9,7 +9,6 @@ from typing import Annotated, Any
 
 from infoscope.data.named import Tasks, tasks, training_part
 from infoscope.data.partition import MOST_CODED, Partition, partition
-from infoscope.data.task import Task
 from infoscope.figure import Figure
 from infoscope.model_information import figures, wording
 from infoscope.model_information.codelength import LabelCode, label_looks
@@ -135,7 +134,7 @@ class DifficultyAnswer:
         return {}
 
 
-def difficulty(*data: Task | str, context: RunContext = RunContext(), **options: Any) -> Record:
+def difficulty(*data: Any, context: RunContext = RunContext(), **options: Any) -> Record:
     """How hard is a task, and how much of it does a network learn? `Difficulty` asked at once; its table.
 
     >>> from infoscope.models import MLP
@@ -143,7 +142,7 @@ def difficulty(*data: Task | str, context: RunContext = RunContext(), **options:
     >>> [row.measurement.quantity for row in table][:3]
     ['L(y|x)', 'n log C', 'n H(Y)']
     """
-    return ask(Difficulty(data, **options), context).record()
+    return ask(Difficulty([task for one in data for task in tasks(one)], **options), context).record()
 
 
 def comparable(parts: Sequence[Partition]) -> list[Partition]:

@@ -21,7 +21,7 @@ from infoscope.models.default import Model, learner_for, model_name
 from infoscope.options import AtLeast, check_fields
 from infoscope.prequential import codelength as estimate
 from infoscope.prequential.encode import Coder
-from infoscope.prequential.loss_curve import LossCurve
+from infoscope.prequential.loss_curve import LossCurve, is_curves
 from infoscope.prequential.replay import Replay
 from infoscope.record import Record
 from infoscope.run.context import RunContext
@@ -219,7 +219,7 @@ def information(
 ) -> Measurement: ...
 @overload
 def information(
-    what: Task | str,
+    what: Any,
     model: Model = ...,
     coder: Coder = ...,
     *,
@@ -248,7 +248,7 @@ def information(
     from its trained weights. Or give your own `weights`, and `trained_on` (the task they were trained on) so that the
     split can be checked; the whole of the task is then coded. Or give the two terms as loss curves, initial first.
     """
-    if not isinstance(what, Task | str):
+    if is_curves(what):
         return estimate.model_information(what, model).checked(strict)
     (found,) = ask(Information(what, model, coder, **options), context).found
     return found.measurements()[0].checked(strict)

@@ -112,6 +112,17 @@ def lead(p: Float[np.ndarray, "n classes"], y: Int[np.ndarray, " n"]) -> tuple[n
     return p.argmax(1) == y, first - second
 
 
+def is_curves(what: object) -> bool:
+    """Whether this is a loss curve or a sequence of them.
+
+    >>> is_curves([LossCurve.from_probabilities([[1.0]], [0])]), is_curves([]), is_curves("digits")
+    (True, False, False)
+    """
+    if isinstance(what, LossCurve):
+        return True
+    return isinstance(what, list | tuple) and bool(what) and all(isinstance(one, LossCurve) for one in what)
+
+
 def mean_or_nan(values: np.ndarray) -> float:
     """The mean, NaN of nothing."""
     return float(values.mean()) if len(values) else math.nan
