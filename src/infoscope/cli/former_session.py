@@ -20,7 +20,7 @@ from infoscope.cli.former_commands import Run
 from infoscope.figure import Figure
 from infoscope.measurement import Measurement
 from infoscope.model_information.wording import sentences
-from infoscope.quantities import QUANTITIES
+from infoscope.quantities import quantities
 from infoscope.record import Record
 from infoscope.report import json_text, show, write_html
 from infoscope.run import Store, Work, key
@@ -129,7 +129,7 @@ def default_out(command: str, run: Run, options: Mapping[str, Any]) -> Path:
 
 def glossary(record: Record) -> dict[str, str]:
     """The meaning of every quantity in the table."""
-    meanings = {q.symbol: f"{q.name}. {q.meaning}" for q in QUANTITIES}
+    meanings = {q.symbol: f"{q.name}. {q.meaning}" for q in quantities()}
     symbols = dict.fromkeys(row.measurement.quantity for row in record)
     return {symbol: meanings[symbol] for symbol in symbols if symbol in meanings}
 

@@ -16,7 +16,7 @@ from typing import Any
 from infoscope import __version__
 from infoscope.cli.bar import bar
 from infoscope.cli.options import Run
-from infoscope.quantities import QUANTITIES
+from infoscope.quantities import quantities
 from infoscope.record import Record, Row
 from infoscope.report import json_text, show, write_html
 from infoscope.report.wording import duration
@@ -149,7 +149,7 @@ def tell_cost(question: Question[Any], run: Run) -> None:
 
 def glossary(record: Record) -> dict[str, str]:
     """The meaning of every quantity in the table."""
-    meanings = {q.symbol: f"{q.name}. {q.meaning}" for q in QUANTITIES}
+    meanings = {q.symbol: f"{q.name}. {q.meaning}" for q in quantities()}
     symbols = dict.fromkeys(row.measurement.quantity for row in record)
     return {symbol: meanings[symbol] for symbol in symbols if symbol in meanings}
 
