@@ -29,16 +29,8 @@ from settings import BMI, Known
 
 SETTINGS: dict[str, Known] = BMI | NETWORKS
 
-NAMED = (
-    "ksg", "copula-critic", "copula", "gaussian", "infonce", "mine", "nwj", "smile", "g-knn", "lnn", "local-gaussian",
-    "ross", "probe", "quantised",
-)  # fmt: skip
-
-ESTIMATORS: dict[str, Method | None] = {"default": None} | {name: METHODS[name] for name in NAMED} | {"ksg-3": KSG(3)}
-"""By name; the default is what `mutual_information` chooses when none is named."""
-
-FEW_DIMENSIONS = {"lnn": 12, "local-gaussian": 12, "g-knn": 12}
-"""Beyond so many dimensions, x and y together, a neighbourhood of a few thousand points has no shape to fit."""
+OPTIONS = {"ksg-3": KSG(3)}
+"""Rows beside those of the table: an estimator with other options, for comparison with the literature."""
 
 SIZES = (5000, 1000)
 PUBLISHED_KSG = 0.233
@@ -63,7 +55,7 @@ def wanted(options: argparse.Namespace) -> Iterator[tuple[tuple[str, int], list[
     """The rows (estimator, n) and which (setting, seed) each of them lacks."""
     results = _read(options.out)
     for n in options.n or SIZES:
-        for name in options.only or ESTIMATORS:
+        for name in options.only or estimators():
             row = results.get(f"{name} n={n}", {})
             done = row.get("cells", {}) if row.get("method") == described(name) and not options.again else {}
             yield (
@@ -72,21 +64,37 @@ def wanted(options: argparse.Namespace) -> Iterator[tuple[tuple[str, int], list[
                     (setting, seed)
                     for seed in range(options.seeds)
                     for setting in options.setting or SETTINGS
-                    if able(name, setting) and str(seed) not in done.get(setting, {})
+                    if able(estimators()[name], SETTINGS[setting]) and str(seed) not in done.get(setting, {})
                 ],
             )
 
 
-def able(name: str, setting: str) -> bool:
-    """Whether the estimator is for this setting."""
-    known, method = SETTINGS[setting], ESTIMATORS[name]
+def estimators() -> dict[str, Method | None]:
+    """By name: the default, which is what `mutual_information` chooses when none is named; and every row of the table
+    that is for one of the settings and is not the default itself.
+    """
+    rows: dict[str, Method] = METHODS | OPTIONS
+    others = {name: each for name, each in rows.items() if each not in defaults()}
+    return {"default": None} | {n: each for n, each in others.items() if any(able(each, s) for s in SETTINGS.values())}
+
+
+def defaults() -> list[Method]:
+    """The default's choice for each pair of kinds."""
+    few, labels = np.zeros((4, 1)), np.arange(4) % 2
+    points, classes = as_points(few, "x"), read(labels, "y")
+    return [default(points, points), default(points, classes), default(classes, classes)]
+
+
+def able(method: Method | None, known: Known) -> bool:
+    """Whether an estimator is for this setting, by what it takes and claims."""
     if method is None:
         return True
-    if name == "quantised":  # of continuous values it gives log n
-        return known.kind == "labels-labels"
+    claims = method.claims
+    if claims.estimates != "information":  # between labels, which are their own cells, it is the same
+        return claims.estimates == "cells" and known.kind == "labels-labels" and "labels-labels" in method.takes
     kinds = {"points-points"} if known.kind == "points-points" else {"points-labels"}
     kinds |= {"labels-labels"} if known.kind == "labels-labels" else set()
-    return bool(kinds & set(method.takes)) and known.dims <= FEW_DIMENSIONS.get(name, known.dims)
+    return bool(kinds & set(method.takes)) and known.dims <= (claims.dims or known.dims)
 
 
 def keep(folder: Path, row: tuple[str, int], setting: str, seed: int, options: argparse.Namespace) -> None:
@@ -109,7 +117,7 @@ def measure(name: str, setting: str, n: int, seed: int) -> dict[str, Any]:
     """Error, reported standard error and CPU seconds of one estimate; or the estimator's refusal."""
     known = SETTINGS[setting]
     x, y = known.sample(n, np.random.default_rng([seed, zlib.crc32(setting.encode())]))
-    method = ESTIMATORS[name]
+    method = estimators()[name]
     if method and known.kind == "labels-labels" and "labels-labels" not in method.takes:
         x = x.astype(np.float64)
     start = time.process_time()
@@ -127,12 +135,8 @@ def measure(name: str, setting: str, n: int, seed: int) -> dict[str, Any]:
 
 def described(name: str) -> str:
     """What the estimator is, with its parameters; the default's choice for each pair of kinds."""
-    if ESTIMATORS[name] is not None:
-        return repr(ESTIMATORS[name])
-    few, labels = np.zeros((4, 1)), np.arange(4) % 2
-    points, classes = as_points(few, "x"), read(labels, "y")
-    chosen: list[Method] = [default(points, points), default(points, classes), default(classes, classes)]
-    return "; ".join(map(repr, chosen))
+    method = estimators()[name]
+    return "; ".join(map(repr, defaults() if method is None else [method]))
 
 
 def write(folder: Path) -> str:
@@ -194,7 +198,7 @@ def _suite_cells(
 
 def _each(results: Mapping[str, Any], n: int) -> str:
     """Mean error of every estimator at every setting."""
-    names = [name for name in ESTIMATORS if f"{name} n={n}" in results]
+    names = [name for name in estimators() if f"{name} n={n}" in results]
     rows = []
     for setting, known in SETTINGS.items():
         each = [answers(results[f"{name} n={n}"], setting) for name in names]
@@ -219,7 +223,7 @@ def _read(folder: Path) -> dict[str, Any]:
 
 
 def _order() -> list[str]:
-    return [f"{name} n={n}" for n in SIZES for name in ESTIMATORS]
+    return [f"{name} n={n}" for n in SIZES for name in estimators()]
 
 
 def check(pairs: int = 100_000) -> None:
@@ -238,7 +242,7 @@ def check(pairs: int = 100_000) -> None:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", action="append", choices=list(ESTIMATORS), help="this estimator; may be repeated")
+    parser.add_argument("--only", action="append", choices=list(estimators()), help="this estimator; may be repeated")
     parser.add_argument("--setting", action="append", choices=list(SETTINGS), help="this setting; may be repeated")
     parser.add_argument("--n", action="append", type=int, choices=SIZES, help="this sample size; may be repeated")
     parser.add_argument("--seeds", type=int, default=1, help="seeds 0, 1 …: so many samples of every setting")

@@ -46,8 +46,6 @@ class Status(Enum):
     INFINITE = "continuous input through a deterministic layer: the true value is infinite; add noise or bin"
     NOT_CONVERGED = "training stopped before the loss settled: train longer, as by Recipe(epochs=…)"
     OVERFIT = "the held-out loss rose while the training loss fell: stop earlier or take more data"
-    VACUOUS = "the certificate says nothing: the bound is no better than guessing"
-    NOT_AT_A_MINIMUM = "the gradient is not small: curvature here is not the curvature of a minimum"
     NOT_DETERMINISTIC = "the same input gave two answers: switch off dropout or fix the noise"
     UNVERIFIED_SPLIT = "nobody could check that the examples coded were not trained on: name the training data"
     INCOMPARABLE = "more than one of data, model and coder differs between the two sides: vary one at a time"

@@ -56,6 +56,7 @@ class Claims:
             "linear" map, "rotation", increasing maps of each column ("monotone"), the order of "rows", which of the
             "sides" is which.
         examples: how many its claims hold from.
+        dims: columns of both sides together up to which it is for; None for any number.
         slow: whether its contract takes more than some seconds.
     """
 
@@ -67,6 +68,7 @@ class Claims:
     seeded: bool = False
     invariant: frozenset[Map] = frozenset()
     examples: int = 600
+    dims: int | None = None
     slow: bool = False
 
 

@@ -221,7 +221,7 @@ def mapped(name: Map, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndar
         return y, x
     if x.dtype.kind != "f":
         return None
-    d = x.shape[1]
+    d = x.reshape(len(x), -1).shape[1]
     draws = np.random.default_rng(1)
     maps: dict[str, tuple[Any, Any]] = {
         "scale": (lambda a: a * 2.0**20, lambda b: b * 2.0**-10),

@@ -10,7 +10,8 @@ import numpy as np
 from jaxtyping import Float
 from scipy.special import digamma, gammaln
 
-Points = Float[np.ndarray, "n d"]
+Points = Float[np.ndarray, "n dx"]
+Others = Float[np.ndarray, "n dy"]
 Vector = Float[np.ndarray, " n"]
 Pair = tuple[np.ndarray, np.ndarray]
 
@@ -27,7 +28,7 @@ class Base(Protocol):
         """Draw n pairs."""
         ...
 
-    def log_ratio(self, x: Points, y: Points) -> Vector:
+    def log_ratio(self, x: Points, y: Others) -> Vector:
         """Log-ratio of every pair."""
         ...
 
@@ -68,7 +69,7 @@ class Normal:
         z = draws.normal(size=(n, self.dx + self.dy)) @ np.linalg.cholesky(self.covariance).T
         return z[:, : self.dx], z[:, self.dx :]
 
-    def log_ratio(self, x: Points, y: Points) -> Vector:
+    def log_ratio(self, x: Points, y: Others) -> Vector:
         """Log-ratio of every pair."""
         return normal_log_ratio(self.covariance, x, y)
 
@@ -95,10 +96,10 @@ class Student:
         z = draws.normal(size=(n, self.dx + self.dy)) / np.sqrt(draws.chisquare(self.df, size=(n, 1)) / self.df)
         return z[:, : self.dx], z[:, self.dx :]
 
-    def log_ratio(self, x: Points, y: Points) -> Vector:
+    def log_ratio(self, x: Points, y: Others) -> Vector:
         """Log-ratio of every pair."""
 
-        def log_density(z: Points) -> Vector:
+        def log_density(z: Float[np.ndarray, "n m"]) -> Vector:
             half = (self.df + z.shape[1]) / 2
             return -self._log_constant(z.shape[1]) - half * np.log1p(np.square(z).sum(1) / self.df)
 
@@ -134,7 +135,7 @@ class Additive:
         x = draws.uniform(size=(n, 1))
         return x, x + draws.uniform(-self.epsilon, self.epsilon, size=(n, 1))
 
-    def log_ratio(self, x: Points, y: Points) -> Vector:
+    def log_ratio(self, x: Points, y: Others) -> Vector:
         """Log-ratio of every pair."""
         covered = np.minimum(1, y + self.epsilon) - np.maximum(0, y - self.epsilon)
         return -np.log(covered[:, 0])
@@ -207,12 +208,10 @@ def normal_information(covariance: Float[np.ndarray, "d d"], dx: int) -> float:
     return float(of_x + of_y - of_both) / 2
 
 
-def normal_log_ratio(
-    covariance: Float[np.ndarray, "d d"], x: Float[np.ndarray, "n dx"], y: Float[np.ndarray, "n dy"]
-) -> Vector:
+def normal_log_ratio(covariance: Float[np.ndarray, "d d"], x: Points, y: Others) -> Vector:
     """Log-ratio of normal variables."""
 
-    def squared(c: Float[np.ndarray, "d d"], z: Points) -> Vector:
+    def squared(c: Float[np.ndarray, "m m"], z: Float[np.ndarray, "n m"]) -> Vector:
         return np.square(np.linalg.solve(np.linalg.cholesky(c), z.T)).sum(0)
 
     dx = x.shape[1]

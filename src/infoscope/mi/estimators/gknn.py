@@ -32,7 +32,7 @@ class GKNN:
 
     takes: ClassVar[tuple[str, ...]] = ("points-points",)
     subsampled: ClassVar[bool] = False
-    claims: ClassVar[Claims] = Claims(assumes="smooth", ceiling=False, invariant=frozenset({"scale"}))
+    claims: ClassVar[Claims] = Claims(assumes="smooth", ceiling=False, dims=12, invariant=frozenset({"scale"}))
 
     def __post_init__(self) -> None:
         at_least(self, "k", 1)
@@ -63,6 +63,7 @@ def _log_ellipsoid(z: Float[np.ndarray, "n k d"]) -> Float[np.ndarray, " n"]:
     cloud = np.concatenate([np.zeros((n, 1, d)), z], axis=1)
     _, sigma, axes = np.linalg.svd(cloud - cloud.mean(1, keepdims=True), full_matrices=False)
     relative = sigma / sigma[:, :1]
-    inside = np.square(np.einsum("nkd,nld->nkl", z, axes) / relative[:, None]).sum(2) <= 1
-    with np.errstate(divide="ignore"):
+    # A neighbourhood without width in some direction has no density: −∞ + ∞, which the mean leaves out.
+    with np.errstate(divide="ignore", invalid="ignore"):
+        inside = np.square(np.einsum("nkd,nld->nkl", z, axes) / relative[:, None]).sum(2) <= 1
         return np.log(relative).sum(1) - np.log(inside.sum(1))
