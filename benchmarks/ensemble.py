@@ -23,13 +23,14 @@ from torch.nn import functional as F
 from infoscope import Learner, Recipe, Task, tishby
 from infoscope.data.targets import Classes
 from infoscope.ensembles.ensemble import ensemble
-from infoscope.ensembles.grouped_forward import NotStackable
 from infoscope.ensembles.population import Member
-from infoscope.ensembles.stack import Stack, ways
+from infoscope.ensembles.stack import Stack, closed_ways
+from infoscope.ensembles.ways import NotStackable, Way, WayName
 from infoscope.models import MLP
+from infoscope.run.context import RunContext
 from infoscope.training.isolation import isolated
 from ledger import RESULTS, circumstances, merge, table
-from ledger import told as told_lines
+from ledger import told as notes
 
 SIZES = (4, 10, 30, 100)
 PLAIN = 10  # networks in the plain loop, which costs the same for each
@@ -94,19 +95,20 @@ def compare(case: Case, options: argparse.Namespace) -> dict[str, Any]:
     nets = [_network(case, seed).to(options.device) for seed in range(SIZES[-1])]
     x = torch.randn(2048, *case.shape, device=options.device)
     y = torch.randint(case.classes, (2048,), device=options.device)
-    timed: dict[str, Callable[[], float]] = {"plain loop": _plain(nets[:PLAIN], x, y, case.batch)}
-    closed = ways(nets[0], [_recipe(case)])
-    for way in ("vmap", "grouped", *(["compiled"] if options.compiled else [])):
-        for size in SIZES if way != "compiled" else (10, 100):
+    timed: dict[Way, Callable[[], float]] = {Way("loop"): _plain(nets[:PLAIN], x, y, case.batch)}
+    closed = closed_ways(nets[0], [_recipe(case)])
+    names: tuple[WayName, ...] = ("vmap", "grouped", "compiled") if options.compiled else ("vmap", "grouped")
+    for name in names:
+        for size in SIZES if name != "compiled" else (10, 100):
             try:
-                timed[f"{way} × {size}"] = _stacked(nets[:size], x, y, case, way)
+                timed[Way(name, size)] = _stacked(nets[:size], x, y, case, name)
             except NotStackable:
-                print(closed[way])
-    seconds: dict[str, list[float]] = {name: [] for name in timed}
+                print(closed[name])
+    seconds: dict[Way, list[float]] = {way: [] for way in timed}
     for _ in range(options.repeats):
-        for name, run in timed.items():
-            seconds[name].append(run())
-    best = {name: statistics.median(values) for name, values in seconds.items()}
+        for way, run in timed.items():
+            seconds[way].append(run())
+    best = [{"way": way.name, "stacked": way.stacked, "seconds": statistics.median(v)} for way, v in seconds.items()]
     return {"seconds": best, "goal": case.goal}
 
 
@@ -136,7 +138,7 @@ def _plain(nets: list[nn.Module], x: Tensor, y: Tensor, batch: int) -> Callable[
     return run
 
 
-def _stacked(nets: list[nn.Module], x: Tensor, y: Tensor, case: Case, way: str) -> Callable[[], float]:
+def _stacked(nets: list[nn.Module], x: Tensor, y: Tensor, case: Case, way: WayName) -> Callable[[], float]:
     stack = Stack(nets, [_recipe(case)] * len(nets), way)
 
     def run(steps: int = 10) -> float:
@@ -163,16 +165,27 @@ def population() -> dict[str, Any]:
     task: Task = tishby()[:512]
     learner = Learner(TANH, Recipe(batch=512, epochs=1000, patience=None))
     start = time.perf_counter()
-    trained = ensemble([Member(learner, task, seed) for seed in range(1000)], jobs=2)
+    trained = ensemble([Member(learner, task, seed) for seed in range(1000)], context=RunContext(jobs=2))
     seconds = time.perf_counter() - start
     used = [resource.getrusage(who).ru_maxrss / 1024 for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    return {"networks": len(trained), "seconds": seconds, "way": trained.way, "peak_mib": max(used)}
+    return {
+        "networks": len(trained),
+        "seconds": seconds,
+        "way": ", ".join(map(str, trained.ways)),
+        "peak_mib": max(used),
+    }
 
 
 def show(name: str, row: dict[str, Any]) -> None:
-    plain = row["seconds"]["plain loop"]
-    told = ", ".join(f"{way} {plain / s:.2f}×" for way, s in row["seconds"].items() if way != "plain loop")
-    print(f"{name}: plain loop {plain * 1e6:.0f} µs; {told}")
+    plain, stacked = _of(row)
+    times = ", ".join(f"{one['way']} × {one['stacked']} {plain / one['seconds']:.2f}×" for one in stacked)
+    print(f"{name}: plain loop {plain * 1e6:.0f} µs; {times}")
+
+
+def _of(row: dict[str, Any]) -> tuple[float, list[dict[str, Any]]]:
+    """Seconds of the plain loop, and of every stack."""
+    (plain,) = (one["seconds"] for one in row["seconds"] if one["way"] == "loop")
+    return plain, [one for one in row["seconds"] if one["way"] != "loop"]
 
 
 def page(rows: dict[str, Any]) -> str:
@@ -181,14 +194,12 @@ def page(rows: dict[str, Any]) -> str:
     for name, row in rows.items():
         if name == "population":
             continue
-        seconds = dict(row["seconds"])
-        plain = seconds.pop("plain loop")
-        best = {}
+        plain, stacked = _of(row)
+        cell = [name, f"{plain * 1e6:.0f}"]
         for way in ("vmap", "compiled", "grouped"):
-            of_way = {k: v for k, v in seconds.items() if k.startswith(way)}
-            best[way] = min(of_way, key=of_way.__getitem__) if of_way else None
-        told = [f"{plain / seconds[k]:.2f} ({k.split(' × ')[1]})" if k else "" for k in best.values()]
-        cells.append((name, f"{plain * 1e6:.0f}", *told, f"{row['goal']}"))
+            best = min((one for one in stacked if one["way"] == way), key=lambda one: one["seconds"], default=None)
+            cell.append(f"{plain / best['seconds']:.2f} ({best['stacked']})" if best else "")
+        cells.append((*cell, f"{row['goal']}"))
     text = "# Many networks at once\n\nTimes faster than a plain loop, with the size of stack that did best.\n\n"
     text += table(("networks", "plain loop, µs a step", "vmap", "compiled vmap", "grouped", "to reach"), cells)
     if "population" in rows:
@@ -196,7 +207,7 @@ def page(rows: dict[str, Any]) -> str:
         text += f"\n\n{p['networks']} networks 12-10-7-5-4-3-2, 1000 epochs of one batch of 512, two processes: "
         text += f"{p['seconds']:.0f} s ({p['way']}), peak {p['peak_mib']:.0f} MiB in a process."
     commands = "\n".join(f"- `{c}`" for c in dict.fromkeys(r["circumstances"]["command"] for r in rows.values()))
-    return f"{text}\n\n{commands}\n{told_lines(rows)}\n"
+    return f"{text}\n\n{commands}\n{notes(rows)}\n"
 
 
 if __name__ == "__main__":

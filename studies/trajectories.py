@@ -18,8 +18,11 @@ from torch.nn import functional as F
 
 from infoscope.data.task import Task, coding_order
 from infoscope.data.tishby import tishby
-from infoscope.ensembles.fit_stack import Moments, Wanted, fit_stack
+from infoscope.ensembles.fit_stack import fit_stack
+from infoscope.ensembles.history import SnapshotSpec
+from infoscope.ensembles.observers import StackMoment
 from infoscope.ensembles.population import Member
+from infoscope.ensembles.ways import Way
 from infoscope.mi.estimate import layer_information
 from infoscope.mi.method import Method
 from infoscope.models import MLP
@@ -134,8 +137,8 @@ def train(training: Training, seeds: Sequence[int]) -> Stack:
         Member(learner, task[coding_order(len(task), seed)[:TRAINED_ON]], seed, name=f"{seed}") for seed in seeds
     ]
     rows = _Rows(training.epochs)
-    way = "grouped" if training.bits is None else "vmap"
-    population = fit_stack(members, way, wanted=Wanted((0,)), observers=[rows])
+    way = Way("grouped" if training.bits is None else "vmap", len(members))
+    population = fit_stack(members, way, keep=SnapshotSpec((0,)), observers=[rows])
     start = torch.cat([w.flatten(1) for w in population.initial.values()], 1)
     return Stack(torch.stack([start, *rows.weights], 1), torch.stack(rows.losses, 1))
 
@@ -146,11 +149,11 @@ class _Rows:
     def __init__(self, epochs: int):
         self.epochs, self.weights, self.losses = epochs, [], []
 
-    def observe(self, moments: Moments) -> None:
-        if moments.end_of_epoch:
-            self.weights.append(torch.cat([w.detach().flatten(1) for w in moments.weights.values()], 1))
-            self.losses.append(moments.means.clone())
-            report(moments.epoch + 1, self.epochs)
+    def observe(self, moment: StackMoment) -> None:
+        if moment.end_of_epoch:
+            self.weights.append(torch.cat([w.detach().flatten(1) for w in moment.weights.values()], 1))
+            self.losses.append(moment.means.clone())
+            report(moment.epoch + 1, self.epochs)
 
 
 def place(trajectory: Trajectory, epoch: int, task: Task, method: Method) -> list[tuple[float, float]]:

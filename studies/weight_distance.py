@@ -28,16 +28,17 @@ from typing import Any
 import numpy as np
 import torch
 
-from infoscope import SGD, Learner, Member, Recipe, RunContext, Store, Task, __version__
+from infoscope import SGD, EnsembleSpec, Learner, Member, Recipe, RunContext, Store, Task, __version__, ensemble
 from infoscope.data.corruption import Massart
 from infoscope.ensembles.population import Population
-from infoscope.ensembles.train import Train
+from infoscope.ensembles.ways import Way
 from infoscope.measurement import NATS_PER_BIT
 from infoscope.models import loss_of, model
 from infoscope.training.recipe import Steps
 from infoscope.weight_distance.mds import Picture, classical_mds
 from infoscope.weight_distance.qmcm import QMCM
-from infoscope.weight_distance.questions import Journey, journey
+from infoscope.weight_distance.questions import measure_distances
+from infoscope.weight_distance.result import DistanceResult
 from infoscope.weight_distance.shortest import shortest_distances, sphere_simulation
 
 
@@ -45,7 +46,7 @@ from infoscope.weight_distance.shortest import shortest_distances, sphere_simula
 class Size:
     """How much of everything."""
 
-    networks: int
+    replicates: int
     examples: int | None
     epochs: int
 
@@ -69,7 +70,7 @@ def main() -> None:
     parser.add_argument("what", choices=(*SMALL, "table2", "simulation", "fit"))
     parser.add_argument("--data", default="digits")
     parser.add_argument("--model", help="default: tf-cnn, or the table's")
-    parser.add_argument("--networks", type=int)
+    parser.add_argument("--replicates", type=int)
     parser.add_argument("--examples", type=int)
     parser.add_argument("--epochs", type=int)
     parser.add_argument("--rate", type=float, default=0.01)
@@ -92,8 +93,8 @@ def main() -> None:
 def experiment1(given: argparse.Namespace) -> Any:
     """Figure 1: pictures of starts and of ends, their radii; the paper has 1.28 ± .007 and 1.34 ± .12."""
     task, learner, size = _setting(given)
-    members = [Member(learner, task, seed) for seed in range(size.networks)]
-    population = Train(tuple(members)).take(_context(given))
+    members = [Member(learner, task, seed) for seed in range(size.replicates)]
+    population = ensemble(members, context=_context(given))
     return _pictures(population, learner, {"starts": [population.initial], "ends": [population.weights]})
 
 
@@ -101,8 +102,8 @@ def experiment2(given: argparse.Namespace) -> Any:
     """Figure 2: ends about the two starts that they came from."""
     task, learner, size = _setting(given)
     starts = [learner.network(task.shape, task.classes, seed).state_dict() for seed in range(2)]
-    members = [Member(learner.starting_from(starts[i % 2]), task, i) for i in range(size.networks)]
-    population = Train(tuple(members)).take(_context(given))
+    members = [Member(learner.starting_from(starts[i % 2]), task, i) for i in range(size.replicates)]
+    population = ensemble(members, context=_context(given))
     two = {k: v[:2] for k, v in population.initial.items()}
     told = _pictures(population, learner, {"starts and ends": [two, population.weights]})
     flat = [
@@ -127,7 +128,7 @@ def experiment3(given: argparse.Namespace) -> Any:
         part = task[np.flatnonzero(task.y.numpy() < count)]
         epochs = max(1, round(steps / math.ceil(len(part) / given.batch)))
         recipe = dataclasses.replace(learner.recipe, epochs=epochs)
-        one = _travelled(given, dataclasses.replace(learner, recipe=recipe), part, size, loss=_matched(given, task))
+        one = _distances(given, dataclasses.replace(learner, recipe=recipe), part, size, loss=_matched(given, task))
         found[f"{count} of {task.classes} labels"] = one
     return _table(found)
 
@@ -142,7 +143,7 @@ def experiment4(given: argparse.Namespace) -> Any:
     found = {}
     for percent in range(0, 101, 10):
         noisy = task.corrupted(Massart(percent / 100))
-        found[f"{percent} % corrupted"] = _travelled(
+        found[f"{percent} % corrupted"] = _distances(
             given, learner.starting_from(start), noisy, size, loss=_matched(given, task)
         )
     return _table(found)
@@ -185,13 +186,13 @@ TABLE = {
 
 def table2(given: argparse.Namespace) -> Any:
     """Mean, deviation and c_v of d(w0,w) for the seven networks, and whether every end is nearest to its start."""
-    found: dict[str, Journey] = {}
+    found: dict[str, DistanceResult] = {}
     told: dict[str, dict[str, float]] = {}
     for name, row in TABLE.items():
         if given.only and not any(part.lower() in name.lower() for part in given.only):
             continue
         size = Size(10, None, row.epochs) if given.full else row.short
-        size = Size(given.networks or size.networks, given.examples or size.examples, given.epochs or size.epochs)
+        size = Size(given.replicates or size.replicates, given.examples or size.examples, given.epochs or size.epochs)
         task = Task.from_dataset(str(Path(given.data) / row.data), size=row.size)
         task = task["train"] if "train" in task.splits else task
         task = task.shuffled(0)[: size.examples] if size.examples else task
@@ -201,7 +202,7 @@ def table2(given: argparse.Namespace) -> Any:
             SGD(min(row.rate, given.rate), given.momentum), decay, batch=row.batch, epochs=size.epochs, patience=None,
             loss=loss_of(factory),
         )  # fmt: skip
-        one = _travelled(given, Learner(factory, recipe), task, size, loss=None, balanced=True)
+        one = _distances(given, Learner(factory, recipe), task, size, loss=None, balanced=True)
         found[name] = one
         mean, spread = one.whole.mean().value, one.whole.variation().value if len(one.whole.names) > 1 else math.nan
         first = np.mean([float(losses[0]) for losses in one.losses])
@@ -213,7 +214,10 @@ def table2(given: argparse.Namespace) -> Any:
             end=" ",
         )
         print(f"a weight {each:.2e}, balanced {balanced:.3f},", end=" ")
-        print(f"loss {first:.3f} → {last:.3f}, strays {one.strays}, {one.way}", flush=True)
+        print(
+            f"loss {first:.3f} → {last:.3f}, nearer to another's start: {one.other_start_nearer}, {_ways(one.ways)}",
+            flush=True,
+        )
         told[name] = {"distance": mean, "balanced distance": balanced, "distance a weight": each}
     for what in ("distance", "balanced distance", "distance a weight"):
         print(f"Order by {what}:", ", ".join(sorted(told, key=lambda name, what=what: told[name][what])))
@@ -252,7 +256,7 @@ def fit_check(given: argparse.Namespace) -> Any:
     task, learner, size = _setting(given)
     noise = task.corrupted(Massart(1.0))
     recipe = dataclasses.replace(learner.recipe, epochs=20 * size.epochs)
-    held = _travelled(given, dataclasses.replace(learner, recipe=recipe), noise, Size(3, None, 0), loss=None)
+    held = _distances(given, dataclasses.replace(learner, recipe=recipe), noise, Size(3, None, 0), loss=None)
     losses = [float(row[~row.isnan()][-1]) for row in held.losses]
     uniform = len(task) * math.log2(task.classes)
     capacity = uniform - len(task) * float(np.mean(losses)) / NATS_PER_BIT
@@ -266,7 +270,7 @@ def fit_check(given: argparse.Namespace) -> Any:
 
 def _setting(given: argparse.Namespace) -> tuple[Task, Learner, Size]:
     size = (FULL if given.full else SMALL).get(given.what, SMALL["experiment3"])
-    size = Size(given.networks or size.networks, given.examples or size.examples, given.epochs or size.epochs)
+    size = Size(given.replicates or size.replicates, given.examples or size.examples, given.epochs or size.epochs)
     task = Task.from_dataset(given.data)
     task = task["train"] if "train" in task.splits else task
     task = task.shuffled(0)[: min(size.examples or len(task), len(task))]
@@ -283,16 +287,21 @@ def _matched(given: argparse.Namespace, task: Task) -> float:
     return (math.log2(task.classes) / 2 if given.matched is None else given.matched) * NATS_PER_BIT
 
 
-def _travelled(
+def _distances(
     given: argparse.Namespace, learner: Learner, task: Task, size: Size, loss: float | None, balanced: bool = False
-) -> Journey:
-    members = [Member(learner, task, seed) for seed in range(size.networks)]
+) -> DistanceResult:
+    members = [Member(learner, task, seed) for seed in range(size.replicates)]
     epochs = learner.recipe.epochs
     stops = sorted({round(epochs ** (k / 10)) for k in range(11)})
-    return journey(members, snapshots=stops, until=loss, balanced=balanced, running=_context(given))
+    spec = EnsembleSpec(tuple(stops), loss)
+    return measure_distances(members, spec, balanced=balanced, context=_context(given))
 
 
-def _table(found: dict[str, Journey]) -> Any:
+def _ways(ways: Sequence[Way]) -> str:
+    return ", ".join(map(str, ways))
+
+
+def _table(found: dict[str, DistanceResult]) -> Any:
     for name, one in found.items():
         matched = one.matched.mean() if one.matched is not None else None
         at = (
@@ -307,7 +316,7 @@ def _table(found: dict[str, Journey]) -> Any:
     return _rows(found)
 
 
-def _rows(found: dict[str, Journey]) -> dict[str, Any]:
+def _rows(found: dict[str, DistanceResult]) -> dict[str, Any]:
     return {
         name: {
             "distances": one.whole.values.tolist(),
@@ -318,10 +327,10 @@ def _rows(found: dict[str, Journey]) -> dict[str, Any]:
             "curve": {epoch: m.value for epoch, m in one.curve.items()},
             "losses": [row[~row.isnan()].tolist() for row in one.losses],
             "balanced": one.balanced.values.tolist() if one.balanced is not None else [],
-            "strays": one.strays,
-            "overtaken": one.overtaken,
+            "nearer to another start": one.other_start_nearer,
+            "nearer to another end": one.other_end_nearer,
             "failed": one.failed,
-            "way": one.way,
+            "way": _ways(one.ways),
         }
         for name, one in found.items()
     }
@@ -329,7 +338,7 @@ def _rows(found: dict[str, Journey]) -> dict[str, Any]:
 
 def _pictures(population: Population, learner: Learner, stacks: dict[str, Sequence[Any]]) -> dict[str, Any]:
     """The picture of each, in three dimensions as in the paper."""
-    told: dict[str, Any] = {"failed": dict(population.failed), "way": population.way}
+    told: dict[str, Any] = {"failed": dict(population.failed), "way": _ways(population.ways)}
     for name, some in stacks.items():
         picture: Picture = classical_mds(*some, dimensions=3)
         mean, deviation = picture.radii()

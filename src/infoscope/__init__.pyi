@@ -9,6 +9,7 @@ from .dynamics.network import plane_of_network
 from .dynamics.saved_activations import plane_of_activations
 from .dynamics.schedule import DeltaSkipApproximate, DeltaSkipExact, Every, Logarithmic
 from .ensembles.ensemble import ensemble
+from .ensembles.planning import EnsembleSpec
 from .ensembles.population import Member, Population
 from .ensembles.stacked_weights import Networks
 from .measurement import Bound, Measurement, Receipt, Status, UnreliableMeasurement
@@ -52,6 +53,7 @@ __all__ = [
     "DeltaSkipApproximate",
     "DeltaSkipExact",
     "Difficulty",
+    "EnsembleSpec",
     "Every",
     "Information",
     "InformationPlane",

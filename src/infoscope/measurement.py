@@ -60,7 +60,8 @@ class Receipt:
     """What a measurement was made from: enough to make it again.
 
     `data`, `model` and `coder` are fingerprints (a coder's is its settings); `over` says what the standard error is
-    taken over; `notes` are the choices that were made for the caller and the examples that were left out, in words.
+    taken over; `notes` are the choices that were made for the caller and the examples that were left out, in words;
+    `path` is the way of computing that was chosen by timing: bits repeat within it.
     """
 
     method: str
@@ -74,6 +75,7 @@ class Receipt:
     version: str = ""
     device: str = ""
     threads: int = 0
+    path: str = ""
 
 
 class UnreliableMeasurement(ValueError):
@@ -393,4 +395,5 @@ def _joint_receipt(a: Receipt, b: Receipt, symbol: str, paired: bool) -> Receipt
         version=both(a.version, b.version),
         device=both(a.device, b.device),
         threads=max(a.threads, b.threads),
+        path=both(a.path, b.path),
     )

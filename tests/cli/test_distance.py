@@ -16,7 +16,7 @@ from torch import nn
 
 from infoscope import Learner, Member, Population, Recipe, Task
 from infoscope.cli.app import Run
-from infoscope.cli.distance import _distinct, _tell, _wanted
+from infoscope.cli.distance import _distinct, _print_plans, _spec
 from infoscope.models import MLP
 
 QUICK = ("--networks", 4, "--epochs", 3, "--jobs", 1)
@@ -90,7 +90,7 @@ def test_memory_said_before_the_run_counts_what_is_kept_on_the_way(capsys):
     members = [Member(Learner(MLP((8,)), Recipe(epochs=3, patience=None)), task, seed) for seed in range(2)]
     said = []
     for stops in ([], [1, 2, 3]):
-        _tell([(members, _wanted(stops, None))], "vmap", Run(jobs=1, json=True))
+        _print_plans([(members, _spec(stops, None, "vmap"))], Run(jobs=1, json=True))
         said.append(json.loads(capsys.readouterr().out)["dry_run"]["plans"][0]["bytes"])
     weights = 2 * 4 * (4 * 8 + 8 + 8 * 2 + 2)
     assert said[1] - said[0] == 3 * weights

@@ -12,11 +12,13 @@ from torch import nn
 
 from infoscope import SGD, Adam, Learner, Recipe, Store, Task, fit
 from infoscope.data.corruption import Massart
-from infoscope.ensembles.ensemble import ensemble, measured, planned
-from infoscope.ensembles.fit_stack import Each
+from infoscope.ensembles.ensemble import ensemble, measure_ensemble
+from infoscope.ensembles.observers import PerMember
+from infoscope.ensembles.planning import EnsembleSpec, planned
 from infoscope.ensembles.population import Member, Population
-from infoscope.ensembles.stack import WAYS
+from infoscope.ensembles.ways import WAYS, Way
 from infoscope.models import MLP, CifarResNet, LeNet5, SmallCNN
+from infoscope.run.context import RunContext
 from infoscope.training.fit import Moment
 from infoscope.training.recipe import Cosine
 
@@ -112,8 +114,8 @@ def far(population: Population, i: int, weights) -> float:
 def test_one_step_is_that_of_the_single_loop(digits, way, factory, optimizer):
     learner = Learner(factory, Recipe(optimizer=optimizer, batch=64, epochs=1, patience=None))
     members = [Member(learner, digits[i : i + 64], seed=i) for i in range(3)]
-    together = ensemble(members, way=way)
-    assert together.way == way
+    together = ensemble(members, EnsembleSpec(way=way))
+    assert [one.name for one in together.ways] == [way]
     for i, member in enumerate(members):
         alone = fit(learner, member.task, seed=i)
         assert far(together, i, alone.weights) < 1e-6
@@ -126,7 +128,7 @@ def test_one_step_is_that_of_the_single_loop(digits, way, factory, optimizer):
 def test_a_hundred_float64_steps_agree_to_1e_12(digits, way, factory, optimizer):
     learner = Learner(InDouble(factory), Recipe(optimizer=optimizer, batch=20, epochs=10, patience=None))
     members = [Member(learner, digits[:200], seed) for seed in range(3)]
-    together = ensemble(members, way=way)
+    together = ensemble(members, EnsembleSpec(way=way))
     for i in range(3):
         assert far(together, i, fit(learner, digits[:200], seed=i).weights) < 1e-12
 
@@ -139,7 +141,7 @@ def test_members_may_differ_in_labels_and_recipe(digits, way):
         Member(Learner(MLP((16,)), recipe), task, seed, name=f"{k}")
         for k, (recipe, task, seed) in enumerate([(slow, digits[:200], 0), (fast, noisy, 0), (slow, noisy, 1)])
     ]
-    together = ensemble(members, way=way)
+    together = ensemble(members, EnsembleSpec(way=way))
     assert together.names == ("0", "1", "2")
     for i, m in enumerate(members):
         assert far(together, i, fit(m.learner, m.task, seed=m.seed).weights) < 1e-5
@@ -150,7 +152,7 @@ def test_members_may_differ_in_labels_and_recipe(digits, way):
 def test_early_stopping_is_each_members_own(digits, way):
     learner = Learner(MLP((64,)), Recipe(Adam(0.02), batch=32, epochs=40, patience=2))
     members = [Member(learner, digits[:200], seed, digits[200:300]) for seed in range(4)]
-    together = ensemble(members, way=way)
+    together = ensemble(members, EnsembleSpec(way=way))
     epochs = [int((~row.isnan()).sum()) for row in together.losses]
     alone = [fit(learner, digits[:200], digits[200:300], seed=seed) for seed in range(4)]
     assert len(set(epochs)) > 1
@@ -167,7 +169,7 @@ def test_a_member_that_diverges_is_named_and_left_out(digits, way):
         Member(Learner(MLP((16,)), recipe), digits[:200], seed, name=name)
         for seed, (name, recipe) in enumerate([("a", calm), ("b", wild), ("c", calm)])
     ]
-    together = ensemble(members, way=way)
+    together = ensemble(members, EnsembleSpec(way=way))
     assert together.names == ("a", "c")
     assert together.failed["b"].startswith("training diverged in epoch")
     for i, m in enumerate([members[0], members[2]]):
@@ -177,13 +179,13 @@ def test_a_member_that_diverges_is_named_and_left_out(digits, way):
 def test_if_all_diverge_the_error_says_so(digits):
     wild = Learner(MLP((16,)), Recipe(SGD(1e30), epochs=3, patience=None))
     with pytest.raises(ValueError, match=r"all 2 networks failed: .*diverged"):
-        ensemble([Member(wild, digits[:200], seed) for seed in range(2)], way="grouped")
+        ensemble([Member(wild, digits[:200], seed) for seed in range(2)], EnsembleSpec(way="grouped"))
 
 
 @pytest.mark.parametrize("way", WAYS[:1] + STACKED)
 def test_snapshots_and_the_matched_loss(digits, way):
     learner = Learner(MLP((16,)), Recipe(Adam(0.01), epochs=6, patience=None))
-    together = ensemble([Member(learner, digits[:200], s) for s in range(2)], way=way, snapshots=[0, 2, 6], until=2.0)
+    together = ensemble([Member(learner, digits[:200], s) for s in range(2)], EnsembleSpec((0, 2, 6), 2.0, way))
     for name in together.weights:
         assert torch.equal(together.snapshots[0][name], together.initial[name])
         assert torch.equal(together.snapshots[6][name], together.weights[name])
@@ -193,7 +195,7 @@ def test_snapshots_and_the_matched_loss(digits, way):
         assert max(float((together.snapshots[2][k][i] - w).abs().max()) for k, w in after.items()) < 1e-5
         when = int(together.matched_epochs[i])
         assert together.losses[i, when - 1] <= 2.0 < together.losses[i, when - 2]
-    never = ensemble([Member(learner, digits[:200], 0)], way=way, until=0.0)
+    never = ensemble([Member(learner, digits[:200], 0)], EnsembleSpec(until=0.0, way=way))
     assert never.matched_epochs.tolist() == [-1]
 
 
@@ -201,23 +203,23 @@ def test_the_trial_says_what_it_chose_and_what_is_closed(digits, caplog):
     caplog.set_level(logging.INFO)
     learner = Learner(MLP((16,), "tanh"), Recipe(batch=16, epochs=50, patience=None))
     members = [Member(learner, digits[:320], seed) for seed in range(60)]
-    ((how, _),) = planned(members)
-    assert how.way in ("grouped", "vmap")
-    assert how.tried["loop"] > 2 * how.seconds / (50 * 20)
-    assert how.way in caplog.text
+    (how,) = (group.plan for group in planned(members))
+    assert how.way.name in ("grouped", "vmap")
+    assert how.tried[Way("loop")] > 2 * how.seconds / (50 * 20)
+    assert how.way.name in caplog.text
 
 
 @pytest.mark.parametrize("network", [Branching, Doubling])
 def test_what_cannot_be_stacked_goes_another_way_and_says_why(digits, network):
     learner = Learner(network, Recipe(epochs=200_000, patience=None))
     members = [Member(learner, digits[:64], seed) for seed in range(4)]
-    ((how, _),) = planned(members)
+    (how,) = (group.plan for group in planned(members))
     assert "grouped" in how.closed
     if network is Branching:
-        assert how.way == "loop"
+        assert how.way == Way("loop")
         assert "vmap" in how.closed
         with pytest.raises(ValueError, match="not open to Branching"):
-            planned(members, way="vmap")
+            planned(members, EnsembleSpec(way="vmap"))
 
 
 def test_an_optimizer_that_looks_at_whole_tensors_is_left_to_the_loop(digits):
@@ -226,8 +228,8 @@ def test_an_optimizer_that_looks_at_whole_tensors_is_left_to_the_loop(digits):
         return torch.optim.SGD([{"params": [p], "weight_decay": float(p.ndim > 1)} for p in kept], lr=0.1)
 
     learner = Learner(MLP((8,)), Recipe(optimizer=by_shape, epochs=10_000))
-    ((how, _),) = planned([Member(learner, digits[:64], seed) for seed in range(3)])
-    assert how.way == "loop"
+    (how,) = (group.plan for group in planned([Member(learner, digits[:64], seed) for seed in range(3)]))
+    assert how.way == Way("loop")
     assert "every weight by itself" in how.closed["vmap"]
 
 
@@ -236,7 +238,7 @@ def test_dropout_draws_differently_for_every_member(digits, way):
     learner = Learner(WithDropout, Recipe(SGD(0.1), epochs=2, patience=None))
     start = learner.network((1, 8, 8), 10, 0).state_dict()
     same = learner.starting_from(start)
-    together = ensemble([Member(same, digits[:64], seed=0, name=name) for name in "ab"], way=way)
+    together = ensemble([Member(same, digits[:64], seed=0, name=name) for name in "ab"], EnsembleSpec(way=way))
     a, b = (together.weights["1.weight"][i] for i in range(2))
     assert not torch.equal(a, b)
     assert torch.isfinite(together.losses).all()
@@ -245,20 +247,21 @@ def test_dropout_draws_differently_for_every_member(digits, way):
 def test_more_networks_than_memory_are_trained_in_parts(digits):
     learner = Learner(MLP((64,)), Recipe(epochs=2, patience=None))
     members = [Member(learner, digits[:100], seed) for seed in range(7)]
-    ((whole, _),) = planned(members, way="grouped")
-    ((small, _),) = planned(members, way="grouped", memory=3 * whole.bytes_each)
-    assert small.together <= 3
-    together = ensemble(members, way="grouped", memory=3 * whole.bytes_each)
+    (whole,) = planned(members, EnsembleSpec(way="grouped"))
+    little = EnsembleSpec(way="grouped", memory=3 * whole.plan.bytes_each)
+    (small,) = planned(members, little)
+    assert small.plan.way.stacked <= 3
+    together = ensemble(members, little)
     assert together.names == tuple(m.called for m in members)
 
 
 def test_processes_and_the_store_change_nothing(digits, tmp_path):
     learner = Learner(MLP((16,)), Recipe(epochs=2, patience=None))
     members = [Member(learner, digits[:100], seed) for seed in range(6)]
-    here = ensemble(members, way="grouped", memory=1)
-    seen = []
-    spread = ensemble(members, Store(tmp_path), jobs=2, way="grouped", memory=1, on_done=seen.append)
-    again = ensemble(members, Store(tmp_path), way="grouped", memory=1)
+    spec, seen = EnsembleSpec(way="grouped", memory=1), []
+    here = ensemble(members, spec)
+    spread = ensemble(members, spec, context=RunContext(Store(tmp_path), jobs=2, on_done=seen.append))
+    again = ensemble(members, spec, context=RunContext(Store(tmp_path)))
     assert len(seen) == 6
     for name in here.weights:
         assert torch.equal(here.weights[name], spread.weights[name])
@@ -267,20 +270,22 @@ def test_processes_and_the_store_change_nothing(digits, tmp_path):
 
 def test_a_population_survives_its_bytes(digits):
     learner = Learner(CifarResNet(8), Recipe(SGD(0.1), batch=32, epochs=1))
-    one = ensemble([Member(learner, digits[:64], s) for s in range(2)], way="grouped", snapshots=[0, 1], until=9.0)
+    one = ensemble([Member(learner, digits[:64], s) for s in range(2)], EnsembleSpec((0, 1), 9.0, "grouped"))
     back = Population.from_bytes(one.to_bytes())
-    assert (back.names, back.seeds, back.way, back.failed) == (one.names, one.seeds, one.way, one.failed)
+    assert (back.names, back.seeds, back.ways, back.failed) == (one.names, one.seeds, one.ways, one.failed)
     for kind in ("initial", "weights", "matched"):
         assert all(torch.equal(getattr(back, kind)[k], v) for k, v in getattr(one, kind).items())
     assert back.snapshots.keys() == {0, 1}
+    assert all(torch.equal(back.snapshots[1][k], v) for k, v in one.snapshots[1].items())
     assert torch.equal(back.losses, one.losses)
 
 
-def test_measured_keeps_only_what_is_measured(digits, tmp_path):
+def test_a_measured_ensemble_keeps_only_what_is_measured(digits, tmp_path):
     learner = Learner(MLP((16,)), Recipe(epochs=1, patience=None))
     members = [Member(learner, digits[:100], seed) for seed in range(4)]
-    parts = measured(members, first_losses, Losses, Store(tmp_path), way="grouped", memory=1)
-    assert torch.equal(torch.cat([p.losses for p in parts]), ensemble(members, way="grouped", memory=1).losses[:, 0])
+    spec = EnsembleSpec(way="grouped", memory=1)
+    parts = measure_ensemble(members, first_losses, Losses, spec, context=RunContext(Store(tmp_path)))
+    assert torch.equal(torch.cat([p.losses for p in parts]), ensemble(members, spec).losses[:, 0])
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -315,7 +320,7 @@ def test_observers_of_single_networks_see_what_they_see_in_fit(digits, way):
     seen = {}
     ensemble(
         [Member(learner, digits[:100], s, name=f"{s}") for s in range(2)],
-        way=way, observers=[Each(lambda name: Watch(seen.setdefault(name, [])))],
+        EnsembleSpec(way=way), observers=[PerMember(lambda name: Watch(seen.setdefault(name, [])))],
     )  # fmt: skip
     for s in range(2):
         alone: list = []
@@ -333,29 +338,29 @@ def test_two_members_of_one_name_are_refused(digits):
 
 _SCRIPT = """
 import sys, torch
-from infoscope import Learner, Recipe, Store, Task
-from infoscope.ensembles import fit_stack as together
+from infoscope import EnsembleSpec, Learner, Recipe, RunContext, Store, Task
+from infoscope.ensembles import fit_stack
 from infoscope.ensembles.ensemble import ensemble
 from infoscope.ensembles.population import Member
 from infoscope.models import MLP
-together.Scratch.__init__.__defaults__ = (0.0,)
-members = [Member(Learner(MLP((16,)), Recipe(epochs=int(sys.argv[3]), patience=None)), Task.from_dataset("digits"), s)
+task = Task.from_dataset("digits")[:500]
+fit_stack.Scratch.__init__.__defaults__ = (0.0,)
+members = [Member(Learner(MLP((16,)), Recipe(epochs=int(sys.argv[3]), patience=None)), task, s)
            for s in range(5)]
-one = ensemble(members, Store(sys.argv[1]), way="grouped")
+one = ensemble(members, EnsembleSpec(way="grouped"), context=RunContext(Store(sys.argv[1])))
 torch.save(dict(one.weights), sys.argv[2])
 """
 
 
 def test_killed_it_goes_on_from_its_last_epochs(tmp_path):
     """kill -9 in mid-stack; the second run starts behind epoch 0 and ends in the same weights, bit for bit."""
-    store, epochs = tmp_path / "run", 150
+    store, epochs = tmp_path / "run", 100
     command = [sys.executable, "-c", _SCRIPT, str(store), str(tmp_path / "a.pt"), str(epochs)]
     process = subprocess.Popen(command, env={**os.environ, "OMP_NUM_THREADS": "1"})
     pages = store / "scratch"
     deadline = time.monotonic() + 60
     while not (pages.exists() and any(p.suffix != ".tmp" for p in pages.iterdir())) and time.monotonic() < deadline:
         time.sleep(0.01)
-    time.sleep(0.1)
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
     assert not (tmp_path / "a.pt").exists()

@@ -9,11 +9,13 @@ import torch
 from torch import nn
 
 from infoscope import SGD, Adam, Learner, Recipe, Store, Task, ensemble, fit
-from infoscope.ensembles import autotune as trial
-from infoscope.ensembles.ensemble import planned
-from infoscope.ensembles.fit_stack import Each
+from infoscope.ensembles import memory
+from infoscope.ensembles.observers import PerMember
+from infoscope.ensembles.planning import EnsembleSpec, planned
 from infoscope.ensembles.population import Member, Population
+from infoscope.ensembles.ways import Way
 from infoscope.models import MLP
+from infoscope.run.context import RunContext
 
 STACKED = ("vmap", "grouped")
 
@@ -114,17 +116,17 @@ def members(factory, task, recipe=Recipe(SGD(0.1), epochs=1, patience=None), cou
 @pytest.mark.parametrize("model", [Hidden, Unsaved, Counting])
 def test_what_a_state_dict_does_not_tell_closes_the_stack(digits, model):
     with pytest.raises(ValueError, match=r"each by itself|than in a network by itself"):
-        ensemble(members(model, digits), way="vmap")
+        ensemble(members(model, digits), EnsembleSpec(way="vmap"))
     long = Recipe(SGD(0.1), epochs=100_000, patience=None)
-    ((how, _),) = planned(members(model, digits[:64], long))
-    assert how.way == "loop"
+    (how,) = (group.plan for group in planned(members(model, digits[:64], long)))
+    assert how.way == Way("loop")
     assert "itself" in how.closed["vmap"]
 
 
 @pytest.mark.parametrize("way", STACKED)
 def test_a_weight_that_no_output_depends_on_does_not_decay(digits, way):
     ones = members(Idle, digits, Recipe(Adam(weight_decay=0.5), epochs=1, patience=None))
-    together = ensemble(ones, way=way)
+    together = ensemble(ones, EnsembleSpec(way=way))
     for i, one in enumerate(ones):
         assert far(together, i, fit(one.learner, digits, seed=i).weights) < 1e-6
 
@@ -132,7 +134,7 @@ def test_a_weight_that_no_output_depends_on_does_not_decay(digits, way):
 def test_an_optimizer_of_one_s_own_kind_is_left_to_the_loop(digits):
     recipe = Recipe(functools.partial(Clipped, lr=0.5), epochs=1, patience=None)
     with pytest.raises(ValueError, match="every weight by itself"):
-        ensemble(members(MLP((8,)), digits, recipe), way="grouped")
+        ensemble(members(MLP((8,)), digits, recipe), EnsembleSpec(way="grouped"))
 
 
 def test_a_layer_of_two_names_can_be_watched_and_tried_in_stacks_of_any_size(digits):
@@ -143,7 +145,7 @@ def test_a_layer_of_two_names_can_be_watched_and_tried_in_stacks_of_any_size(dig
             seen.append(float(moment.network.state_dict()["again.bias"].sum()))
 
     ones = members(Shared, digits, count=6)
-    together = ensemble(ones, way="vmap", observers=[Each(lambda name: Watch(), epochs_only=True)])
+    together = ensemble(ones, EnsembleSpec(way="vmap"), observers=[PerMember(lambda name: Watch(), epochs_only=True)])
     assert len(seen) == 6
     assert far(together, 5, fit(ones[5].learner, digits, seed=5).weights) < 1e-6
 
@@ -152,7 +154,7 @@ def test_a_layer_of_two_names_can_be_watched_and_tried_in_stacks_of_any_size(dig
 def test_tasks_that_begin_in_one_place_are_told_apart(digits, way):
     learner = Learner(MLP((8,)), Recipe(epochs=1, patience=None))
     ones = [Member(learner, task, name=name) for name, task in [("a", digits[:100]), ("b", digits[:200:2])]]
-    together = ensemble(ones, way=way)
+    together = ensemble(ones, EnsembleSpec(way=way))
     for i, one in enumerate(ones):
         assert far(together, i, fit(learner, one.task).weights) < 1e-6
 
@@ -161,7 +163,7 @@ def test_equal_tasks_of_two_names_keep_their_names(digits, tmp_path):
     learner, store = Learner(MLP((8,)), Recipe(epochs=1, patience=None)), Store(tmp_path)
     for name in ("one", "other"):
         renamed = Task.from_arrays(digits.x, digits.y, name=name)
-        assert ensemble([Member(learner, renamed)], store).names == (f"{name}, seed 0",)
+        assert ensemble([Member(learner, renamed)], context=RunContext(store)).names == (f"{name}, seed 0",)
 
 
 def test_a_task_keeps_its_name_in_another_process(digits):
@@ -174,7 +176,7 @@ def test_a_task_keeps_its_name_in_another_process(digits):
 def test_a_network_that_diverges_in_its_last_step_is_left_out(digits, way):
     calm, wild = (Recipe(SGD(rate, 0.0), batch=200, epochs=1, patience=None) for rate in (0.1, 1e300))
     ones = [Member(Learner(InDouble, recipe), digits, name=name) for name, recipe in [("a", calm), ("b", wild)]]
-    together = ensemble(ones, way=way)
+    together = ensemble(ones, EnsembleSpec(way=way))
     assert together.names == ("a",)
     assert "diverged in its last steps" in together.failed["b"]
 
@@ -191,19 +193,23 @@ class InDouble(nn.Module):
 
 
 def test_lazy_layers_are_trained_like_others(digits):
-    assert len(ensemble(members(Lazy, digits), way="vmap")) == 2
+    assert len(ensemble(members(Lazy, digits), EnsembleSpec(way="vmap"))) == 2
 
 
 def test_a_network_that_writes_into_its_input_leaves_the_task_alone(digits):
     before = digits.x.clone()
     fit(Learner(Writing, Recipe(epochs=1)), digits, digits[:50])
-    ensemble(members(Writing, digits), way="loop")
+    ensemble(members(Writing, digits), EnsembleSpec(way="loop"))
     assert torch.equal(before, digits.x)
 
 
 def test_who_counts_is_told_of_watched_networks_too(digits):
     told = []
-    ensemble(members(MLP((8,)), digits, count=3), observers=[Each(lambda name: Nothing())], on_done=told.append)
+    ensemble(
+        members(MLP((8,)), digits, count=3),
+        observers=[PerMember(lambda name: Nothing())],
+        context=RunContext(on_done=told.append),
+    )
     assert [work.label for work in told] == ["digits, seed 0", "digits, seed 1", "digits, seed 2"]
 
 
@@ -216,23 +222,24 @@ def test_memory_counts_examples_of_one_s_own_and_what_a_container_may_have(digit
     learner = Learner(MLP((8,)), Recipe(epochs=1, patience=None))
     shared = [Member(learner, digits, seed) for seed in range(4)]
     own = [Member(learner, digits.shuffled(seed), seed) for seed in range(4)]
-    ((less, _),), ((more, _),) = (planned(ones, way="vmap") for ones in (shared, own))
-    assert more.bytes_each - less.bytes_each == 3 * (digits.x.nbytes + digits.y.nbytes) // 4
+    (less,), (more,) = (planned(ones, EnsembleSpec(way="vmap")) for ones in (shared, own))
+    assert more.plan.bytes_each - less.plan.bytes_each == 3 * (digits.x.nbytes + digits.y.nbytes) // 4
     (tmp_path / "memory.max").write_text("30000000\n")
     (tmp_path / "memory.current").write_text("10000000\n")
-    monkeypatch.setattr(trial, "_CONTAINER", tmp_path)
-    assert trial._free() == 20_000_000
+    monkeypatch.setattr(memory, "_CONTAINER", tmp_path)
+    assert memory.free() == 20_000_000
     (tmp_path / "memory.max").write_text("max\n")
-    assert trial._free() > 20_000_000
+    assert memory.free() > 20_000_000
 
 
 def test_a_kept_plan_gives_way_to_less_memory(digits, tmp_path):
-    ones, store = members(MLP((64,)), digits, count=6), Store(tmp_path)
-    ((whole, _),) = planned(ones, store, way="grouped")
-    ((small, _),) = planned(ones, store, way="grouped", memory=2 * whole.bytes_each)
-    assert (whole.together > 2, small.together <= 2) == (True, True)
-    ((again, _),) = planned(ones, store, way="grouped")
-    assert again == small
+    ones, context = members(MLP((64,)), digits, count=6), RunContext(Store(tmp_path))
+    (whole,) = planned(ones, EnsembleSpec(way="grouped"), context=context)
+    little = EnsembleSpec(way="grouped", memory=2 * whole.plan.bytes_each)
+    (small,) = planned(ones, little, context=context)
+    assert (whole.plan.way.stacked > 2, small.plan.way.stacked <= 2) == (True, True)
+    (again,) = planned(ones, EnsembleSpec(way="grouped"), context=context)
+    assert again.plan == small.plan
 
 
 @pytest.mark.parametrize("wrong", [{"epochs": 0}, {"batch": 0}])

@@ -5,11 +5,13 @@ import torch
 from torch import nn
 
 from infoscope import SGD, Adam, Learner, Recipe, Store, Task, ensemble, fit
+from infoscope.ensembles.planning import EnsembleSpec
 from infoscope.ensembles.population import Member
 from infoscope.models import MLP
 from infoscope.run.context import RunContext
-from infoscope.weight_distance.questions import distance, journey
-from infoscope.weight_distance.study import Travel, Travelled
+from infoscope.weight_distance.distance_look import DistanceLook
+from infoscope.weight_distance.member_distances import MemberDistances
+from infoscope.weight_distance.questions import distance, measure_distances
 
 LEARNER = Learner(MLP((16,)), Recipe(Adam(0.01), epochs=6, patience=None))
 
@@ -20,7 +22,7 @@ def digits() -> Task:
 
 
 def test_the_distances_are_those_of_networks_trained_one_by_one(digits):
-    found = distance(digits, LEARNER, networks=3, snapshots=[1, 6], until=1.5)
+    found = distance(digits, LEARNER, EnsembleSpec((1, 6), 1.5), replicates=3)
     for seed in range(3):
         alone = fit(LEARNER, digits, seed=seed)
         true = sum(float((alone.weights[k].double() - w.double()).square().sum()) for k, w in alone.initial.items())
@@ -31,13 +33,13 @@ def test_the_distances_are_those_of_networks_trained_one_by_one(digits):
     assert list(found.curve) == [0, 1, 6]
     assert found.curve[0].value == pytest.approx(found.whole.mean().value)
     assert found.curve[6].value == 0
-    assert found.strays == {}
+    assert found.other_start_nearer == {}
     assert found.matched is not None
     assert found.matched.mean().value < found.whole.mean().value
 
 
 def test_a_loss_that_nobody_reaches_is_left_out_not_guessed(digits):
-    found = distance(digits, LEARNER, networks=2, until=1e-9)
+    found = distance(digits, LEARNER, EnsembleSpec(until=1e-9), replicates=2)
     assert found.matched is None
     assert "d(w0,w) at matched loss" not in [row.measurement.quantity for row in found.record()]
 
@@ -45,7 +47,7 @@ def test_a_loss_that_nobody_reaches_is_left_out_not_guessed(digits):
 def test_a_diverged_network_is_left_out_by_name(digits):
     wild = Learner(MLP((16,)), Recipe(SGD(1e12), epochs=6, patience=None))
     members = [Member(one, digits, s, name=name) for s, (name, one) in enumerate([("a", LEARNER), ("b", wild)])]
-    found = journey([*members, Member(LEARNER, digits, 2, name="c")])
+    found = measure_distances([*members, Member(LEARNER, digits, 2, name="c")])
     assert found.whole.names == ("a", "c")
     assert "diverged" in found.failed["b"]
     assert "b left out" in " ".join(found.whole.mean().receipt.notes)
@@ -54,35 +56,42 @@ def test_a_diverged_network_is_left_out_by_name(digits):
 def test_a_shared_start_has_no_nearest_start(digits):
     start = LEARNER.network(digits.shape, digits.classes, 0).state_dict()
     members = [Member(LEARNER.starting_from(start), digits, seed) for seed in range(2)]
-    assert journey(members).strays is None
+    assert measure_distances(members).other_start_nearer is None
 
 
 def test_nothing_is_trained_twice_and_no_weights_are_kept(digits, tmp_path):
     done: list = []
-    running = RunContext(Store(tmp_path), on_done=done.append)
-    first = distance(digits, LEARNER, networks=4, running=running, way="grouped")
+    context = RunContext(Store(tmp_path), on_done=done.append)
+    first = distance(digits, LEARNER, EnsembleSpec(way="grouped"), replicates=4, context=context)
     size = sum(p.stat().st_size for p in (tmp_path / "units").iterdir())
     one_network = sum(t.numel() * 4 for t in LEARNER.network(digits.shape, 10, 0).state_dict().values())
     assert size < one_network
-    again = distance(digits, LEARNER, networks=4, running=running, way="grouped")
+    again = distance(digits, LEARNER, EnsembleSpec(way="grouped"), replicates=4, context=context)
     assert torch.equal(first.whole.values, again.whole.values)
     assert len(done) == 8
 
 
 def test_a_user_s_own_model_goes_through_unchanged(digits):
     with pytest.warns(UserWarning, match="not kept"):
-        found = distance(digits, Learner(lambda: nn.Sequential(nn.Flatten(), nn.Linear(64, 10))), networks=2)
+        found = distance(digits, Learner(lambda: nn.Sequential(nn.Flatten(), nn.Linear(64, 10))), replicates=2)
     assert list(found.whole.layers) == ["1"]
 
 
-def test_travelled_survives_its_bytes(digits):
+def test_member_distances_survives_its_bytes(digits):
     members = tuple(Member(LEARNER, digits, seed) for seed in range(2))
-    one = Travel(members, aligned=True)(ensemble(members, snapshots=[0, 3], until=1.0))
-    back = Travelled.from_bytes(one.to_bytes())
-    assert list(back.columns) == list(one.columns)
-    assert all(torch.allclose(back.columns[k], v, rtol=0, atol=0, equal_nan=True) for k, v in one.columns.items())
-    assert (back.names, back.seeds, back.note, back.way) == (one.names, one.seeds, one.note, one.way)
-    assert (back.columns["aligned"] <= back.columns["d"] + 1e-9).all()
+    one = DistanceLook(members, aligned=True)(ensemble(members, EnsembleSpec((0, 3), 1.0)))
+    back = MemberDistances.from_bytes(one.to_bytes())
+    for field in dataclasses.fields(one):
+        assert same(getattr(back, field.name), getattr(one, field.name)), field.name
+    assert back.aligned is not None
+    assert (back.aligned <= back.whole + 1e-9).all()
+    assert list(back.curve) == [0, 3]
+
+
+def same(a, b) -> bool:
+    if isinstance(a, dict) and isinstance(b, dict):
+        return list(a) == list(b) and all(same(a[k], b[k]) for k in a)
+    return torch.equal(a.nan_to_num(-1), b.nan_to_num(-1)) if isinstance(a, torch.Tensor) else a == b
 
 
 def test_canonical_scales_forget_what_the_function_does_not_feel(digits):
@@ -92,13 +101,14 @@ def test_canonical_scales_forget_what_the_function_does_not_feel(digits):
     scaled["fc2.weight"] = start["fc2.weight"] / 1000
     frozen = dataclasses.replace(LEARNER, recipe=Recipe(SGD(0.0), epochs=1, patience=None))
     members = [Member(frozen.starting_from(w), digits, name=n) for n, w in (("plain", start), ("scaled", scaled))]
-    population = ensemble(members, way="loop")
+    population = ensemble(members, EnsembleSpec(way="loop"))
     both = dataclasses.replace(
         population, initial={k: v.flip(0) for k, v in population.initial.items()}
     )  # from the scaled to the plain, and back
-    found = Travel(tuple(members), balanced=True)(both)
-    assert (found.columns["d"] > 100).all()
-    assert (found.columns["balanced"] < 1e-4).all()
+    found = DistanceLook(tuple(members), balanced=True)(both)
+    assert (found.whole > 100).all()
+    assert found.balanced is not None
+    assert (found.balanced < 1e-4).all()
 
 
 def test_outputs_beyond_all_numbers_leave_a_network_out_by_name(digits):
@@ -106,7 +116,7 @@ def test_outputs_beyond_all_numbers_leave_a_network_out_by_name(digits):
     calm = Learner(MLP((16,)), Recipe(SGD(0.1, 0.0), batch=300, epochs=1, patience=None))
     members = [Member(one, digits, name=name) for name, one in [("a", calm), ("b", wild), ("c", calm)]]
     for way in ("loop", "vmap"):
-        found = journey(members, way=way, until=1.0)
+        found = measure_distances(members, EnsembleSpec(until=1.0, way=way))
         assert found.whole.names == ("a", "c")
         assert "its outputs after training are NaN or infinite" in found.failed["b"]
 
@@ -124,7 +134,7 @@ class Hidden(nn.Module):
 
 def test_predictions_are_those_of_each_network_itself(digits):
     learner = Learner(Hidden, Recipe(epochs=2, patience=None))
-    found = distance(digits, learner, networks=2)
+    found = distance(digits, learner, replicates=2)
     for seed in range(2):
         trained, sides = fit(learner, digits, seed=seed), []
         for weights in (trained.initial, trained.weights):
@@ -136,5 +146,5 @@ def test_predictions_are_those_of_each_network_itself(digits):
 
 def test_networks_one_after_another_are_measured_by_the_dozen(digits, tmp_path):
     """Every unit of work draws all starts again: one unit a network would make that the square of their number."""
-    distance(digits[:64], LEARNER, networks=40, running=RunContext(Store(tmp_path)), way="loop")
+    distance(digits[:64], LEARNER, EnsembleSpec(way="loop"), replicates=40, context=RunContext(Store(tmp_path)))
     assert len([p for p in (tmp_path / "units").iterdir() if not p.name.startswith(".")]) == 4

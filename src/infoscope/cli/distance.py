@@ -7,6 +7,7 @@ import json
 import math
 import sys
 from collections.abc import Mapping, Sequence
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -16,21 +17,23 @@ from infoscope.cli.former_commands import Data, Run, Training
 from infoscope.cli.former_session import Session, cores, print_config
 from infoscope.data.named import training_part
 from infoscope.data.task import Task
-from infoscope.ensembles.ensemble import planned
-from infoscope.ensembles.fit_stack import Wanted
+from infoscope.ensembles.ensemble import ensemble
+from infoscope.ensembles.planning import EnsembleSpec, planned
 from infoscope.ensembles.population import Member, Population
-from infoscope.ensembles.stacked_weights import Weights, member
-from infoscope.ensembles.train import Train
+from infoscope.ensembles.stacked_weights import StackedWeights, member
+from infoscope.ensembles.ways import Way
 from infoscope.figure import Bars, Figure, Line
 from infoscope.measurement import NATS_PER_BIT, Measurement
 from infoscope.models import loss_of
 from infoscope.report.wording import duration
+from infoscope.run.context import RunContext
 from infoscope.symmetry.alignment import align_all
 from infoscope.symmetry.permutations import permutation_groups
 from infoscope.training.recipe import OPTIMIZERS
 from infoscope.weight_distance.landmarks import landmark_mds
 from infoscope.weight_distance.mds import Picture, classical_mds
-from infoscope.weight_distance.questions import Journey, journey
+from infoscope.weight_distance.questions import measure_distances
+from infoscope.weight_distance.result import DistanceResult
 
 _STOPS = 12  # epochs of the curve
 _MOST_FOR_GRAM = 5000  # networks: beyond, landmarks
@@ -57,35 +60,28 @@ def distance(
     if run.print_config:
         return print_config("distance", options, run)
     tasks = values.told_apart([_part(t, run) for name in data for t in values.tasks_from(name, reading)])
-    crews = {task.name: _members(task, model, training, networks, run) for task in tasks}
+    networks_of = {task.name: _members(task, model, training, networks, run) for task in tasks}
     stops = _stops(training.epochs)
-    levels = {task.name: _level(task, crews[task.name][1], matched_loss) for task in tasks}
-    asked = [(crews[task.name][1], _wanted(stops, levels[task.name])) for task in tasks]
+    levels = {task.name: _level(task, networks_of[task.name][1], matched_loss) for task in tasks}
+    asked = {task.name: _spec(stops, levels[task.name], way) for task in tasks}
+    members = {name: some for name, (_, some) in networks_of.items()}
     if run.dry_run:
-        return _tell(asked, way, run)
+        return _print_plans([(members[name], spec) for name, spec in asked.items()], run)
     session = Session("distance", run, options)
-    found: dict[str, Journey] = {}
+    found: dict[str, DistanceResult] = {}
     chosen: dict[str, str] = {}
-    for members, wanted in asked:
-        _announce(members, way, session, wanted)
+    for task_name, spec in asked.items():
+        _print_plan(members[task_name], spec, session)
     with session.progress(networks * len(tasks), "training networks"):
         for task in tasks:
-            name, members = crews[task.name]
-            bits = levels[task.name]
-            until = None if bits is None else bits * NATS_PER_BIT
-            one = journey(
-                members,
-                snapshots=stops,
-                until=until,
-                aligned=aligned,
-                balanced=balanced,
-                way=way,
-                running=session.running(),
+            name, some = networks_of[task.name]
+            one = measure_distances(
+                some, asked[task.name], aligned=aligned, balanced=balanced, context=session.running()
             )
             for row in one.record():
                 session.record.append(row.measurement, task=task.name, **row.coordinates)
             found[task.name] = one
-            chosen[task.name] = _told(one, name, bits)
+            chosen[task.name] = _choices(one, name, levels[task.name])
     lead = " ".join(_sentence(name, one) for name, one in found.items())
     session.finish(f"Weight distance on {', '.join(found)}", _figures(found), {}, chosen, lead)
 
@@ -114,14 +110,15 @@ def mds(
         raise ValueError("a picture shows one task; leave out all but one --corrupt")
     name, members = _members(task, model, training, networks, run)
     members = _sharing(members, starts, run.seed) if starts is not None else members
+    spec = EnsembleSpec(way=cast(Any, way))
     if run.dry_run:
-        return _tell([(members, Wanted())], way, run)
+        return _print_plans([(members, spec)], run)
     session = Session("mds", run, options)
-    _announce(members, way, session, Wanted())
+    _print_plan(members, spec, session)
     with session.progress(networks, "training networks"):
-        population = Train(tuple(members), {"way": way}).take(session.running())
+        population = ensemble(members, spec, context=session.running())
     network = members[0].learner.network(task.shape, task.classes, members[0].seed)
-    ends: dict[str, tuple[Weights, ...]] = {"end": (population.weights,)}
+    ends: dict[str, tuple[StackedWeights, ...]] = {"end": (population.weights,)}
     if starts is None:
         ends = {"start": (population.initial,), **ends}
     else:
@@ -136,7 +133,8 @@ def mds(
         for one in (*picture.radii(), picture.share()):
             session.record.append(one, task=task.name, networks=where)
         figures.append(_drawn(where, picture, population, members, starts))
-    lead = f"{len(population)} networks {name} trained on {task.name} ({population.way}){_lost(population.failed)}."
+    trained = f"{len(population)} networks {name} trained on {task.name} ({_ways(population.ways)})"
+    lead = f"{trained}{_lost(population.failed)}."
     session.finish(f"Networks trained on {task.name}, seen from afar", figures, {}, {"Network": name}, lead)
 
 
@@ -176,7 +174,7 @@ def _sharing(members: Sequence[Member], starts: int, seed: int) -> list[Member]:
     return [dataclasses.replace(m, learner=m.learner.starting_from(weights[i % starts])) for i, m in enumerate(members)]
 
 
-def _distinct(population: Population, members: Sequence[Member], starts: int) -> Weights:
+def _distinct(population: Population, members: Sequence[Member], starts: int) -> StackedWeights:
     """Each start once, also where the first network that had it diverged."""
     place = {m.called: i % starts for i, m in enumerate(members)}
     rows = {place[name]: row for row, name in reversed(list(enumerate(population.names)))}
@@ -188,56 +186,59 @@ def _stops(epochs: int) -> list[int]:
     return sorted({round(epochs ** (k / _STOPS)) for k in range(_STOPS + 1)} | {epochs})
 
 
-def _wanted(stops: Sequence[int], bits: float | None) -> Wanted:
-    return Wanted(tuple(sorted({0, *stops})), None if bits is None else bits * NATS_PER_BIT)
+def _spec(stops: Sequence[int], bits: float | None, way: str | None) -> EnsembleSpec:
+    return EnsembleSpec((0, *stops), None if bits is None else bits * NATS_PER_BIT, cast(Any, way))
 
 
-def _announce(members: Sequence[Member], way: str | None, session: Session, wanted: Wanted) -> None:
+def _print_plan(members: Sequence[Member], spec: EnsembleSpec, session: Session) -> None:
     """Say before the run how the networks will be trained and what that fills; the choice is kept in the store."""
     if session.run.quiet or session.run.json:
         return
-    run = session.run
-    for how, group in planned(members, session.store, jobs=session.jobs, device=run.device, way=way, wanted=wanted):
-        print(f"{len(group)} networks: {how}{_each_of(session.jobs)}", file=sys.stderr)
+    for group in planned(members, spec, context=session.running()):
+        print(f"{len(group.members)} networks: {group.plan}{_each_of(session.jobs)}", file=sys.stderr)
 
 
 def _each_of(jobs: int) -> str:
     return f" in each of {jobs} jobs" if jobs > 1 else ""
 
 
-def _tell(asked: Sequence[tuple[list[Member], Wanted]], way: str | None, run: Run) -> None:
+def _print_plans(asked: Sequence[tuple[list[Member], EnsembleSpec]], run: Run) -> None:
     """What the trainings would take, by a short trial."""
-    jobs = run.jobs or cores()
-    plans = [
-        plan for members, wanted in asked
-        for plan in planned(members, device=run.device, way=way, jobs=jobs, wanted=wanted)
-    ]  # fmt: skip
-    trainings = sum(len(group) for _, group in plans)
-    seconds = sum(how.seconds * len(group) for how, group in plans) / jobs
+    context = RunContext(jobs=run.jobs or cores(), device=run.device)
+    groups = [group for members, spec in asked for group in planned(members, spec, context=context)]
+    trainings = sum(len(group.members) for group in groups)
+    seconds = sum(group.plan.seconds * len(group.members) for group in groups) / context.jobs
     if run.json:
-        told = [{"networks": len(g), "way": p.way, "together": p.together, "bytes": p.bytes_each * p.together}
-                for p, g in plans]  # fmt: skip
-        print(
-            json.dumps({"dry_run": {"trainings": trainings, "seconds": round(seconds, 1), "jobs": jobs, "plans": told}})
-        )
-    else:
-        print(f"This takes {trainings} trainings: {duration(seconds)} with {jobs} jobs, by a short trial.")
-        for how, group in plans:
-            print(f"{len(group)} networks: {how}{_each_of(jobs)}.")
-            for name, why in how.closed.items():
-                print(f"  not by {name}: {why}")
+        plans = [
+            {"networks": len(group.members), "way": group.plan.way.name, "together": group.plan.way.stacked,
+             "bytes": group.plan.bytes_at_once}
+            for group in groups
+        ]  # fmt: skip
+        cost = {"trainings": trainings, "seconds": round(seconds, 1), "jobs": context.jobs, "plans": plans}
+        print(json.dumps({"dry_run": cost}))
+        return
+    print(f"This takes {trainings} trainings: {duration(seconds)} with {context.jobs} jobs, by a short trial.")
+    for group in groups:
+        print(f"{len(group.members)} networks: {group.plan}{_each_of(context.jobs)}.")
+        for name, why in group.plan.closed.items():
+            print(f"  not by {name}: {why}")
 
 
-def _told(one: Journey, name: str, bits: float | None) -> str:
-    parts = [f"{len(one.whole.names)} networks {name}, trained by {one.way}{_lost(one.failed)}"]
+def _ways(ways: Sequence[Way]) -> str:
+    return ", ".join(map(str, ways))
+
+
+def _choices(one: DistanceResult, name: str, bits: float | None) -> str:
+    parts = [f"{len(one.whole.names)} networks {name}, trained by {_ways(one.ways)}{_lost(one.failed)}"]
     if bits is not None and one.matched is None:
         parts.append(f"none came to the matched loss of {bits:.3g} bits")
     elif one.matched is not None:
         epochs = sorted(one.matched_epochs)
         parts.append(f"{len(epochs)} came to {bits:.3g} bits, after {epochs[0]} to {epochs[-1]} epochs")
-    if one.strays:
-        some = "; ".join(f"{a} ends nearer to the start of {b}" for a, b in list(one.strays.items())[:3])
-        parts.append(f"{len(one.strays)} networks do not end nearest to their own start: {some}")
+    if one.other_start_nearer:
+        nearer = list(one.other_start_nearer.items())
+        some = "; ".join(f"{a} ends nearer to the start of {b}" for a, b in nearer[:3])
+        parts.append(f"{len(nearer)} networks do not end nearest to their own start: {some}")
     if len(one.whole.names) > 1:
         printed = one.record()
         notes = next((r.measurement.receipt.notes for r in printed if r.measurement.quantity == "QMCM"), ())
@@ -252,7 +253,7 @@ def _lost(failed: Mapping[str, str]) -> str:
     return f"; {len(failed)} left out, such as {name}: {why}"
 
 
-def _sentence(name: str, one: Journey) -> str:
+def _sentence(name: str, one: DistanceResult) -> str:
     mean = one.whole.mean()
     text = f"Training on {name} carried the weights {mean.value:.4g} far"
     if len(one.whole.names) > 1:
@@ -262,7 +263,7 @@ def _sentence(name: str, one: Journey) -> str:
     return f"{text}."
 
 
-def _figures(found: Mapping[str, Journey]) -> list[Figure]:
+def _figures(found: Mapping[str, DistanceResult]) -> list[Figure]:
     curves = []
     for name, one in found.items():
         epochs = list(one.curve)
@@ -286,7 +287,7 @@ def _spread(m: Measurement) -> float:
     return float(reached.std()) if len(reached) > 1 else 0.0
 
 
-def _picture(stacks: Sequence[Weights], dimensions: int, network: torch.nn.Module) -> Picture:
+def _picture(stacks: Sequence[StackedWeights], dimensions: int, network: torch.nn.Module) -> Picture:
     count = sum(len(next(iter(w.values()))) for w in stacks)
     if count > _MOST_FOR_GRAM:
         return landmark_mds(*stacks, dimensions=dimensions, parameters=network)

@@ -11,12 +11,16 @@ from typing import Any
 from infoscope.data.task import Task
 from infoscope.dynamics.information_plane import InformationPlane
 from infoscope.dynamics.specification import PlaneStudy
-from infoscope.ensembles.ensemble import for_each, planned, stacks
-from infoscope.ensembles.fit_stack import Each, Moments, fit_stack
+from infoscope.ensembles.ensemble import for_each
+from infoscope.ensembles.fit_stack import fit_stack
+from infoscope.ensembles.observers import PerMember, StackMoment
+from infoscope.ensembles.planning import planned, stacks
 from infoscope.ensembles.population import Member
+from infoscope.ensembles.ways import Way
 from infoscope.measurement import Measurement
 from infoscope.record import Record, Row
 from infoscope.run import Store, Work
+from infoscope.run.context import RunContext
 from infoscope.run.look import Look, look
 from infoscope.run.progress import report
 from infoscope.training.learner import Learner
@@ -93,22 +97,22 @@ def planes(
     ((0, 2, 4), 12)
     """
     members = [Member(learner, task, s, name=f"seed-{s}") for s in range(seed, seed + replicates)]
-    plans = planned(members, store, jobs=jobs, device=device)
+    parts = stacks(planned(members, context=RunContext(store, jobs, device)))
     looks = [
-        Look(curves_of_stack, (tuple(some), study, how.way, device), PlaneCurves, 4, f"{some[0].name} ({len(some)})")
-        for how, some in stacks(plans)
+        Look(curves_of_stack, (part.members, study, part.plan.way, device), PlaneCurves, 4, part.label)
+        for part in parts
     ]
-    curves = [c for part in look(looks, store, jobs=jobs, on_done=for_each(on_done, looks)) for c in part.curves]
+    curves = [c for part in look(looks, store, jobs=jobs, on_done=for_each(on_done, parts)) for c in part.curves]
     for one in (curve for curve in curves if curve.stopped):
         warnings.warn(f"a training ended early, what was measured before is kept: {one.stopped}", stacklevel=2)
     return curves
 
 
-def curves_of_stack(members: Sequence[Member], study: PlaneStudy, way: str, device: str) -> PlaneCurves:
+def curves_of_stack(members: Sequence[Member], study: PlaneStudy, way: Way, device: str) -> PlaneCurves:
     """The trainings of one stack, each network with a plane of its own."""
     shown = {member.name: _plane(study, member, device) for member in members}
     progress = _Progress(members[0].learner.recipe.epochs)
-    each = Each(lambda name: shown[name], epochs_only=True)
+    each = PerMember(lambda name: shown[name], epochs_only=True)
     try:
         population = fit_stack(members, way, device, observers=[each, progress])
     except ValueError as error:  # the measuring failed: what it has is kept
@@ -149,6 +153,6 @@ class _Progress:
 
     epochs: int
 
-    def observe(self, moments: Moments) -> None:
-        if moments.end_of_epoch:
-            report(moments.epoch + 1, self.epochs)
+    def observe(self, moment: StackMoment) -> None:
+        if moment.end_of_epoch:
+            report(moment.epoch + 1, self.epochs)

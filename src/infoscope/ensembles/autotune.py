@@ -4,29 +4,24 @@ from __future__ import annotations
 
 import math
 import os
-import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from shutil import which
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from infoscope.ensembles.fit_stack import place
-from infoscope.ensembles.grouped_forward import NotStackable, first_line
+from infoscope.ensembles.memory import example_bytes, network_bytes, room
 from infoscope.ensembles.population import Member
-from infoscope.ensembles.stack import Stack, ways
+from infoscope.ensembles.stack import closed_ways
+from infoscope.ensembles.trials import Trials
+from infoscope.ensembles.ways import Way, WayName, first_line
 from infoscope.training.isolation import isolated
 
 _SHORT = 3.0  # seconds of plain looping below which no trial pays
 _LONG = 600.0  # seconds of training above which compiling may
 _UNIT = 20.0  # seconds that may be lost where networks go one after another
-_SIZES = (4, 10, 30, 100, 300, 1000)
-_CONTAINER = Path("/sys/fs/cgroup")
-_WORSE = 1.15  # times the best so far: larger stacks won't help
 
 
 @dataclass(frozen=True)
@@ -34,29 +29,44 @@ class Plan:
     """How to train: the way, how many networks at once, and what is known of time and memory.
 
     `seconds` is of one network's training in this way, `bytes_each` of one network while it trains. `tried` holds the
-    seconds a step of a network takes by way and stack size; `closed` why a way is not open. `unit` counts the networks
-    of a loop that may be measured, and lost, as one: so many as take some seconds (0 for a stack).
+    seconds a step of a network takes; `closed` why a way is not open. `unit` counts the networks of a loop that may be
+    measured, and lost, as one: so many as take some seconds (0 for a stack).
     """
 
-    way: str
-    together: int
+    way: Way
     bytes_each: int
     seconds: float
-    tried: dict[str, float] = field(default_factory=dict)
-    closed: dict[str, str] = field(default_factory=dict)
+    tried: Mapping[Way, float] = field(default_factory=dict)
+    closed: Mapping[WayName, str] = field(default_factory=dict)
     unit: int = 0
 
+    @property
+    def bytes_at_once(self) -> int:
+        """What the networks that train at one time fill, in one process."""
+        return self.way.stacked * self.bytes_each
+
     def __str__(self) -> str:
-        stack = "one after another" if self.way == "loop" else f"{self.together} at a time by {self.way}"
-        size = self.together * self.bytes_each
-        return f"{stack}, {self.seconds:.3g} s a network, {size / 2**20:.0f} MiB at a time"
+        way = self.way
+        stack = "one after another" if way.name == "loop" else f"{way.stacked} at a time by {way.name}"
+        return f"{stack}, {self.seconds:.3g} s a network, {self.bytes_at_once / 2**20:.0f} MiB at a time"
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON-ready dictionary that `from_json` reads back."""
+        tried = [[way.name, way.stacked, seconds] for way, seconds in self.tried.items()]
+        return {**vars(self), "way": [self.way.name, self.way.stacked], "tried": tried, "closed": dict(self.closed)}
+
+    @classmethod
+    def from_json(cls, held: Mapping[str, Any]) -> Plan:
+        """The plan that `to_json` gave."""
+        tried = {Way(name, stacked): seconds for name, stacked, seconds in held["tried"]}
+        return cls(**{**held, "way": Way(*held["way"]), "tried": tried})
 
 
 def plan(
     members: Sequence[Member],
     *,
     device: str | torch.device = "cpu",
-    way: str | None = None,
+    way: WayName | None = None,
     memory: int | None = None,
     jobs: int = 1,
     kept: int = 0,
@@ -66,186 +76,66 @@ def plan(
     `memory` is what all stacks may fill at a time, in bytes: half of what is free, unless said otherwise; `kept` counts
     the states of each network that are kept besides its first, best and last.
     """
-    first = members[0]
-    recipe, n = first.recipe, len(first.task)
+    first, steps = members[0], _steps(members[0])
     with isolated(first.seed, threads=1):
-        network = first.learner.network(first.task.shape, first.task.target.outputs, first.seed).to(device)
-        closed = {name: why for name, why in ways(network, [m.recipe for m in members]).items() if why}
-        if way is not None and way != "loop" and way in closed:
-            raise ValueError(f"{way!r} is not open to {type(network).__name__}: {closed[way]}; use way='loop'")
-        each = bytes_each(network, first, kept) + _examples_each(members)
-        most = max(1, min(math.ceil(len(members) / jobs), _room(memory, device) // jobs // each))
-        last = members[-1]
-        other = last.learner.network(last.task.shape, last.task.target.outputs, last.seed).to(device)
-        trial = _Trial(network, other, first, device)
-        steps = recipe.epochs * math.ceil(n / recipe.batch)
-        tried = {"loop": trial.of_loop()}
-        unit = max(1, min(int(_UNIT / (tried["loop"] * steps)), most, len(members) // (4 * jobs)))
-        if way is None and (tried["loop"] * steps * len(members) < _SHORT or len(members) == 1):
-            return Plan("loop", 1, each, tried["loop"] * steps, tried, closed, unit)
-        for name in ("grouped", "vmap") if way is None else (way,):
-            if name in closed or name == "loop" or (way is None and most == 1):
-                continue
-            try:
-                tried |= {f"{name} × {size}": s for size, s in trial.of_sizes(name, most)}
-            except Exception as error:  # vmap says in many ways that it can't
-                closed[name] = first_line(error)
-                if way is not None:
-                    raise ValueError(f"{way!r} is not open to {type(network).__name__}: {closed[name]}") from error
-        best = min((k for k in tried if way is None or k.startswith(way)), key=tried.__getitem__)
-        if way is None and best.startswith("vmap") and tried[best] * steps * len(members) > _LONG and _compiler(device):
-            size = int(best.split(" × ")[1])
-            try:
-                tried[f"compiled × {size}"] = trial.of("compiled", size)
-            except Exception as error:  # a compiler that is there but does not work
-                closed["compiled"] = first_line(error)
-            best = min(tried, key=tried.__getitem__)
-        name, _, size = best.partition(" × ")
-        return Plan(name, int(size or 1), each, tried[best] * steps, tried, closed, 0 if size else unit)
+        network, other = (_network(member, device) for member in (first, members[-1]))
+        closed = closed_ways(network, [m.recipe for m in members])
+        if way is not None and way in closed:
+            raise _not_open(way, network, closed[way])
+        each = network_bytes(network, first, kept) + example_bytes(members)
+        most = max(1, min(math.ceil(len(members) / jobs), room(memory, device) // jobs // each))
+        trials = Trials(network, other, first, device)
+        tried = {Way("loop"): trials.of_loop()}
+        alone = tried[Way("loop")] * steps
+        if way is not None or (alone * len(members) >= _SHORT and most > 1):
+            _try_stacks(trials, tried, closed, way, most)
+        best = _fastest(tried, way)
+        if way is None and best.name == "vmap" and tried[best] * steps * len(members) > _LONG and _has_compiler(device):
+            _try_compiled(trials, tried, closed, best.stacked)
+            best = _fastest(tried, way)
+    unit = max(1, min(int(_UNIT / alone), most, len(members) // (4 * jobs)))
+    return Plan(best, each, tried[best] * steps, tried, closed, unit if best.name == "loop" else 0)
 
 
-def bytes_each(network: nn.Module, member: Member, kept: int = 0) -> int:
-    """What one network fills while it trains: weights, gradient, moments, the states kept, a batch's activations."""
-    weights = sum(t.numel() * t.element_size() for t in network.state_dict().values())
-    held: dict[int, int] = {}
-
-    def keep(t: Tensor) -> Tensor:
-        held[t.data_ptr()] = t.numel() * t.element_size()
-        return t
-
-    rows = min(4, len(member.task))
-    x, y = member.task.array[:rows].clone(), member.task.y[:rows]  # a network may write into its input
-    device = next((p.device for p in network.parameters()), torch.device("cpu"))
-    network.eval()
-    with torch.autograd.graph.saved_tensors_hooks(keep, lambda t: t):
-        loss = member.loss(network(x.to(device)), y.to(device))
-    del loss
-    parameters = {p.data_ptr() for p in network.parameters()}
-    activations = sum(size for at, size in held.items() if at not in parameters)
-    return weights * (7 + kept) + 2 * activations * min(member.recipe.batch, len(member.task)) // rows
+def _try_stacks(
+    trials: Trials, tried: dict[Way, float], closed: dict[WayName, str], way: WayName | None, most: int
+) -> None:
+    """Take note of the seconds of stacks, in each way or the one asked for, and of ways that are closed after all."""
+    for name in ("grouped", "vmap") if way is None else (way,):
+        if name == "loop" or name in closed:
+            continue
+        try:
+            tried |= trials.of_sizes(name, most)
+        except Exception as error:  # vmap says in many ways that it can't
+            closed[name] = first_line(error)
+            if way is not None:
+                raise _not_open(name, trials.network, closed[name]) from error
 
 
-def _examples_each(members: Sequence[Member]) -> int:
-    """Bytes of examples that a member adds to its stack; those that members share are held once."""
-    tasks = [task for m in members for task in (m.task, m.validation) if task is not None]
-    distinct = {place(t): t.numel() * t.element_size() for task in tasks for t in (task.array, task.y)}
-    return sum(distinct.values()) // len(members)
-
-
-def _room(memory: int | None, device: str | torch.device) -> int:
-    if memory is not None:
-        return memory
-    if torch.device(device).type == "cuda":
-        return torch.cuda.mem_get_info(device)[0] // 2
-    return _free() // 2
-
-
-def _free() -> int:
-    """Bytes that are free here, within what a container may have; on a system that does not tell, half of all."""
-    page = os.sysconf("SC_PAGE_SIZE")
+def _try_compiled(trials: Trials, tried: dict[Way, float], closed: dict[WayName, str], stacked: int) -> None:
+    way = Way("compiled", stacked)
     try:
-        free = os.sysconf("SC_AVPHYS_PAGES") * page
-    except (ValueError, OSError):
-        free = os.sysconf("SC_PHYS_PAGES") * page // 2
-    with suppress(OSError, ValueError):  # no container, or one without a limit ("max")
-        limit, used = (int((_CONTAINER / name).read_text()) for name in ("memory.max", "memory.current"))
-        free = min(free, max(0, limit - used))
-    return free
+        tried[way] = trials.of(way)
+    except Exception as error:  # a compiler that is there but does not work
+        closed["compiled"] = first_line(error)
 
 
-def _compiler(device: str | torch.device) -> bool:
+def _fastest(tried: Mapping[Way, float], name: WayName | None) -> Way:
+    return min((way for way in tried if name in (None, way.name)), key=tried.__getitem__)
+
+
+def _not_open(name: WayName, network: nn.Module, why: str) -> ValueError:
+    return ValueError(f"{name!r} is not open to {type(network).__name__}: {why}; use way='loop'")
+
+
+def _network(member: Member, device: str | torch.device) -> nn.Module:
+    return member.learner.network(member.task.shape, member.task.target.outputs, member.seed).to(device)
+
+
+def _steps(member: Member) -> int:
+    recipe = member.learner.recipe
+    return recipe.epochs * math.ceil(len(member.task) / recipe.batch)
+
+
+def _has_compiler(device: str | torch.device) -> bool:
     return torch.device(device).type == "cuda" or which(os.environ.get("CXX", "g++")) is not None
-
-
-class _Trial:
-    """Seconds that a step takes for one network; `other` is that of another member."""
-
-    def __init__(self, network: nn.Module, other: nn.Module, member: Member, device: Any):
-        self.network, self.other, self.recipe, self.loss = network, other, member.recipe, member.loss
-        rows = torch.arange(min(self.recipe.batch, len(member.task)))
-        self.x, self.y = member.task.array[rows].to(device), member.task.y[rows].to(device)
-
-    def of_loop(self) -> float:
-        network, loss = self.network.train(), self.loss
-        before = {k: v.clone() for k, v in network.state_dict().items()}
-        optimizer = self.recipe.optimizer(network.parameters())
-
-        def step() -> None:
-            value = loss(network(self.x), self.y)
-            optimizer.zero_grad()
-            value.backward()
-            optimizer.step()
-
-        seconds = self._timed(step)
-        network.load_state_dict(before)
-        return seconds
-
-    def of_sizes(self, way: str, most: int) -> Iterator[tuple[int, float]]:
-        self._check_two(way)
-        best = math.inf
-        for size in sorted({*(s for s in _SIZES if s < most), min(most, _SIZES[-1])}):
-            seconds = self.of(way, size)
-            yield size, seconds
-            if seconds > _WORSE * best:
-                return
-            best = min(best, seconds)
-
-    def of(self, way: str, size: int) -> float:
-        stack = Stack([self.network] * size, [self.recipe] * size, way)
-        x, y = (t.expand(size, *t.shape).contiguous() for t in (self.x, self.y))
-        self._check(stack, x[:, :8], y[:, :8])
-        return self._timed(lambda: stack.step(x, y, 0, 1)) / size
-
-    @torch.no_grad()
-    def _check(self, stack: Stack, x: Tensor, y: Tensor) -> None:
-        """A way must give the losses that the network itself gives."""
-        want = self.loss(self.network.eval()(x[0]), y[0])
-        if not torch.allclose(stack.loss(x, y), want.expand(len(x)), rtol=1e-3, atol=1e-4):
-            raise NotStackable("its losses differ from those of the network by itself")
-
-    @torch.no_grad()
-    def _check_two(self, way: str) -> None:
-        """Networks may differ in more than their state dicts, and do more in training than a stack takes note of."""
-        both, x, y = [self.network, self.other], self.x[:8], self.y[:8]
-        for training, when in ((False, "predicting"), (True, "training")):
-            if training and self._draws(x, y):
-                return
-            # Compiled is vmap once more, and takes a minute.
-            stack = Stack(both, [self.recipe] * 2, "vmap" if way == "compiled" else way)
-            losses = stack.loss(torch.stack([x, x]), torch.stack([y, y]), training)
-            for i, network in enumerate(both):
-                loss, state = self._by_itself(network, x, y, training)
-                if not torch.allclose(losses[i], loss, rtol=1e-3, atol=1e-4):
-                    raise NotStackable(f"networks of two seeds have other losses together than each by itself, {when}")
-                other = [k for k, t in stack.tensors.items() if not _equal(t[i], state[k])]
-                if other:
-                    raise NotStackable(f"{other[0]} changes otherwise in a stack than in a network by itself, {when}")
-
-    def _draws(self, x: Tensor, y: Tensor) -> bool:
-        """Whether training draws at random, as dropout does: two of its losses cannot be compared then."""
-        return len({float(self._by_itself(self.network, x, y, True)[0]) for _ in range(2)}) > 1
-
-    def _by_itself(self, network: nn.Module, x: Tensor, y: Tensor, training: bool) -> tuple[Tensor, dict[str, Tensor]]:
-        """The loss of a network that stays as it was, and the state that its forward pass put it in."""
-        before = {k: v.clone() for k, v in network.state_dict().items()}
-        loss = self.loss(network.train(training)(x.clone()), y)
-        after = {k: v.clone() for k, v in network.state_dict().items()}
-        network.load_state_dict(before)
-        return loss, after
-
-    def _timed(self, step: Callable[[], Any]) -> float:
-        step()
-        best, begun = math.inf, time.perf_counter()
-        while True:
-            start = time.perf_counter()
-            step()
-            if self.x.is_cuda:
-                torch.cuda.synchronize()
-            now = time.perf_counter()
-            best = min(best, now - start)
-            if now - begun > 0.1:
-                return best
-
-
-def _equal(a: Tensor, b: Tensor) -> bool:
-    return torch.allclose(a.double(), b.double(), rtol=1e-3, atol=1e-4, equal_nan=True)

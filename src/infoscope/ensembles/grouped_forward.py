@@ -14,6 +14,9 @@ import torch
 from torch import Tensor, fx, nn
 from torch.nn import functional as F
 
+from infoscope.ensembles.stacked_weights import StackedWeights
+from infoscope.ensembles.ways import NotStackable, first_line
+
 _POINTWISE = (
     nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.ELU, nn.SELU, nn.GELU, nn.SiLU, nn.Tanh, nn.Sigmoid, nn.Softplus, nn.Hardtanh,
     nn.Hardswish, nn.Mish, nn.Identity, nn.Dropout,
@@ -26,10 +29,6 @@ _POINTWISE_FUNCTIONS = (
 )  # fmt: skip
 _CHANNELWISE_FUNCTIONS = (F.max_pool2d, F.avg_pool2d, F.adaptive_avg_pool2d, F.adaptive_max_pool2d)
 _POINTWISE_METHODS = ("relu", "tanh", "sigmoid", "contiguous", "clone", "float", "double", "add", "mul", "sub")
-
-
-class NotStackable(Exception):
-    """These networks can't be computed side by side; the text says why."""
 
 
 class GroupedForward:
@@ -53,7 +52,7 @@ class GroupedForward:
         for node in self._traced.graph.nodes:
             _check(node, self._modules)
 
-    def logits(self, weights: Mapping[str, Tensor], x: Tensor) -> Tensor:
+    def logits(self, weights: StackedWeights, x: Tensor) -> Tensor:
         """Logits (E, classes, n) for inputs (E, n, d) or (E, n, channels, height, width)."""
         members = len(x)
         held: dict[fx.Node, Any] = {}
@@ -245,8 +244,3 @@ def aliases(network: nn.Module) -> dict[str, str]:
     named = [*network.named_parameters(remove_duplicate=False), *network.named_buffers(remove_duplicate=False)]
     first: dict[int, str] = {}
     return {name: first.setdefault(id(tensor), name) for name, tensor in named}
-
-
-def first_line(error: BaseException, most: int = 160) -> str:
-    """What an error says first, in so many characters; its kind where it says nothing."""
-    return (str(error).splitlines() or [type(error).__name__])[0][:most]

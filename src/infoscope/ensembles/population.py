@@ -13,13 +13,12 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from infoscope.data.task import Task
-from infoscope.run.look import pack, unpack
+from infoscope.ensembles.stacked_weights import StackedWeights, member
+from infoscope.ensembles.ways import Way
+from infoscope.run.tensor_paths import Path, below, pack_paths, unpack_paths
 from infoscope.training.fit import Trained
 from infoscope.training.learner import Learner
 from infoscope.training.recipe import Loss, Recipe
-
-Stacked = Mapping[str, Tensor]
-"""A state dict whose tensors have a leading axis of E networks."""
 
 
 @dataclass(frozen=True)
@@ -60,40 +59,39 @@ class Population:
     the start; one that had stopped before stays as it was); `matched` those at the first epoch whose mean training loss
     came down to what was asked, `matched_epochs` (E,) says when, −1 for never (its row is then the last).
     `losses` and `validation_losses` are (E, epochs), nats an example, NaN after the end. A network that diverged is in
-    none of them: `failed` names it and says why. `way` says how they were computed.
+    none of them: `failed` names it and says why. `ways` are those in which the networks were computed.
     """
 
     names: tuple[str, ...]
     seeds: tuple[int, ...]
-    initial: Stacked
-    weights: Stacked
+    initial: StackedWeights
+    weights: StackedWeights
     losses: Tensor
     validation_losses: Tensor
     converged: tuple[bool, ...] = ()
-    snapshots: Mapping[int, Stacked] = field(default_factory=dict)
-    matched: Stacked = field(default_factory=dict)
+    snapshots: Mapping[int, StackedWeights] = field(default_factory=dict)
+    matched: StackedWeights = field(default_factory=dict)
     matched_epochs: Tensor = field(default_factory=lambda: torch.empty(0, dtype=torch.long))
     failed: Mapping[str, str] = field(default_factory=dict)
-    way: str = "loop"
+    ways: tuple[Way, ...] = ()
 
     def __len__(self) -> int:
         return len(self.names)
 
     def member(self, i: int) -> dict[str, Tensor]:
         """The trained weights of one network, for `load_weights`."""
-        return {name: t[i] for name, t in self.weights.items()}
+        return member(self.weights, i)
 
     def trained(self, i: int) -> Trained:
         """One network as `fit` would have given it."""
-        initial = {name: t[i] for name, t in self.initial.items()}
         losses, held_out = (tuple(row[~row.isnan()].tolist()) for row in (self.losses[i], self.validation_losses[i]))
-        return Trained(initial, self.member(i), losses, held_out, self.converged[i])
+        return Trained(member(self.initial, i), self.member(i), losses, held_out, self.converged[i])
 
     def take(self, rows: Sequence[int]) -> Population:
         """These networks, in this order."""
         which = torch.tensor(rows, dtype=torch.long)
 
-        def picked(stacked: Stacked) -> Stacked:
+        def picked(stacked: StackedWeights) -> StackedWeights:
             return {name: t[which] for name, t in stacked.items()}
 
         return dataclasses.replace(
@@ -112,27 +110,37 @@ class Population:
 
     def to_bytes(self) -> bytes:
         """As one safetensors file."""
-        tensors = {"losses": self.losses, "validation_losses": self.validation_losses, "when": self.matched_epochs}
-        parts = {"initial": self.initial, "weights": self.weights, "matched": self.matched}
-        parts |= {f"epoch {epoch}": stacked for epoch, stacked in self.snapshots.items()}
-        tensors |= {f"{part}/{k}": v for part, stacked in parts.items() for k, v in stacked.items()}
-        facts = {"names": self.names, "seeds": self.seeds, "failed": dict(self.failed), "way": self.way}
-        return pack(tensors, **facts, converged=self.converged, epochs=list(self.snapshots))
+        tensors: dict[Path, Tensor] = {
+            ("losses",): self.losses,
+            ("validation_losses",): self.validation_losses,
+            ("matched_epochs",): self.matched_epochs,
+        }
+        for part, stacked in (("initial", self.initial), ("weights", self.weights), ("matched", self.matched)):
+            tensors |= {(part, name): t for name, t in stacked.items()}
+        for epoch, stacked in self.snapshots.items():
+            tensors |= {("snapshots", epoch, name): t for name, t in stacked.items()}
+        facts = {"names": self.names, "seeds": self.seeds, "failed": dict(self.failed), "converged": self.converged}
+        ways = [dataclasses.astuple(way) for way in self.ways]
+        return pack_paths(tensors, **facts, ways=ways, epochs=list(self.snapshots))
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Population:
         """The value that `to_bytes` wrote."""
-        tensors, facts = unpack(data)
-        losses, held_out, when = (tensors.pop(k) for k in ("losses", "validation_losses", "when"))
-
-        def part(name: str) -> Stacked:
-            return {k.removeprefix(f"{name}/"): v for k, v in tensors.items() if k.startswith(f"{name}/")}
-
-        snapshots = {epoch: part(f"epoch {epoch}") for epoch in facts["epochs"]}
+        tensors, facts = unpack_paths(data)
         return cls(
-            tuple(facts["names"]), tuple(facts["seeds"]), part("initial"), part("weights"), losses, held_out,
-            tuple(facts["converged"]), snapshots, part("matched"), when, facts["failed"], facts["way"],
-        )  # fmt: skip
+            names=tuple(facts["names"]),
+            seeds=tuple(facts["seeds"]),
+            initial=below(tensors, "initial"),
+            weights=below(tensors, "weights"),
+            losses=tensors["losses",],
+            validation_losses=tensors["validation_losses",],
+            converged=tuple(facts["converged"]),
+            snapshots={epoch: below(tensors, "snapshots", epoch) for epoch in facts["epochs"]},
+            matched=below(tensors, "matched"),
+            matched_epochs=tensors["matched_epochs",],
+            failed=facts["failed"],
+            ways=tuple(Way(*way) for way in facts["ways"]),
+        )
 
 
 def gathered(parts: Sequence[Population]) -> Population:
@@ -145,7 +153,6 @@ def gathered(parts: Sequence[Population]) -> Population:
     shapes = [{k: v.shape[1:] for k, v in part.weights.items()} for part in full]
     if any(one != shapes[0] for one in shapes):
         raise ValueError("the networks differ in architecture; a population has one")
-    ways = ", ".join(dict.fromkeys(part.way for part in full))
     return Population(
         tuple(name for part in full for name in part.names),
         tuple(seed for part in full for seed in part.seeds),
@@ -158,7 +165,7 @@ def gathered(parts: Sequence[Population]) -> Population:
         _joined([part.matched for part in full]),
         torch.cat([part.matched_epochs for part in full]),
         failed,
-        ways,
+        tuple(dict.fromkeys(way for part in full for way in part.ways)),
     )
 
 
@@ -167,5 +174,5 @@ def padded(rows: Sequence[Tensor]) -> Tensor:
     return pad_sequence(list(rows), batch_first=True, padding_value=math.nan) if rows else torch.empty(0, 0)
 
 
-def _joined(parts: Sequence[Stacked]) -> Stacked:
+def _joined(parts: Sequence[StackedWeights]) -> StackedWeights:
     return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}

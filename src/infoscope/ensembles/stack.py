@@ -11,11 +11,13 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
-from infoscope.data.targets import Classes
-from infoscope.ensembles.grouped_forward import GroupedForward, NotStackable, aliases
+from infoscope.data.inputs import Batch
+from infoscope.data.targets import Classes, Labels, Real
+from infoscope.ensembles.grouped_forward import GroupedForward, aliases
+from infoscope.ensembles.stacked_weights import StackedWeights
+from infoscope.ensembles.ways import WAYS, NotStackable, WayName
+from infoscope.training.forward import forward
 from infoscope.training.recipe import SGD, Adam, Loss, Recipe
-
-WAYS = ("loop", "vmap", "compiled", "grouped")
 
 _ELEMENTWISE = (
     torch.optim.SGD, torch.optim.Adam, torch.optim.AdamW, torch.optim.RMSprop, torch.optim.Adagrad,
@@ -23,7 +25,7 @@ _ELEMENTWISE = (
 )  # fmt: skip
 _FUSED = (torch.optim.SGD, torch.optim.Adam, torch.optim.AdamW, torch.optim.Adagrad)
 
-Tensors = Mapping[str, Tensor]
+_Losses = Callable[[StackedWeights, Batch, Tensor], Tensor]
 
 
 class Stack:
@@ -33,7 +35,7 @@ class Stack:
     feels another: a network that diverges fills its own row with NaN, and no other.
     """
 
-    def __init__(self, networks: Sequence[nn.Module], recipes: Sequence[Recipe], way: str):
+    def __init__(self, networks: Sequence[nn.Module], recipes: Sequence[Recipe], way: WayName):
         check_stackable(networks[0], recipes)
         self._template, self._way = networks[0], way
         self._loss = cast("Loss", recipes[0].loss)  # a member's recipe has one
@@ -45,7 +47,7 @@ class Stack:
         self._one = aliases(networks[0])  # a tied weight goes by several names, and is held once
         others = [name for name in self._names if name not in trained and self._one[name] == name]
         self._others = {name: torch.stack([state[name] for state in states]).contiguous() for name in others}
-        self._forward: dict[bool, Callable[[Tensors, Tensor, Tensor], Tensor]] = {}
+        self._forward: dict[bool, _Losses] = {}
         self._hold(torch.stack(rows), list(recipes), None)
 
     def __len__(self) -> int:
@@ -61,7 +63,7 @@ class Stack:
     def _own(self) -> dict[str, Tensor]:
         return {**self._views, **self._others}
 
-    def step(self, x: Tensor, y: Tensor, step: int, an_epoch: int) -> Tensor:
+    def step(self, x: Batch, y: Tensor, step: int, an_epoch: int) -> Tensor:
         """Step number `step`, with so many `an_epoch`, on batches (E, b, …); the losses (E,), nats."""
         for (optimizer, rates), recipe in zip(self._optimizers, self._leaders, strict=True):
             factor = recipe.decay(step / (an_epoch * recipe.epochs))
@@ -80,7 +82,7 @@ class Stack:
         return losses.detach()
 
     @torch.no_grad()
-    def loss(self, x: Tensor, y: Tensor, training: bool = False) -> Tensor:
+    def loss(self, x: Batch, y: Tensor, training: bool = False) -> Tensor:
         """Losses (E,) on batches (E, b, …); nothing changes but, in training mode, buffers."""
         return self._losses(training)(self._own, x, y)
 
@@ -132,25 +134,27 @@ class Stack:
         by_row = {k for k, v in state.items() if isinstance(v, Tensor) and v.shape == leaf.shape}
         return [{k: v[i] if k in by_row else v for k, v in state.items()} for i in range(len(leaf))]
 
-    def _losses(self, training: bool) -> Callable[[Tensors, Tensor, Tensor], Tensor]:
+    def _losses(self, training: bool) -> _Losses:
         if training not in self._forward:
             self._forward[training] = self._made(training)
         if self._template.training != training:
             self._template.train(training)
         return self._forward[training]
 
-    def _made(self, training: bool) -> Callable[[Tensors, Tensor, Tensor], Tensor]:
+    def _made(self, training: bool) -> _Losses:
         network, loss = self._template.train(training), self._loss
         if self._way == "grouped":
-            return functools.partial(_side_by_side, GroupedForward(network))
+            kind = _cross_entropies if _is_of(loss, Classes) else functools.partial(_grouped_losses, loss)
+            return functools.partial(kind, GroupedForward(network))
 
         # A layer that goes by several names is put in place by one: torch would leave its stacked weights behind in it.
         paths = {path for path, _ in network.named_modules()}
         names = {name: self._one[name] for name in self._names if name.rpartition(".")[0] in paths}
 
-        def one(tensors: Tensors, x: Tensor, y: Tensor) -> Tensor:
+        def one(tensors: StackedWeights, x: Batch, y: Tensor) -> Tensor:
             own = {name: tensors[first] for name, first in names.items()}
-            return loss(functional_call(network, own, (x,), tie_weights=False), y)
+            call = functools.partial(_call, network, own)
+            return loss(forward(call, x), y)
 
         together = vmap(one, randomness="different")
         return torch.compile(together, dynamic=False) if self._way == "compiled" else together
@@ -194,23 +198,43 @@ def _gather(optimizer: torch.optim.Optimizer, leaf: Tensor, states: Sequence[Map
         optimizer.state[leaf] = merged
 
 
-def _side_by_side(networks: GroupedForward, tensors: Tensors, x: Tensor, y: Tensor) -> Tensor:
+def _grouped_losses(loss: Loss, networks: GroupedForward, tensors: StackedWeights, x: Batch, y: Tensor) -> Tensor:
+    """Losses (E,) of networks that give (E, outputs, n)."""
+    return vmap(loss)(networks.logits(tensors, _one_tensor(x)).mT, y)
+
+
+def _cross_entropies(networks: GroupedForward, tensors: StackedWeights, x: Batch, y: Tensor) -> Tensor:
     """Mean cross-entropy of each network, from logits (E, classes, n)."""
-    logits = networks.logits(tensors, x)
+    logits = networks.logits(tensors, _one_tensor(x))
     return (logits.logsumexp(1) - logits.gather(1, y[:, None]).squeeze(1)).mean(1)
 
 
-def ways(network: nn.Module, recipes: Sequence[Recipe]) -> dict[str, str]:
-    """For each way but the loop: why it is not open to such networks, or nothing if it is."""
+def closed_ways(network: nn.Module, recipes: Sequence[Recipe]) -> dict[WayName, str]:
+    """The ways that are not open to such networks, and why."""
     try:
         check_stackable(network, recipes)
     except NotStackable as error:
         return dict.fromkeys(WAYS[1:], str(error))
-    closed = {"vmap": "", "compiled": "", "grouped": ""}
     try:
-        if getattr(recipes[0].loss, "__func__", None) is not Classes.loss:
-            raise NotStackable("the loss is not cross-entropy")
+        if not any(_is_of(recipes[0].loss, target) for target in (Classes, Labels, Real)):
+            raise NotStackable("the loss is not that of classes, labels or numbers")
         GroupedForward(network)
     except NotStackable as error:
-        closed["grouped"] = str(error)
-    return closed
+        return {"grouped": str(error)}
+    return {}
+
+
+def _is_of(loss: Loss | None, target: type) -> bool:
+    """Whether this is the likelihood of such a target."""
+    return getattr(loss, "__func__", None) is target.loss
+
+
+def _one_tensor(x: Batch) -> Tensor:
+    if not isinstance(x, Tensor):
+        raise NotStackable("its inputs are a mapping")
+    return x
+
+
+def _call(network: nn.Module, tensors: dict[str, Tensor], *args: Any, **words: Any) -> Any:
+    """The network with these in place of its own parameters and buffers."""
+    return functional_call(network, tensors, args, words, tie_weights=False)

@@ -10,7 +10,10 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-Weights = Mapping[str, Tensor]
+from infoscope.training.learner import Weights
+
+StackedWeights = Mapping[str, Tensor]
+"""A state dict whose tensors have a leading axis of E networks."""
 
 Parameters = nn.Module | Iterable[str] | None
 """What counts as a weight: a network's parameters, names, or every floating tensor that is no buffer."""
@@ -21,7 +24,7 @@ BLOCK = 2**26
 _BUFFERS = ("running_mean", "running_var", "num_batches_tracked")
 
 
-class Trained(Protocol):
+class TrainedNetworks(Protocol):
     """Networks before, during and after training, as functions of this room read them."""
 
     @property
@@ -35,17 +38,17 @@ class Trained(Protocol):
         ...
 
     @property
-    def initial(self) -> Weights:
+    def initial(self) -> StackedWeights:
         """Stacked weights before training."""
         ...
 
     @property
-    def weights(self) -> Weights:
+    def weights(self) -> StackedWeights:
         """Stacked weights after training."""
         ...
 
     @property
-    def snapshots(self) -> Mapping[int, Weights]:
+    def snapshots(self) -> Mapping[int, StackedWeights]:
         """Stacked weights after so many epochs."""
         ...
 
@@ -64,11 +67,11 @@ class Networks:
     ('0', '1')
     """
 
-    initial: Weights
-    weights: Weights
+    initial: StackedWeights
+    weights: StackedWeights
     names: tuple[str, ...] = ()
     seeds: tuple[int, ...] = ()
-    snapshots: Mapping[int, Weights] = field(default_factory=dict)
+    snapshots: Mapping[int, StackedWeights] = field(default_factory=dict)
     losses: Tensor | None = None
 
     def __post_init__(self):
@@ -83,7 +86,7 @@ class Networks:
 
 
 @dataclass(frozen=True)
-class Chosen:
+class ChosenParameters:
     """The parameters that are measured, and how it was known which of the weights these are."""
 
     names: tuple[str, ...]
@@ -105,12 +108,12 @@ def stack(weights: Sequence[Weights]) -> dict[str, Tensor]:
     return {k: torch.stack([w[k].detach() for w in weights]) for k in weights[0]}
 
 
-def member(weights: Weights, i: int) -> dict[str, Tensor]:
+def member(weights: StackedWeights, i: int) -> dict[str, Tensor]:
     """The state dict of one member."""
     return {k: v[i] for k, v in weights.items()}
 
 
-def members(weights: Weights) -> int:
+def members(weights: StackedWeights) -> int:
     """How many networks these stacked weights hold; an error names a tensor that holds another number."""
     counts = {k: v.shape[0] if v.ndim else 0 for k, v in weights.items()}
     if not counts:
@@ -127,7 +130,7 @@ def members(weights: Weights) -> int:
     return first
 
 
-def choose(weights: Weights, parameters: nn.Module | Iterable[str] | None = None) -> Chosen:
+def choose(weights: StackedWeights, parameters: nn.Module | Iterable[str] | None = None) -> ChosenParameters:
     """The parameters among the weights: a network's, those named, or all but what BatchNorm counts and averages.
 
     A network's tied parameters count once; without a network nobody can know that they are tied.
@@ -151,10 +154,10 @@ def choose(weights: Weights, parameters: nn.Module | Iterable[str] | None = None
             f"the weights hold no {missing[0] if missing else 'parameters'}; they hold {', '.join([*weights][:5])}"
         )
     shapes = [(k, tuple(weights[k].shape[1:])) for k in wanted]
-    return Chosen(tuple(wanted), note, hashlib.sha256(repr(shapes).encode()).hexdigest()[:16])
+    return ChosenParameters(tuple(wanted), note, hashlib.sha256(repr(shapes).encode()).hexdigest()[:16])
 
 
-def check(stacks: Mapping[str, Weights], chosen: Chosen, names: Sequence[str]) -> None:
+def check(stacks: Mapping[str, StackedWeights], chosen: ChosenParameters, names: Sequence[str]) -> None:
     """A ValueError names the first difference in shape, or the first member and layer that is not finite."""
     reference = next(iter(stacks.values()))
     for what, weights in stacks.items():
@@ -185,7 +188,7 @@ def several(names: Sequence[str], question: str) -> None:
         raise ValueError(f"{question} needs 2 networks or more, and there is {len(names)}; train more of them")
 
 
-def blocks(stacks: Sequence[Weights], chosen: Iterable[str], size: int = BLOCK) -> Iterator[list[Tensor]]:
+def blocks(stacks: Sequence[StackedWeights], chosen: Iterable[str], size: int = BLOCK) -> Iterator[list[Tensor]]:
     """The same columns of each stack at a time, flattened to (members, columns), in the dtype that they have."""
     for k in chosen:
         flat = [weights[k].detach().flatten(1) for weights in stacks]

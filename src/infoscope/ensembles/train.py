@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import torch
 
-from infoscope.ensembles.ensemble import ensemble, planned
+from infoscope.ensembles.ensemble import ensemble
+from infoscope.ensembles.planning import EnsembleSpec, PlannedGroup, planned
 from infoscope.ensembles.population import Member, Population
 from infoscope.run.context import RunContext
 from infoscope.run.question import Cost
@@ -19,21 +19,14 @@ USUAL_EPOCHS = 30
 
 @dataclass(frozen=True)
 class Train:
-    """These networks, trained together; `options` as `ensemble` takes them. A `Population` is sent back."""
+    """These networks, trained together as `spec` says. A `Population` is sent back."""
 
     members: tuple[Member, ...]
-    options: Mapping[str, Any] = field(default_factory=dict)
+    spec: EnsembleSpec = EnsembleSpec()
 
     def take(self, context: RunContext) -> Population:
         """Train those that the store lacks."""
-        return ensemble(
-            self.members,
-            context.store,
-            jobs=context.jobs,
-            device=context.device,
-            on_done=context.on_done,
-            **self.options,
-        )
+        return ensemble(self.members, self.spec, context=context)
 
     def units(self) -> Mapping[str, int]:
         """One training a network."""
@@ -41,18 +34,12 @@ class Train:
 
     def cost(self, context: RunContext) -> Cost:
         """A short trial of each architecture, scaled to all steps, or to the usual ones where training stops early."""
-        seconds = 0.0
-        for how, group in planned(self.members, jobs=context.jobs, device=context.device, way=self.options.get("way")):
-            recipe, held_out = group[0].learner.recipe, group[0].validation
-            stops = recipe.patience is not None and held_out is not None
-            share = min(recipe.epochs, USUAL_EPOCHS) / recipe.epochs if stops else 1.0
-            seconds += how.seconds * share * len(group)
-        return Cost(self.units(), seconds)
+        return training_cost(planned(self.members, self.spec, context=context))
 
     def stand_in(self) -> Population:
         """All networks as the first one starts, trained by nothing."""
         first = self.members[0]
-        network = first.learner.network(first.task.shape, first.task.classes, first.seed)
+        network = first.learner.network(first.task.shape, first.task.target.outputs, first.seed)
         n = len(self.members)
         start = {name: t.detach().expand(n, *t.shape) for name, t in network.state_dict().items()}
         return Population(
@@ -63,5 +50,15 @@ class Train:
             torch.ones(n, 1),
             torch.ones(n, 1),
             (True,) * n,
-            way="stand-in",
         )
+
+
+def training_cost(groups: Sequence[PlannedGroup]) -> Cost:
+    """What these trainings take by their plans; the usual number of epochs where training stops early."""
+    seconds = 0.0
+    for group in groups:
+        recipe, held_out = group.members[0].learner.recipe, group.members[0].validation
+        stops = recipe.patience is not None and held_out is not None
+        share = min(recipe.epochs, USUAL_EPOCHS) / recipe.epochs if stops else 1.0
+        seconds += group.plan.seconds * share * len(group.members)
+    return Cost({"trainings": sum(len(group.members) for group in groups)}, seconds)

@@ -200,7 +200,7 @@ def train_then_code(
     pairs = [(learner.starting_from(t.initial), learner.starting_from(t.weights)) for t in trained]
     epochs = ", ".join(str(t.epochs) for t in trained)
     lost = [f"left out: {name}: {why}" for name, why in population.failed.items()]
-    notes = (*parts.notes, f"epochs: {epochs}", f"trained by {population.way}", *lost)
+    notes = (*parts.notes, f"epochs: {epochs}", f"trained by {', '.join(map(str, population.ways))}", *lost)
     return (yield from both_codes(parts.coded, pairs, coder, population.seeds, device, status, notes))
 
 

@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from jaxtyping import Float
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
-from infoscope.ensembles.stacked_weights import Networks, Parameters, Trained, Weights, choose, member, members, stack
+from infoscope.ensembles.stacked_weights import (
+    Networks,
+    Parameters,
+    StackedWeights,
+    TrainedNetworks,
+    choose,
+    member,
+    members,
+    stack,
+)
 from infoscope.symmetry.permutations import Group, Groups, Permutation, Place
+from infoscope.training.learner import Weights
 
 _PASSES = 100
 
@@ -60,14 +71,16 @@ def align(
     matching = _Matching(groups, reference, frozenset(names))
     identity = tuple(torch.arange(group.size) for group in groups)
     before = matching.distance(other)
+    starts: dict[str, Callable[[], tuple[Permutation, ...]]] = {
+        "sorted": lambda: matching.sorted_start(other),
+        "as it is": lambda: identity,
+        **{f"random {i}": partial(groups.random, seed + i) for i in range(restarts)},
+    }
     best: Alignment | None = None
-    for start in ["sorted", "as it is", *(f"random {i}" for i in range(restarts))]:
+    for start, first in starts.items():
         if best is not None and best.after == 0:
             break
-        first = matching.sorted_start(other) if start == "sorted" else identity
-        if start.startswith("random"):
-            first = groups.random(seed + int(start.split()[1]))
-        permutations = matching.descend(other, first, seed)
+        permutations = matching.descend(other, first(), seed)
         weights = groups.permuted(other, permutations)
         after = matching.distance(weights)
         if best is None or after < best.after:
@@ -76,13 +89,15 @@ def align(
     return best
 
 
-def align_all(weights: Weights, groups: Groups, reference: Weights | None = None, **options) -> dict[str, Tensor]:
+def align_all(
+    weights: StackedWeights, groups: Groups, reference: Weights | None = None, **options
+) -> dict[str, Tensor]:
     """Stacked networks, each aligned to the reference (one network's weights; the first of them unless given)."""
     to = member(weights, 0) if reference is None else reference
     return stack([align(to, member(weights, i), groups, **options).weights for i in range(members(weights))])
 
 
-def aligned_ends(population: Trained, groups: Groups, **options) -> Networks:
+def aligned_ends(population: TrainedNetworks, groups: Groups, **options) -> Networks:
     """The same networks, the final weights of each aligned to its own initial ones; snapshots are left out.
 
     What is left of a distance then is not a change of places. Training moves little enough that it rarely is.
@@ -191,7 +206,7 @@ def _squares(a: Tensor, b: Tensor) -> Tensor:
     return (a.detach().double().cpu() - b.detach().double().cpu()).square().sum()
 
 
-def _check_fit(reference: Mapping[str, Tensor], other: Mapping[str, Tensor], groups: Groups, names: tuple[str, ...]):
+def _check_fit(reference: Weights, other: Weights, groups: Groups, names: tuple[str, ...]):
     for k in dict.fromkeys([*names, *(place.name for group in groups for place in group.places)]):
         missing = k not in reference or k not in other
         if missing or reference[k].shape != other[k].shape:

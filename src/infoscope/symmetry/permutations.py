@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from infoscope.symmetry.torch_rules import RULES
 from infoscope.symmetry.trace import FIXED, READ, Classes, Trace, tensors, traced
+from infoscope.training.learner import Weights
 
 Permutation = Int[Tensor, " units"]
 """Unit u of the result is unit p[u] of the original."""
@@ -44,7 +45,7 @@ class Group:
         """How many units."""
         return len(self.places[0].positions)
 
-    def permuted(self, weights: Mapping[str, Tensor], permutation: Permutation) -> dict[str, Tensor]:
+    def permuted(self, weights: Weights, permutation: Permutation) -> dict[str, Tensor]:
         """The weights (of one network) after their units have changed places."""
         moved = dict(weights)
         for place in self.places:
@@ -73,7 +74,7 @@ class Groups:
         draws = torch.Generator().manual_seed(seed)
         return tuple(torch.randperm(group.size, generator=draws) for group in self.groups)
 
-    def permuted(self, weights: Mapping[str, Tensor], permutations: Sequence[Permutation]) -> dict[str, Tensor]:
+    def permuted(self, weights: Weights, permutations: Sequence[Permutation]) -> dict[str, Tensor]:
         """The same function with its units in other places."""
         moved = dict(weights)
         for group, permutation in zip(self.groups, permutations, strict=True):
@@ -120,7 +121,7 @@ def trial(network: nn.Module, example: Tensor | Sequence[int]) -> tuple[nn.Modul
     return tried, x.double().cpu() if x.is_floating_point() else x.cpu()
 
 
-def same_function(network: nn.Module, x: Tensor, weights: Mapping[str, Tensor], tolerance: float = _SAME) -> bool:
+def same_function(network: nn.Module, x: Tensor, weights: Weights, tolerance: float = _SAME) -> bool:
     """Whether the network with these weights puts out what it does with its own, to rounding."""
     with torch.no_grad():
         before = list(tensors(network(x)))
@@ -173,6 +174,6 @@ def _exchangeable(trace: Trace) -> list[Group]:
     return [Group(places(trace, units)) for units in alike.values() if len(units) > 1]
 
 
-def _shuffled(groups: Sequence[Group], weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def _shuffled(groups: Sequence[Group], weights: Weights) -> dict[str, Tensor]:
     """The weights after the units of these groups were shuffled, none of which keeps its place."""
     return Groups(tuple(groups)).permuted(weights, [torch.arange(group.size).roll(1) for group in groups])

@@ -11,10 +11,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from infoscope.ensembles.stacked_weights import Weights, member, members, stack
+from infoscope.ensembles.stacked_weights import StackedWeights, member, members, stack
 from infoscope.symmetry.permutations import Group, Place, holding, occurrences, places, same_function, trial
 from infoscope.symmetry.torch_rules import RULES
 from infoscope.symmetry.trace import FIXED, MADE, READ, Trace, traced
+from infoscope.training.learner import Weights
 
 _NORMALISATIONS = (
     *(nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d),
@@ -109,7 +110,7 @@ def balance(weights: Weights, scales: Scales, *, tolerance: float = 1e-13, most:
     )
 
 
-def balance_all(weights: Weights, scales: Scales) -> dict[str, Tensor]:
+def balance_all(weights: StackedWeights, scales: Scales) -> dict[str, Tensor]:
     """Stacked networks, each balanced."""
     return stack([balance(member(weights, i), scales) for i in range(members(weights))])
 

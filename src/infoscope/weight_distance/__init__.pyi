@@ -1,4 +1,4 @@
-from .along_training import Reached as Reached
+from .along_training import MatchedDistances as MatchedDistances
 from .along_training import at_matched_loss as at_matched_loss
 from .along_training import distance_curve as distance_curve
 from .along_training import matched_distances as matched_distances

@@ -9,16 +9,24 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from infoscope.ensembles.stacked_weights import Chosen, Networks, Parameters, Trained, Weights, check, choose
+from infoscope.ensembles.stacked_weights import (
+    ChosenParameters,
+    Networks,
+    Parameters,
+    StackedWeights,
+    TrainedNetworks,
+    check,
+    choose,
+)
 from infoscope.record import Record
-from infoscope.weight_distance.distance import Distances, measured
+from infoscope.weight_distance.distance import Distances, distances_between
 
 
-class Matched(Trained, Protocol):
+class MatchedNetworks(TrainedNetworks, Protocol):
     """Networks whose weights were kept when each first came down to a training loss."""
 
     @property
-    def matched(self) -> Weights:
+    def matched(self) -> StackedWeights:
         """Stacked weights at that epoch."""
         ...
 
@@ -29,7 +37,7 @@ class Matched(Trained, Protocol):
 
 
 @dataclass(frozen=True)
-class Reached:
+class MatchedDistances:
     """Distances from the initial weights at the first epoch whose training loss was as low as was asked.
 
     `epochs` says which epoch that was for each network of `distances`; who never got there is in its `left_out`.
@@ -39,7 +47,7 @@ class Reached:
     epochs: tuple[int, ...]
 
 
-def distance_curve(population: Trained, *, parameters: Parameters = None) -> Record:
+def distance_curve(population: TrainedNetworks, *, parameters: Parameters = None) -> Record:
     """d(w_t, w_final) at every epoch kept, from the initial weights (epoch 0) on; mean over networks.
 
     Figures 6 and 7 of "The distance between the weights of the neural network is meaningful"; the intercept is the
@@ -55,12 +63,12 @@ def distance_curve(population: Trained, *, parameters: Parameters = None) -> Rec
     record = Record()
     for epoch, weights in stops.items():
         check({"final weights": population.weights, f"weights of epoch {epoch}": weights}, chosen, population.names)
-        found = replace(measured(weights, population.weights, chosen, population), quantity="d(w_t,w)")
+        found = replace(distances_between(weights, population.weights, chosen, population), quantity="d(w_t,w)")
         record.append(found.mean(), epoch=epoch)
     return record
 
 
-def at_matched_loss(population: Trained, loss: float, *, parameters: Parameters = None) -> Reached:
+def at_matched_loss(population: TrainedNetworks, loss: float, *, parameters: Parameters = None) -> MatchedDistances:
     """Distances |w_t − w₀| where each network first has a training loss of at most `loss`, nats, by its snapshots.
 
     Networks that learn at different speeds are compared at equal fit instead of equal steps: at equal steps the
@@ -78,7 +86,7 @@ def at_matched_loss(population: Trained, loss: float, *, parameters: Parameters 
     return _reached(population, at, first, f"a training loss of {loss:g} nats where a snapshot was kept", parameters)
 
 
-def matched_distances(population: Matched, *, parameters: Parameters = None) -> Reached:
+def matched_distances(population: MatchedNetworks, *, parameters: Parameters = None) -> MatchedDistances:
     """The same where training kept the weights itself, as each network came down to the loss that was asked of it."""
     first = [int(t) for t in population.matched_epochs]
     if not first:
@@ -88,7 +96,9 @@ def matched_distances(population: Matched, *, parameters: Parameters = None) -> 
     return _reached(population, at, first, "the training loss at which weights were to be kept", parameters)
 
 
-def _reached(population: Trained, at: Weights, first: Sequence[int], what: str, parameters: Parameters) -> Reached:
+def _reached(
+    population: TrainedNetworks, at: StackedWeights, first: Sequence[int], what: str, parameters: Parameters
+) -> MatchedDistances:
     """The distances to `at`, the weights of those networks whose epoch in `first` is not −1."""
     there = [i for i, t in enumerate(first) if t >= 0]
     losses = torch.empty(len(first), 0) if population.losses is None else population.losses
@@ -99,13 +109,13 @@ def _reached(population: Trained, at: Weights, first: Sequence[int], what: str, 
     start = {k: population.initial[k][there] for k in chosen.names}
     names, seeds = tuple(population.names[i] for i in there), tuple(population.seeds[i] for i in there)
     check({"initial weights": start, "weights at that loss": at}, chosen, names)
-    found = measured(start, at, chosen, Networks(start, at, names, seeds))
+    found = distances_between(start, at, chosen, Networks(start, at, names, seeds))
     receipt = replace(found.receipt, notes=(*found.receipt.notes, f"at {what}"))
     distances = replace(found, receipt=receipt, left_out=missing)
-    return Reached(distances, tuple(first[i] for i in there))
+    return MatchedDistances(distances, tuple(first[i] for i in there))
 
 
-def _stops(population: Trained, parameters: Parameters) -> tuple[Chosen, dict[int, Weights]]:
+def _stops(population: TrainedNetworks, parameters: Parameters) -> tuple[ChosenParameters, dict[int, StackedWeights]]:
     """The parameters, and the weights of each epoch kept, the initial ones at 0."""
     chosen = choose(population.weights, parameters)
     return chosen, dict(sorted({0: population.initial, **population.snapshots}.items()))

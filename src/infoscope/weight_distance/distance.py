@@ -11,9 +11,19 @@ from jaxtyping import Float
 from torch import Tensor
 
 from infoscope import __version__
-from infoscope.ensembles.stacked_weights import Chosen, Parameters, Trained, Weights, blocks, check, choose, several
+from infoscope.ensembles.stacked_weights import (
+    ChosenParameters,
+    Parameters,
+    StackedWeights,
+    TrainedNetworks,
+    blocks,
+    check,
+    choose,
+    several,
+)
 from infoscope.measurement import Measurement, Receipt, Unit, mean_and_stderr
 from infoscope.record import Record
+from infoscope.training.learner import Weights
 
 
 @dataclass(frozen=True)
@@ -78,7 +88,9 @@ class Distances:
         return replace(self.receipt, over=over, notes=(*self.receipt.notes, *notes))
 
 
-def weight_distances(population: Trained, *, parameters: Parameters = None, fisher: Weights | None = None) -> Distances:
+def weight_distances(
+    population: TrainedNetworks, *, parameters: Parameters = None, fisher: Weights | None = None
+) -> Distances:
     """Distance |w − w₀| of each network from its initial to its final weights, dimensionless.
 
     Euclidean over `parameters` (a network, or names; without them all weights but BatchNorm's running statistics).
@@ -94,11 +106,15 @@ def weight_distances(population: Trained, *, parameters: Parameters = None, fish
     """
     chosen = choose(population.weights, parameters)
     check({"initial weights": population.initial, "final weights": population.weights}, chosen, population.names)
-    return measured(population.initial, population.weights, chosen, population, fisher)
+    return distances_between(population.initial, population.weights, chosen, population, fisher)
 
 
-def measured(
-    start: Weights, end: Weights, chosen: Chosen, population: Trained, fisher: Weights | None = None
+def distances_between(
+    start: StackedWeights,
+    end: StackedWeights,
+    chosen: ChosenParameters,
+    population: TrainedNetworks,
+    fisher: Weights | None = None,
 ) -> Distances:
     """The distances between two stacks of weights of the same networks, already checked."""
     squares = {k: squared_distance(start[k], end[k], _metric(fisher, k, end[k])) for k in chosen.names}

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from infoscope import __version__
-from infoscope.ensembles.stacked_weights import Chosen, Parameters, Weights
+from infoscope.ensembles.stacked_weights import ChosenParameters, Parameters, StackedWeights
 from infoscope.measurement import Receipt
 from infoscope.weight_distance.mds import Picture, centred, classical_mds, picture, ready, upright
 from infoscope.weight_distance.nearest import squared_distances
@@ -19,7 +19,11 @@ MOST = 5000
 
 
 def landmark_mds(
-    *stacks: Weights, dimensions: int = 2, landmarks: int | None = None, parameters: Parameters = None, seed: int = 0
+    *stacks: StackedWeights,
+    dimensions: int = 2,
+    landmarks: int | None = None,
+    parameters: Parameters = None,
+    seed: int = 0,
 ) -> Picture:
     """A picture of any number of networks by their distances to a random few (de Silva & Tenenbaum 2004).
 
@@ -67,7 +71,7 @@ def _placed(squares: Float[Tensor, "n k"], among: Float[Tensor, "k k"], dimensio
     return Picture(upright(points @ turned), base.eigenvalues, base.explained, receipt)
 
 
-def _rows(stacks: tuple[Weights, ...], chosen: Chosen, index: Tensor) -> Weights:
+def _rows(stacks: tuple[StackedWeights, ...], chosen: ChosenParameters, index: Tensor) -> StackedWeights:
     """The members at these indices of all stacks, counted through."""
     starts = torch.tensor([0, *(len(w[chosen.names[0]]) for w in stacks)]).cumsum(0).tolist()
     own = [index[(index >= a) & (index < b)] - a for a, b in pairwise(starts)]

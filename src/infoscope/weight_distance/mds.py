@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from infoscope import __version__
-from infoscope.ensembles.stacked_weights import Chosen, Parameters, Weights, blocks, check, choose
+from infoscope.ensembles.stacked_weights import ChosenParameters, Parameters, StackedWeights, blocks, check, choose
 from infoscope.measurement import Measurement, Receipt, Status
 
 ROUNDING, ROUNDING_IN_FLOAT32 = 1e-9, 1e-5
@@ -73,7 +73,7 @@ class Picture:
         )
 
 
-def classical_mds(*stacks: Weights, dimensions: int = 2, parameters: Parameters = None) -> Picture:
+def classical_mds(*stacks: StackedWeights, dimensions: int = 2, parameters: Parameters = None) -> Picture:
     """A picture of stacked networks, those of all `stacks` together, by classical scaling (Torgerson 1952).
 
     Algorithm 1 of "The distance between the weights of the neural network is meaningful", where B = −½ J D² J of
@@ -142,7 +142,7 @@ def upright(vectors: Float[Tensor, "n m"]) -> Float[Tensor, "n m"]:
     return vectors * torch.where(largest < 0, -1.0, 1.0)
 
 
-def ready(stacks: tuple[Weights, ...], parameters: Parameters) -> Chosen:
+def ready(stacks: tuple[StackedWeights, ...], parameters: Parameters) -> ChosenParameters:
     """The parameters of these stacks, after a check that they belong together and are finite."""
     if not stacks:
         raise ValueError("no networks to show; give one or more mappings of stacked weights")
@@ -158,7 +158,7 @@ def ready(stacks: tuple[Weights, ...], parameters: Parameters) -> Chosen:
     return chosen
 
 
-def centred_gram(stacks: tuple[Weights, ...], chosen: Chosen) -> Float[Tensor, "n n"]:
+def centred_gram(stacks: tuple[StackedWeights, ...], chosen: ChosenParameters) -> Float[Tensor, "n n"]:
     """⟨w_i − w̄, w_j − w̄⟩ of all members of all stacks, float64, on the CPU."""
     members = sum(len(w[chosen.names[0]]) for w in stacks)
     total = torch.zeros((), dtype=torch.float64)

@@ -8,7 +8,15 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from infoscope.ensembles.stacked_weights import Parameters, Trained, Weights, blocks, check, choose, several
+from infoscope.ensembles.stacked_weights import (
+    Parameters,
+    StackedWeights,
+    TrainedNetworks,
+    blocks,
+    check,
+    choose,
+    several,
+)
 
 
 @dataclass(frozen=True)
@@ -35,7 +43,7 @@ class Nearest:
         }
 
 
-def nearest_ends(population: Trained, *, parameters: Parameters = None) -> Nearest:
+def nearest_ends(population: TrainedNetworks, *, parameters: Parameters = None) -> Nearest:
     """The nearest end to each start, by one Gram product in float64 over blocks of parameters.
 
     "All the output weight is the closest one of the initial weights in supp(P)" ("The distance between the weights of
@@ -60,7 +68,7 @@ def nearest_ends(population: Trained, *, parameters: Parameters = None) -> Neare
     return Nearest(tuple(population.names), index, nearest.clamp(min=0).sqrt(), own.clamp(min=0).sqrt())
 
 
-def squared_distances(a: Weights, b: Weights, names: tuple[str, ...]) -> Float[Tensor, "a b"]:
+def squared_distances(a: StackedWeights, b: StackedWeights, names: tuple[str, ...]) -> Float[Tensor, "a b"]:
     """|a_i − b_j|² for all pairs, float64, on the CPU: |a|² + |b|² − 2 a·b about the mean of b."""
     total = torch.zeros((), dtype=torch.float64)
     for x, y in blocks([a, b], names):

@@ -17,6 +17,10 @@ Draw = Callable[[int, np.random.Generator], Float[np.ndarray, " n"]]
 """Draws so many distances."""
 
 
+class ThresholdNotMet(ValueError):
+    """However many samples are replaced, the coefficient of variation stays above the threshold."""
+
+
 @dataclass(frozen=True)
 class SubsetScale:
     """What Algorithm 2 puts out, and the mean of the same sample before any of it was rejected.
@@ -62,7 +66,7 @@ class QMCM:
     def estimate(self, distances: Draw | Sequence[float] | Tensor | np.ndarray, *, seed: int = 0) -> SubsetScale:
         """The output for distances that are drawn by a function, or drawn from those given (the first n of them once).
 
-        `most` replacements without success are an error: the threshold is then too small for this distribution.
+        `ThresholdNotMet` after `most` replacements: the threshold is then too small for this distribution.
         """
         draws = np.random.default_rng(seed)
         draw = distances if callable(distances) else _from_values(np.asarray(distances, float), self.samples)
@@ -71,7 +75,7 @@ class QMCM:
         rejected, fresh = 0, np.empty(0)
         while _variation(values) > self.threshold:
             if rejected == self.most:
-                raise ValueError(
+                raise ThresholdNotMet(
                     f"c_v is {_variation(values):.3g} after {self.most} replacements; raise the threshold of "
                     f"{self.threshold:g}, or take the mean, which needs no threshold"
                 )
@@ -79,9 +83,9 @@ class QMCM:
                 fresh = np.array(draw(self.samples, draws), float)
             values[np.abs(values - values.mean()).argmax()], fresh = fresh[0], fresh[1:]
             rejected += 1
-        return self._told(first, values, variation, rejected, seed)
+        return self._result(first, values, variation, rejected, seed)
 
-    def _told(self, first: np.ndarray, values: np.ndarray, variation: float, rejected: int, seed: int) -> SubsetScale:
+    def _result(self, first: np.ndarray, values: np.ndarray, variation: float, rejected: int, seed: int) -> SubsetScale:
         bias = f"{rejected} samples rejected for being far from the mean: biased towards where they are dense"
         notes = (bias,) if rejected else ()
         receipt = Receipt(

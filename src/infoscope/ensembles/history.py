@@ -1,0 +1,96 @@
+"""What is kept of networks while they train, and the population that comes of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import torch
+
+from infoscope.ensembles.population import Member, Population, padded
+from infoscope.ensembles.stacked_weights import StackedWeights, stack
+from infoscope.ensembles.ways import Way
+from infoscope.training.fit import settled
+from infoscope.training.learner import Weights
+
+
+@dataclass(frozen=True)
+class SnapshotSpec:
+    """What to keep of each network besides its first and last weights.
+
+    The weights after these `epochs` (0 for the start), and at the first whose mean training loss is at most `loss`.
+    """
+
+    epochs: tuple[int, ...] = ()
+    loss: float | None = None
+
+    @property
+    def states(self) -> int:
+        """How many states of a network these may be."""
+        return len(self.epochs) + (self.loss is not None)
+
+
+@dataclass
+class History:
+    """The training of one member so far."""
+
+    losses: list[float] = field(default_factory=list)
+    held_out: list[float] = field(default_factory=list)
+    best: Weights | None = None
+    snapshots: dict[int, Weights] = field(default_factory=dict)
+    matched: Weights | None = None
+    matched_epoch: int = -1
+    final: Weights | None = None
+
+    def end_epoch(self, mean: float, weights: Callable[[], Weights], keep: SnapshotSpec) -> None:
+        """Take note of an epoch's mean loss, and keep the weights if they are wanted."""
+        self.losses.append(mean)
+        if len(self.losses) in keep.epochs:
+            self.snapshots[len(self.losses)] = weights()
+        if keep.loss is not None and self.matched is None and mean <= keep.loss:
+            self.matched, self.matched_epoch = weights(), len(self.losses)
+
+    def validate(self, loss: float, weights: Callable[[], Weights], patience: int) -> bool:
+        """Take note of an epoch's validation loss; whether training ends."""
+        self.held_out.append(loss)
+        lowest = min(self.held_out)
+        if loss <= lowest:
+            self.best = weights()
+        return len(self.held_out) - 1 - self.held_out.index(lowest) >= patience
+
+    def converged(self, epochs: int) -> bool:
+        """Whether a training of so many epochs was stopped before them, or has settled."""
+        return len(self.losses) < epochs or settled(self.losses, stopping=bool(self.held_out))
+
+
+def population_of(
+    members: Sequence[Member], initial: Sequence[Weights], histories: Sequence[History], failed: Mapping[str, str],
+    keep: SnapshotSpec, way: Way,
+) -> Population:  # fmt: skip
+    """The members that did not fail, as one value."""
+    good = [i for i, m in enumerate(members) if m.called not in failed]
+    ended = [histories[i] for i in good]
+    finals = [history.final or {} for history in ended]
+    matched = [history.matched or final for history, final in zip(ended, finals, strict=True)]
+    snapshots = {
+        epoch: _stacked([h.snapshots.get(epoch, final) for h, final in zip(ended, finals, strict=True)])
+        for epoch in keep.epochs
+    }
+    return Population(
+        names=tuple(members[i].called for i in good),
+        seeds=tuple(members[i].seed for i in good),
+        initial=_stacked([initial[i] for i in good]),
+        weights=_stacked(finals),
+        losses=padded([torch.tensor(history.losses) for history in ended]),
+        validation_losses=padded([torch.tensor(history.held_out) for history in ended]),
+        converged=tuple(histories[i].converged(members[i].learner.recipe.epochs) for i in good),
+        snapshots=snapshots,
+        matched=_stacked(matched) if keep.loss is not None else {},
+        matched_epochs=torch.tensor([history.matched_epoch for history in ended], dtype=torch.long),
+        failed=dict(failed),
+        ways=(way,),
+    )
+
+
+def _stacked(every: Sequence[Weights]) -> StackedWeights:
+    return stack(every) if every else {}
