@@ -192,6 +192,15 @@ class InDouble(nn.Module):
         return 1e10 * self.linear(x.flatten(1).double())
 
 
+def test_an_observer_s_own_error_is_no_diverged_training(digits):
+    class Fails:
+        def observe(self, moment):
+            raise ValueError("two measurements diverged")
+
+    with pytest.raises(ValueError, match="two measurements diverged"):
+        ensemble(members(MLP((8,)), digits), EnsembleSpec(way="loop"), observers=[PerMember(lambda name: Fails())])
+
+
 def test_lazy_layers_are_trained_like_others(digits):
     assert len(ensemble(members(Lazy, digits), EnsembleSpec(way="vmap"))) == 2
 
