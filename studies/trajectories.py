@@ -19,9 +19,8 @@ from torch.nn import functional as F
 from infoscope.data.task import Task, coding_order
 from infoscope.data.tishby import tishby
 from infoscope.ensembles.fit_stack import fit_stack
-from infoscope.ensembles.history import SnapshotSpec
 from infoscope.ensembles.observers import StackMoment
-from infoscope.ensembles.population import Member
+from infoscope.ensembles.population import Member, SnapshotSpec
 from infoscope.ensembles.ways import Way
 from infoscope.mi.estimate import layer_information
 from infoscope.mi.method import Method

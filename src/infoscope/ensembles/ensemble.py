@@ -6,10 +6,9 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
 from infoscope.ensembles.fit_stack import fit_stack
-from infoscope.ensembles.history import SnapshotSpec
 from infoscope.ensembles.observers import StackObserver
 from infoscope.ensembles.planning import EnsembleSpec, PlannedGroup, planned, stacks, units
-from infoscope.ensembles.population import Member, Population, gathered
+from infoscope.ensembles.population import Member, Population, SnapshotSpec, gathered
 from infoscope.ensembles.ways import Way
 from infoscope.run import Work
 from infoscope.run.context import RunContext

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import torch
 
-from infoscope.ensembles.history import History, SnapshotSpec, population_of
+from infoscope.ensembles.history import History, population_of
 from infoscope.ensembles.observers import StackMoment, StackObserver
-from infoscope.ensembles.population import Member, Population
+from infoscope.ensembles.population import Member, Population, SnapshotSpec
 from infoscope.ensembles.ways import Way
 from infoscope.run.progress import report
 from infoscope.training.fit import Diverged, Moment, fit

@@ -14,9 +14,9 @@ from torch import Tensor, nn
 from infoscope.data.inputs import Batch, take
 from infoscope.ensembles.examples import SharedExamples, stacked_inputs
 from infoscope.ensembles.fit_each import fit_each
-from infoscope.ensembles.history import History, SnapshotSpec, population_of
+from infoscope.ensembles.history import History, population_of
 from infoscope.ensembles.observers import StackMoment, StackObserver
-from infoscope.ensembles.population import Member, Population
+from infoscope.ensembles.population import Member, Population, SnapshotSpec
 from infoscope.ensembles.stack import Stack
 from infoscope.ensembles.stacked_weights import member as row_of
 from infoscope.ensembles.ways import Way

@@ -7,27 +7,11 @@ from dataclasses import dataclass, field
 
 import torch
 
-from infoscope.ensembles.population import Member, Population, padded
+from infoscope.ensembles.population import Member, Population, SnapshotSpec, padded
 from infoscope.ensembles.stacked_weights import StackedWeights, stack
 from infoscope.ensembles.ways import Way
 from infoscope.training.fit import settled
 from infoscope.training.learner import Weights
-
-
-@dataclass(frozen=True)
-class SnapshotSpec:
-    """What to keep of each network besides its first and last weights.
-
-    The weights after these `epochs` (0 for the start), and at the first whose mean training loss is at most `loss`.
-    """
-
-    epochs: tuple[int, ...] = ()
-    loss: float | None = None
-
-    @property
-    def states(self) -> int:
-        """How many states of a network these may be."""
-        return len(self.epochs) + (self.loss is not None)
 
 
 @dataclass

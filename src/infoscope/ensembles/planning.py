@@ -9,8 +9,7 @@ from typing import Any
 
 from infoscope.data.targets import Classes
 from infoscope.ensembles.autotune import Plan, plan
-from infoscope.ensembles.history import SnapshotSpec
-from infoscope.ensembles.population import Member
+from infoscope.ensembles.population import Member, SnapshotSpec
 from infoscope.ensembles.ways import WayName, check_way
 from infoscope.run import key
 from infoscope.run.context import RunContext

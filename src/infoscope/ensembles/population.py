@@ -51,6 +51,22 @@ class Member:
         return ("Member", self.learner, self.task, self.seed, self.validation, self.called)
 
 
+@dataclass(frozen=True)
+class SnapshotSpec:
+    """What to keep of each network besides its first and last weights.
+
+    The weights after these `epochs` (0 for the start), and at the first whose mean training loss is at most `loss`.
+    """
+
+    epochs: tuple[int, ...] = ()
+    loss: float | None = None
+
+    @property
+    def states(self) -> int:
+        """How many states of a network these may be."""
+        return len(self.epochs) + (self.loss is not None)
+
+
 @dataclass(frozen=True, eq=False)
 class Population:
     """E trained networks of one architecture.
