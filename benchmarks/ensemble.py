@@ -117,7 +117,7 @@ def _network(case: Case, seed: int) -> nn.Module:
 
 
 def _recipe(case: Case) -> Recipe:
-    return Recipe(batch=case.batch, patience=None, loss=Classes(()).loss)
+    return Recipe(batch=case.batch, epochs=300, patience=None, loss=Classes(()).loss)
 
 
 def _plain(nets: list[nn.Module], x: Tensor, y: Tensor, batch: int) -> Callable[[], float]:

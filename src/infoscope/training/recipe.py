@@ -100,7 +100,7 @@ class Recipe:
     optimizer: Adam | SGD | Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer] = Adam()
     decay: Decay = Constant()
     batch: int = 64
-    epochs: int = 300
+    epochs: int = 1000
     patience: int | None = 10
     augment: Callable[[Any, torch.Generator], Any] | None = None
     loss: Loss | None = field(default=None, repr=False)
