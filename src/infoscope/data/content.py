@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from infoscope.data.inputs import Array, Inputs, count, in_blocks, take
+from infoscope.data.inputs import Array, Inputs, count, in_blocks, pieces
 from infoscope.data.targets import Boxes, Classes, Target
 
 
@@ -33,12 +33,13 @@ def digest_of_inputs(x: Inputs) -> str:
 
 def hashes(x: Inputs) -> Int[np.ndarray, " n"]:
     """A 64-bit hash of every example."""
-    if isinstance(x, Array):
-        return np.concatenate([_hashes([part]) for part in in_blocks(x)]) if len(x) else np.empty(0, dtype=np.int64)
-    size = 1024
-    parts = (take(x, slice(start, start + size)) for start in range(0, count(x), size))
-    found = [_hashes([part[name] for name in sorted(x)]) for part in parts if isinstance(part, dict)]
-    return np.concatenate(found) if found else np.empty(0, dtype=np.int64)
+    found = np.empty(count(x), dtype=np.int64)
+    place = 0
+    for part in in_blocks(x) if isinstance(x, Array) else pieces(x, 1024):
+        parts = [part] if isinstance(part, Tensor) else [part[name] for name in sorted(part)]
+        found[place : place + len(parts[0])] = _hashes(parts)
+        place += len(parts[0])
+    return found
 
 
 def ids(source: str, n: int) -> Int[np.ndarray, " n"]:

@@ -24,7 +24,7 @@ Batch = Tensor | dict[str, Tensor]
 Shape = tuple[int, ...] | dict[str, tuple[int, ...]]
 """Of one example."""
 
-PIECE = 1 << 24
+PIECE = 1 << 21
 """Bytes that are read at a time where a whole set is gone through."""
 
 T = TypeVar("T")
@@ -181,7 +181,10 @@ def in_blocks(x: Array) -> Iterator[Tensor]:
 def _check_finite(x: Array, where: str) -> None:
     if not x.dtype.is_floating_point:
         return
-    bad = torch.cat([~torch.isfinite(part.reshape(len(part), -1)).all(1) for part in in_blocks(x)])
+    bad, place = torch.empty(len(x), dtype=torch.bool), 0
+    for part in in_blocks(x):
+        bad[place : place + len(part)] = ~torch.isfinite(part.reshape(len(part), -1)).all(1)
+        place += len(part)
     if bad.any():
         raise ValueError(
             f"{where} has {int(bad.sum())} of {len(x)} rows with NaN or infinity, the first is row "

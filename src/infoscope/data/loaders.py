@@ -56,10 +56,18 @@ def _by_name(examples: Sequence[Mapping[str, Any]], source: str, reading: Readin
 def _stack(values: Sequence[Any], where: str) -> Tensor | np.ndarray:
     if isinstance(values[0], str):
         return np.array(values)
-    arrays = [value if isinstance(value, Tensor) else torch.as_tensor(np.array(value)) for value in values]
+    arrays = [_tensor(value) for value in values]
     if len(shapes := {tuple(array.shape) for array in arrays}) > 1:
         raise ValueError(f"{where} has {len(shapes)} different shapes, {sorted(shapes)[:3]}; bring them to one")
     return torch.stack(arrays)
+
+
+def _tensor(value: Any) -> Tensor:
+    if isinstance(value, Tensor):
+        return value
+    array = np.array(value)
+    is_colour = hasattr(value, "getbands") and array.ndim == 3  # PIL's, whose channels come last
+    return torch.as_tensor(np.ascontiguousarray(array.transpose(2, 0, 1)) if is_colour else array)
 
 
 def _raw(x: Any, y: Any) -> Raw:

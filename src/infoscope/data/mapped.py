@@ -51,13 +51,11 @@ class Mapped:
 
     def __getitem__(self, which: Any) -> Tensor:
         """These examples, read into memory."""
-        rows = _chosen(self.rows, which)
-        if isinstance(rows, range):
-            found = self.source[rows.start : rows.stop : rows.step] if rows.step > 0 else self.source[list(rows)]
-        else:
-            found = self.source[rows if isinstance(rows, int) else torch.from_numpy(rows)]
-        found = found.clone(memory_format=torch.contiguous_format) if self.change is None else self.change(found)
-        return found.to(self.device)
+        # By numpy: glibc reuses the memory that it frees, which torch's aligned allocations of this size keep for ever.
+        read = self.source.numpy()[_places(_chosen(self.rows, which))]
+        own = read.copy(order="C") if read.base is not None else np.asarray(read, order="C")
+        found = torch.from_numpy(own)
+        return (found if self.change is None else self.change(found)).to(self.device)
 
     def select(self, which: Any) -> Mapped:
         """These examples, not yet read."""
@@ -87,6 +85,12 @@ def _chosen(rows: range | np.ndarray, which: Any) -> range | np.ndarray | int:
     if len(index) and not (-len(rows) <= index.min() and index.max() < len(rows)):
         raise IndexError(f"rows run from {index.min()} to {index.max()} of {len(rows)}")
     return rows.start + rows.step * np.where(index < 0, index + len(rows), index)
+
+
+def _places(rows: range | np.ndarray | int) -> slice | list[int] | np.ndarray | int:
+    if isinstance(rows, range):
+        return slice(rows.start, rows.stop, rows.step) if rows.step > 0 else list(rows)
+    return rows
 
 
 def from_memmap(array: np.memmap) -> Mapped | None:

@@ -109,9 +109,9 @@ def _lossless(tokenizer: Any, text: str, source: str) -> list[int]:
 
 def _size(tokenizer: Any) -> int:
     """The most that a tokenizer says of its vocabulary: some leave the added tokens out of one of these."""
-    found = [getattr(tokenizer, name, 0) for name in ("get_vocab_size", "n_vocab", "vocab_size", "__len__")]
-    sizes: list[int] = [size() if callable(size) else size for size in found]
-    return max(sizes)
+    names = ("get_vocab_size", "n_vocab", "vocab_size", "__len__")
+    found = [getattr(tokenizer, name) for name in names if hasattr(tokenizer, name)]
+    return max(size() if callable(size) else size for size in found)
 
 
 def _content(path: Path) -> str:
