@@ -1,11 +1,15 @@
 from __future__ import annotations
 
+import ast
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 
-from infoscope.data.embedded import EMBEDDED
+import infoscope.data
 from infoscope.data.readers import inputs
+from infoscope.data.sources import EMBEDDED
 from infoscope.data.task import Task
 
 
@@ -82,3 +86,19 @@ def test_a_folder_in_hub_layout(tmp_path, monkeypatch):
 def test_real_data_sets(shared_data, name, shape, n):
     task = Task.from_dataset(str(shared_data(name)))
     assert (task.shape, len(task)) == (shape, n)
+
+
+def test_no_circle_of_files():
+    """Imports inside functions counted: what reads data lies below what holds them, steps on tasks above."""
+    room = Path(infoscope.data.__file__).parent
+    needs = {file.stem: imported(file) for file in room.glob("*.py")}
+    while free := {name for name, others in needs.items() if not others & needs.keys()}:
+        needs = {name: others for name, others in needs.items() if name not in free}
+    assert not needs
+
+
+def imported(file: Path) -> set[str]:
+    """The files of the room that a file imports."""
+    nodes = [node for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, ast.ImportFrom)]
+    rooms = {name for node in nodes if node.module == "infoscope.data" for name in (alias.name for alias in node.names)}
+    return rooms | {node.module.split(".")[2] for node in nodes if (node.module or "").startswith("infoscope.data.")}

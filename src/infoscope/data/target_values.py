@@ -12,11 +12,6 @@ from torch import Tensor
 
 from infoscope.data.targets import Boxes, Classes, Labels, Real, Target, Tokens
 
-KINDS: dict[str, type[Target]] = {
-    "classes": Classes, "labels": Labels, "real": Real, "tokens": Tokens, "boxes": Boxes,
-}  # fmt: skip
-"""Targets by the word that the command line has for them."""
-
 MANY = 20
 """More different whole numbers than this, each seen fewer than `SEEN` times on average, may be amounts, not classes."""
 
@@ -137,7 +132,7 @@ def _classes(y: np.ndarray, name: str, declared: bool) -> tuple[Target, np.ndarr
     if not declared and len(values) > MANY and len(y) < SEEN * len(values):
         raise ValueError(
             f"{name}: y holds {len(values)} different whole numbers in {len(y)} examples; say whether these are "
-            "amounts (target=Real) or classes (target=Classes)"
+            "amounts (target=Real, --target real) or classes (target=Classes, --target classes)"
         )
     if not len(values) or values[0] == 0 or (len(values) == 1 and values[0] > 0):
         return Classes(tuple(map(str, range(int(y.max()) + 1))) if len(y) else ()), y, ()
