@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from infoscope.data.inputs import Inputs, count, pieces, to
+from infoscope.data.inputs import Batch, Inputs, count, pieces, to
 from infoscope.data.targets import Classes, Labels, Real, Target, check_outputs
 from infoscope.training.forward import device_of, forward
 
@@ -48,7 +48,7 @@ def outputs_of(network: nn.Module, x: Inputs, target: Target) -> Float[Tensor, "
     return torch.cat([_piece(network.eval(), part, target) for part in pieces(x, 1024)])
 
 
-def _piece(network: nn.Module, x: Inputs, target: Target) -> Tensor:
+def _piece(network: nn.Module, x: Batch, target: Target) -> Tensor:
     outputs = forward(network, to(x, device_of(network)))
     check_outputs(outputs, target, torch.empty(count(x)), network)
     return outputs.double().cpu()

@@ -147,12 +147,12 @@ def _send(blocks: list[Block], read: Readout) -> Generator[np.ndarray, Any, Floa
     """Experts for a block of examples, one by one; returns its targets for each kernel."""
     factors, means = (np.stack(parts) for parts in zip(*blocks, strict=True))
     scales = read.scales(np.diagonal(factors, axis1=1, axis2=2))
-    targets = np.empty(means.shape)
+    targets, n = np.empty(means.shape), len(means[0])
     process = substitute(factors, means)
     mean = next(process)
-    for i in range(targets.shape[1]):
+    for i in range(n):
         targets[:, i] = read.learn((yield read.predict(mean, scales[:, i])), mean)
-        if i + 1 < targets.shape[1]:
+        if i + 1 < n:
             mean = process.send(targets[:, i])
     return targets
 

@@ -90,8 +90,10 @@ class Header:
             }
         target: dict[str, Any] = dict(fields["target"])
         kind = KINDS[target.pop("kind")]
-        fields["target"] = kind(**{k: tuple(v) if isinstance(v, list) else v for k, v in target.items()})
-        return cls(**fields | {"shape": tuple(fields["shape"])})
+        for given in (target, fields):
+            given |= {k: tuple(v) for k, v in given.items() if isinstance(v, list)}
+        fields["target"] = kind(**target)
+        return cls(**fields)
 
     def sent(self) -> Bool[np.ndarray, "n ..."]:
         """Which entries are sent."""

@@ -49,7 +49,7 @@ class _Label:
     def predict(self, logits: Float[np.ndarray, " heads"], earlier: Int[np.ndarray, " earlier"]) -> np.ndarray:
         rows = log_bernoulli(logits)
         inputs = [np.ones(1), *self._own_logit(rows), np.where(earlier < 0, 0.0, 2.0 * earlier - 1)[-REACH:]]
-        chained = log_bernoulli(self.chain.predict(np.concatenate(inputs))[None])
+        chained = log_bernoulli(np.array([self.chain.predict(np.concatenate(inputs))]))
         counted = [each.row(earlier)[None] for each in self.counts]
         return self.mixed.predict(np.concatenate([rows, *counted, chained]))
 
@@ -100,10 +100,10 @@ class Chain:
         self.covariance = np.eye(size) * freedom
         self.inputs, self.p = np.zeros(size), 0.5
 
-    def predict(self, inputs: Float[np.ndarray, " size"]) -> np.float64:
+    def predict(self, inputs: Float[np.ndarray, " size"]) -> float:
         """The logit."""
         self.inputs = inputs
-        z = np.float64(np.clip(self.weights @ inputs, -30, 30))
+        z = float(np.clip(self.weights @ inputs, -30, 30))
         self.p = 1 / (1 + np.exp(-z))
         return z
 

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from infoscope.data.inputs import Inputs
+from infoscope.data.inputs import Batch, Inputs
 from infoscope.prequential.mixture import Experts, Mixture, Posterior, probabilities
 
 SMALL = 512
@@ -135,9 +135,9 @@ def ids_of(x: Inputs) -> Tensor:
     return x["input_ids"][:]
 
 
-def with_ids(x: Inputs, ids: Tensor) -> Inputs:
+def with_ids(x: Batch, ids: Tensor) -> Batch:
     """The inputs with other tokens."""
-    return {**x, "input_ids": ids} if isinstance(x, Mapping) else ids
+    return ids if isinstance(x, Tensor) else {**x, "input_ids": ids}
 
 
 def known(x: Inputs, mask: Bool[np.ndarray, "n length"]) -> Inputs:
@@ -148,7 +148,7 @@ def known(x: Inputs, mask: Bool[np.ndarray, "n length"]) -> Inputs:
     """
     ids = ids_of(x).clone()
     ids[:, 1:][torch.from_numpy(mask)[:, :-1]] = 0
-    return with_ids(x, ids)
+    return {**x, "input_ids": ids} if isinstance(x, Mapping) else ids
 
 
 def check_behind(x: Inputs, y: Int[Tensor, "n length"]) -> None:

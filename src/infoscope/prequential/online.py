@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from infoscope.data.inputs import Inputs, take, to
+from infoscope.data.inputs import Batch, Inputs, take, to
 from infoscope.data.targets import Tokens, check_outputs
 from infoscope.options import above_zero, at_least
 from infoscope.prequential.averages import move, state
@@ -130,7 +130,7 @@ class _Student:
                 for average, power in zip(self.averages, self.preset.averages, strict=True):
                     move(state(average), state(self.network), (power + 1) / (self.step + power))
 
-    def _inputs(self, rows: Tensor | slice) -> Inputs:
+    def _inputs(self, rows: Tensor | slice) -> Batch:
         return with_ids(take(self.x, rows), self.ids[rows])
 
     def _rows(self, start: int, stop: int) -> Tensor:
@@ -142,7 +142,7 @@ class _Student:
 
 
 @torch.no_grad()
-def check_causal(network: nn.Module, x: Inputs, target: Tokens) -> None:
+def check_causal(network: nn.Module, x: Batch, target: Tokens) -> None:
     """ValueError if what a network says at a place changes with the tokens that follow; `x` is one document."""
     network = copy.deepcopy(network).eval()
     device, ids = device_of(network), ids_of(x)

@@ -181,7 +181,7 @@ def reference(target: Real, y: Float[Tensor, "n dim"]) -> Float[np.ndarray, " n"
     >>> import torch
     >>> target = Real(resolution=0.1, low=-20.0, high=20.0, centre=0.0, scale=1.0)
     >>> nats = reference(target, torch.tensor([[0.5], [-1.2], [0.3], [2.0]]))
-    >>> round(nats.sum() / np.log(2), 6)
+    >>> print((nats.sum() / np.log(2)).round(6))
     24.335232
     """
     numbers, bins = target.standard(y.double()).numpy(), target.bin(y)

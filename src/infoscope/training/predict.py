@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from infoscope.data.inputs import Inputs, pieces, to
+from infoscope.data.inputs import Batch, Inputs, count, pieces, take, to
 from infoscope.data.targets import Boxes, Classes, Labels, Real, Tokens
 from infoscope.data.task import Task
 from infoscope.run.look import pack, unpack
@@ -80,14 +80,19 @@ def _outputs(
 ) -> Float[Tensor, "n ..."]:
     device = device_of(network)
     with evaluating(network):
-        return torch.cat([read(forward(network, to(part, device)).double()).cpu() for part in pieces(x, batch)])
+        return torch.cat([read(forward(network, to(part, device)).double()).cpu() for part in _parts(x, batch)])
 
 
 @torch.no_grad()
 def _log_probabilities(network: nn.Module, task: Task, batch: int = 16) -> Float[Tensor, "n length"]:
-    device, parts = device_of(network), zip(pieces(task.x, batch), task.y.split(batch), strict=True)
+    device, parts = device_of(network), zip(_parts(task.x, batch), task.y.split(batch), strict=True)
     with evaluating(network):
         return torch.cat([_of_tokens(forward(network, to(x, device)).cpu(), y) for x, y in parts])
+
+
+def _parts(x: Inputs, batch: int) -> Iterator[Batch]:
+    """Pieces of the inputs: one of no examples where there are none."""
+    return pieces(x, batch) if count(x) else iter([take(x, slice(0))])
 
 
 def _of_tokens(logits: Float[Tensor, "n length vocabulary"], y: Tensor) -> Float[Tensor, "n length"]:
