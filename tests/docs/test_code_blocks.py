@@ -54,7 +54,8 @@ def namespace() -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
-def test_the_blocks_of_a_page_run(page, namespace):
+def test_the_blocks_of_a_page_run(page, namespace, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     for block in re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL):
         try:
             exec(compile(block, str(page), "exec"), namespace)
