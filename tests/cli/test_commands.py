@@ -76,6 +76,15 @@ def test_a_network_s_own_code_goes_to_a_file_too(infoscope, tmp_path):
         assert np.array_equal(back["y"], Task.from_dataset("iris").y.numpy())
 
 
+def test_a_text_comes_back_from_its_file_alone(infoscope, tmp_path):
+    text = ("the quick brown fox jumps over the lazy dog\n" * 12).encode()
+    (tmp_path / "text.txt").write_bytes(text)
+    infoscope("codelength", "text.txt", "--length", 32, "--write", "text.bits", "--replicates", 1)
+    assert (tmp_path / "text.bits").stat().st_size < len(text) + 4000
+    infoscope("decode", "text.bits", "--out", "back.npz")
+    assert (tmp_path / "back.txt").read_bytes() == text
+
+
 def test_examples_are_the_first_in_coding_order(measured, tmp_path):
     few = measured("codelength", "iris", "--replicates", 1, "--examples", 40, "--per-example", "few.npz")
     assert few["L(y|x)"]["n"] == 40

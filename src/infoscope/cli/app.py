@@ -75,7 +75,7 @@ def _check_toml(file: str) -> None:
 @app.command
 def decode(
     file: Path,
-    data: str,
+    data: str | None = None,
     *,
     out: Path | None = None,
     model: str | None = None,
@@ -90,9 +90,10 @@ def decode(
     file
         What `infoscope codelength --write` wrote.
     data
-        The data set whose labels they are.
+        The data set whose labels they are; text needs none.
     out
         Where to write them: an .npz with `y` and `index`, the rows of DATA they belong to. Default: FILE.decoded.npz.
+        Text goes to a .txt beside it.
     model
         Your own module:factory, if the labels were sent by its code.
     size

@@ -21,6 +21,9 @@ from torch.nn import functional as F
 Symbols = tuple[Int[np.ndarray, " symbols"], Int[np.ndarray, " n"]]
 """All symbols in the order in which they are sent, and how many of them each example has."""
 
+MASKED = -100
+"""A token that is neither sent nor learned."""
+
 MOST = 64
 """A number among more bins than this is sent digit by digit, the highest first."""
 
@@ -264,12 +267,14 @@ class Tokens:
     def check(self, y: Tensor, name: str = "y") -> None:
         """ValueError unless these are such targets."""
         _check_shape(y, 2, "tokens, −100 where masked: (n, length)", name)
-        _check_range(y[y != -100], 0, self.vocabulary, f"the vocabulary of {self.vocabulary} (−100 where masked)", name)
+        _check_range(
+            y[y != MASKED], 0, self.vocabulary, f"the vocabulary of {self.vocabulary} (−100 where masked)", name
+        )
 
     def loss(self, outputs: Tensor, y: Int[Tensor, "n length"]) -> Tensor:
         """Mean cross-entropy over the tokens that are not masked: nats a token, the measure of this field."""
-        total = F.cross_entropy(_wide(outputs).flatten(0, 1), y.flatten(), ignore_index=-100, reduction="sum")
-        return total / (y != -100).sum().clamp(min=1)
+        total = F.cross_entropy(_wide(outputs).flatten(0, 1), y.flatten(), ignore_index=MASKED, reduction="sum")
+        return total / (y != MASKED).sum().clamp(min=1)
 
     def uniform(self, y: Tensor) -> Float[np.ndarray, " n"]:
         """Log V a token, nats."""
@@ -277,7 +282,7 @@ class Tokens:
 
     def mask(self, y: Tensor) -> Bool[np.ndarray, "n length"]:
         """Which tokens are sent."""
-        return (y != -100).numpy()
+        return (y != MASKED).numpy()
 
     def cut(self, y: Tensor) -> Symbols:
         """One symbol for each token that is not masked."""
@@ -286,7 +291,7 @@ class Tokens:
 
     def join(self, symbols: Int[np.ndarray, " symbols"], mask: Bool[np.ndarray, "n length"]) -> Int[Tensor, "n length"]:
         """The targets that `cut` took apart."""
-        return _filled(symbols, mask, -100)
+        return _filled(symbols, mask, MASKED)
 
 
 @dataclass(frozen=True)

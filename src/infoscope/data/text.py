@@ -11,12 +11,9 @@ import numpy as np
 from jaxtyping import Float
 
 from infoscope.data.raw import Raw, Reading
-from infoscope.data.targets import Tokens
+from infoscope.data.targets import MASKED, Tokens
 
 SUFFIXES = (".txt", ".md", ".text")
-
-MASKED = -100
-"""In `y`, what is neither coded nor learned."""
 
 
 def read(path: Path, reading: Reading) -> Raw:

@@ -11,12 +11,11 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from infoscope.data.inputs import Batch, Inputs
+from infoscope.data.targets import MASKED
 from infoscope.prequential.mixture import Experts, Mixture, Posterior, probabilities
 
 SMALL = 512
 """Up to this vocabulary, pairs of tokens are counted, and experts are also mixed in the logit domain."""
-
-MASKED = -100
 
 
 def mixture(experts: Experts, mask: Bool[np.ndarray, "n length"], vocabulary: int) -> Generator[np.ndarray, int, None]:

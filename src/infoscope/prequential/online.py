@@ -12,11 +12,11 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from infoscope.data.inputs import Batch, Inputs, take, to
-from infoscope.data.targets import Tokens, check_outputs
+from infoscope.data.targets import MASKED, Tokens, check_outputs
 from infoscope.options import above_zero, at_least
 from infoscope.prequential.averages import move, state
 from infoscope.prequential.blocks import boundaries
-from infoscope.prequential.language import MASKED, ids_of, with_ids
+from infoscope.prequential.language import ids_of, with_ids
 from infoscope.prequential.mixture import Experts
 from infoscope.training.forward import device_of, forward
 from infoscope.training.isolation import isolated

@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from infoscope.data.inputs import Batch, Inputs, count, pieces, take, to
-from infoscope.data.targets import Boxes, Classes, Labels, Real, Tokens
+from infoscope.data.targets import MASKED, Boxes, Classes, Labels, Real, Tokens
 from infoscope.data.task import Task
 from infoscope.run.look import pack, unpack
 from infoscope.training.forward import device_of, forward
@@ -97,7 +97,7 @@ def _parts(x: Inputs, batch: int) -> Iterator[Batch]:
 
 def _of_tokens(logits: Float[Tensor, "n length vocabulary"], y: Tensor) -> Float[Tensor, "n length"]:
     logs = logits.float().log_softmax(-1).gather(-1, y.clamp(min=0).long()[..., None]).squeeze(-1).double()
-    return logs.where(y != -100, torch.nan)
+    return logs.where(y != MASKED, torch.nan)
 
 
 @contextmanager
