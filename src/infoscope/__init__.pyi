@@ -1,5 +1,6 @@
 from .data.combine import like, union
 from .data.corruption import Massart, MissingObjects, MissingPixels, ShuffledLabels
+from .data.targets import Boxes, Classes, Labels, Real, Tokens
 from .data.task import Task
 from .data.tishby import tishby
 from .dynamics.as_if_random import LateWeights, as_if_random
@@ -49,6 +50,8 @@ __all__ = [
     "Adam",
     "Blocks",
     "Bound",
+    "Boxes",
+    "Classes",
     "Codelength",
     "DeltaSkipApproximate",
     "DeltaSkipExact",
@@ -58,6 +61,7 @@ __all__ = [
     "Information",
     "InformationPlane",
     "Kernel",
+    "Labels",
     "LateWeights",
     "Learner",
     "Logarithmic",
@@ -69,6 +73,7 @@ __all__ = [
     "MissingPixels",
     "Networks",
     "Population",
+    "Real",
     "Receipt",
     "Recipe",
     "Record",
@@ -78,6 +83,7 @@ __all__ = [
     "Status",
     "Store",
     "Task",
+    "Tokens",
     "UnreliableMeasurement",
     "__version__",
     "align",

@@ -87,6 +87,8 @@ def test_a_mapping_is_cut_in_three_united_corrupted_and_sent(tokens, tmp_path, m
         tokens.corrupted(MissingPixels(0.1))
     with pytest.raises(ValueError, match="only images are scaled"):
         like(tokens, Task.from_arrays(np.zeros((2, 3)), [0, 1]))
+    renamed = pickle.loads(pickle.dumps(like(tokens["test"], union(tokens, tokens, disjoint=False))))
+    assert torch.equal(renamed.x["mask"], tokens["test"].x["mask"])
     back = pickle.loads(pickle.dumps(tokens[1:5]))
     assert (back.fingerprint, back.shape) == (tokens[1:5].fingerprint, tokens.shape)
 
@@ -136,6 +138,8 @@ def test_sparse_matrices_become_dense():
     sparse = pytest.importorskip("scipy.sparse")
     dense = np.diag([1.0, 2.0, 3.0])
     assert torch.equal(as_inputs(sparse.csr_matrix(dense)), torch.from_numpy(dense).float())
+    with pytest.raises(ValueError, match=r"sparse, \(1000000, 1000000\), and too large to be made dense"):
+        as_inputs(sparse.csr_matrix((10**6, 10**6)))
 
 
 def test_a_read_only_array_is_copied_rather_than_written_to():

@@ -34,9 +34,10 @@ def like(task: Task, other: Task) -> Task:
     """`task` with `other`'s image size, channels and alphabet, so that one network can meet both.
 
     Sizes by area-aware bilinear scaling, colour to grey by the mean over channels, grey to colour by repetition. The
-    alphabet of `other` must name all classes of `task`.
+    alphabet of `other` must name all classes of `task`. Inputs by name must have the same shapes already.
     """
-    return derive(_like, task, name=other.name, shape=other.shape, alphabet=other.alphabet)
+    shape = None if task.shape == other.shape else other.shape
+    return derive(_like, task, name=other.name, shape=shape, alphabet=other.alphabet)
 
 
 def _union(*tasks: Task, disjoint: bool) -> Task:
@@ -75,9 +76,9 @@ def _together(inputs: list[Inputs]) -> Inputs:
     return {name: torch.cat([x[name][:] for x in inputs if not isinstance(x, Array)]) for name in inputs[0]}
 
 
-def _like(task: Task, name: str, shape: Shape, alphabet: tuple[str, ...]) -> Task:
+def _like(task: Task, name: str, shape: Shape | None, alphabet: tuple[str, ...]) -> Task:
     labels = task.labels
-    x = task.x if task.shape == shape else _images_like(task, name, shape)
+    x = task.x if shape is None else _images_like(task, name, shape)
     missing = [w for w in task.alphabet if w not in alphabet]
     if missing:
         raise ValueError(

@@ -27,6 +27,9 @@ Shape = tuple[int, ...] | dict[str, tuple[int, ...]]
 PIECE = 1 << 21
 """Bytes that are read at a time where a whole set is gone through."""
 
+MOST_DENSE = 1 << 33
+"""Bytes beyond which a sparse matrix is not made dense."""
+
 T = TypeVar("T")
 
 
@@ -131,7 +134,11 @@ def _array(x: Any, where: str) -> Array:
 
 def _numeric(x: Any, where: str) -> np.ndarray:
     """Anything that numpy reads as numbers; scipy's sparse matrices are made dense."""
-    array = np.asarray(x.toarray() if hasattr(x, "toarray") else x)
+    if hasattr(x, "toarray"):
+        if 4 * math.prod(x.shape) > MOST_DENSE:
+            raise ValueError(f"{where} is sparse, {x.shape}, and too large to be made dense; reduce its columns first")
+        x = x.toarray()
+    array = np.asarray(x)
     if array.dtype.kind not in "buif":
         raise ValueError(f"{where} holds {array.dtype}, not numbers; turn it into numeric features first")
     return array.astype(array.dtype.newbyteorder("="), copy=False)

@@ -10,13 +10,11 @@ from pathlib import Path, PurePath
 from typing import Any
 
 import numpy as np
-import torch
 from jaxtyping import Int, Shaped
 from torch import Tensor
 
-from infoscope.data import cache, content, readers
-from infoscope.data.inputs import Array, Inputs, as_inputs, count, in_blocks, one_array, select, shape_of
-from infoscope.data.mapped import Mapped, from_memmap
+from infoscope.data import cache, content, kept, readers
+from infoscope.data.inputs import Array, Inputs, as_inputs, count, one_array, select, shape_of
 from infoscope.data.memory import Memory
 from infoscope.data.origin import Origin, derive
 from infoscope.data.raw import Raw, Reading
@@ -37,7 +35,7 @@ class Task:
     that was trained on is recognised among those to be coded. `notes` tell what was guessed when the arrays were read.
     A task travels to another process by its origin, not by its content.
 
-    >>> task = Task.from_arrays(torch.zeros(4, 2), [0, 1, 1, 0], alphabet=["no", "yes", "unseen"])
+    >>> task = Task.from_arrays(np.zeros((4, 2)), [0, 1, 1, 0], alphabet=["no", "yes", "unseen"])
     >>> len(task), task.classes, task[:2].y.tolist()
     (4, 3, [0, 1])
     """
@@ -101,7 +99,7 @@ class Task:
         matrices become dense); a pandas frame; a `datasets.Dataset` or `DatasetDict`; a map-style torch `Dataset` or
         a `DataLoader` of one; a scikit-learn `Bunch`. `options` are those of `infoscope.data.raw.Reading`.
 
-        >>> Task.of({"x": torch.zeros(3, 2), "y": ["cat", "dog", "cat"]}).alphabet
+        >>> Task.of({"x": np.zeros((3, 2)), "y": ["cat", "dog", "cat"]}).alphabet
         ('cat', 'dog')
         """
         if isinstance(data, Task):
@@ -193,9 +191,7 @@ class Task:
     def __reduce__(self) -> tuple[Callable[..., Task], tuple[Any, ...]]:
         if not self.origin.rests_on(arrays):
             return _renamed, (self.origin, self.name)
-        named = {"x": self.x} if isinstance(self.x, Array) else {f"x/{name}": x for name, x in self.x.items()}
-        cache.keep(self.fingerprint, y=self.y.numpy(), ids=self.ids, **{k: _blocks(x) for k, x in named.items()})
-        mapped = tuple(key for key, x in named.items() if isinstance(x, Mapped))
+        mapped = kept.keep(self.fingerprint, self.x, self.y, self.ids)
         facts = (self.fingerprint, self.name, self.target, self.origin, tuple(self.splits.items()), self.notes, mapped)
         return _restored, facts
 
@@ -323,20 +319,8 @@ def _restore(
     mapped: tuple[str, ...],
 ) -> Task:
     """A task whose arrays another process kept in the cache."""
-    kept = cache.read(key, mapped)
-    if kept is None:
+    found = kept.read(key, mapped)
+    if found is None:
         raise ValueError(f"{name!r}: its arrays are no longer in {cache.folder()}; make the task again")
-    read = {name: _read(array) for name, array in kept.items() if name not in ("y", "ids")}
-    x = read["x"] if "x" in read else {k.removeprefix("x/"): array for k, array in read.items()}
-    return Task(name, x, torch.from_numpy(kept["y"]), target, kept["ids"], origin, dict(splits), notes)
-
-
-def _read(array: np.ndarray) -> Array:
-    mapped = from_memmap(array) if isinstance(array, np.memmap) else None
-    return torch.from_numpy(array) if mapped is None else mapped
-
-
-def _blocks(x: Array) -> cache.Blocks | np.ndarray:
-    if isinstance(x, Tensor):
-        return x.numpy()
-    return cache.Blocks(tuple(x.shape), x[:0].numpy().dtype, (part.numpy() for part in in_blocks(x)))
+    x, y, ids = found
+    return Task(name, x, y, target, ids, origin, dict(splits), notes)

@@ -108,7 +108,8 @@ def _size(tokenizer: Any) -> int:
     """The most that a tokenizer says of its vocabulary: some leave the added tokens out of one of these."""
     names = ("get_vocab_size", "n_vocab", "vocab_size", "__len__")
     found = [getattr(tokenizer, name) for name in names if hasattr(tokenizer, name)]
-    return max(size() if callable(size) else size for size in found)
+    sizes: list[Any] = [size() if callable(size) else size for size in found]
+    return max(sizes)
 
 
 def _content(path: Path) -> str:
