@@ -37,9 +37,9 @@ from infoscope.models import loss_of, model
 from infoscope.training.recipe import Steps
 from infoscope.weight_distance.mds import Picture, classical_mds
 from infoscope.weight_distance.qmcm import QMCM
-from infoscope.weight_distance.questions import measure_distances
 from infoscope.weight_distance.result import DistanceResult
 from infoscope.weight_distance.shortest import shortest_distances, sphere_simulation
+from infoscope.weight_distance.weight_distance import measure_distances
 
 
 @dataclass(frozen=True)

@@ -42,9 +42,11 @@ from .weight_distance.function_distance import function_distances
 from .weight_distance.landmarks import landmark_mds
 from .weight_distance.mds import classical_mds
 from .weight_distance.nearest import nearest_ends
-from .weight_distance.questions import distance
+from .weight_distance.pictures import MDS
+from .weight_distance.weight_distance import WeightDistance, distance
 
 __all__ = [
+    "MDS",
     "NTK",
     "SGD",
     "Adam",
@@ -85,6 +87,7 @@ __all__ = [
     "Task",
     "Tokens",
     "UnreliableMeasurement",
+    "WeightDistance",
     "__version__",
     "align",
     "as_if_random",

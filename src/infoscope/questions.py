@@ -7,4 +7,6 @@ QUESTIONS: dict[str, str] = {
     "difficulty": "infoscope.model_information.difficulty:Difficulty",
     "codelength": "infoscope.model_information.codelength:Codelength",
     "information": "infoscope.model_information.information:Information",
+    "distance": "infoscope.weight_distance.weight_distance:WeightDistance",
+    "mds": "infoscope.weight_distance.pictures:MDS",
 }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import os
 import signal
@@ -11,15 +10,8 @@ import sys
 import time
 
 import pytest
-import torch
-from torch import nn
 
-from infoscope import Learner, Member, Population, Recipe, Task
-from infoscope.cli.app import Run
-from infoscope.cli.distance import _distinct, _print_plans, _spec
-from infoscope.models import MLP
-
-QUICK = ("--networks", 4, "--epochs", 3, "--jobs", 1)
+QUICK = ("--replicates", 4, "--epochs", 3, "--jobs", 1)
 
 NETWORK = """
 import torch
@@ -51,7 +43,7 @@ def test_distance_tells_mean_deviation_layers_and_function(measured, infoscope, 
 
 def test_corruption_is_compared_at_equal_steps_and_at_equal_loss(infoscope):
     words = ("--corrupt", "massart=0", "--corrupt", "massart=0.5", "--matched-loss", 3.1)
-    done = infoscope("distance", "digits", "--networks", 3, "--epochs", 4, *words, "--json").stdout
+    done = infoscope("distance", "digits", "--replicates", 3, "--epochs", 4, *words, "--json").stdout
     found = {(r["task"], r["quantity"]): r["value"] for r in json.loads(done)["measurements"] if r["layer"] is None}
     clean, noisy = "digits~massart=0", "digits~massart=0.5"
     assert found[noisy, "d(w0,w)"] < found[clean, "d(w0,w)"]
@@ -68,7 +60,7 @@ def test_a_user_s_own_network_goes_through_the_loop_and_is_told_why(infoscope, t
     (tmp_path / "mine.py").write_text(NETWORK)
     told = infoscope("distance", "digits", *QUICK, "--model", "mine:Net").stdout
     assert "trained by loop" in told
-    planned = infoscope("distance", "digits", "--networks", 500, "--epochs", 50, "--model", "mine:Net", "--dry-run")
+    planned = infoscope("distance", "digits", "--replicates", 500, "--epochs", 50, "--model", "mine:Net", "--dry-run")
     assert "500 networks: one after another" in planned.stdout
     assert "not by vmap" in planned.stdout
     refused = infoscope("distance", "digits", *QUICK, "--model", "mine:Net", "--way", "vmap", code=1).stderr
@@ -76,35 +68,13 @@ def test_a_user_s_own_network_goes_through_the_loop_and_is_told_why(infoscope, t
 
 
 def test_mds_draws_starts_and_ends(measured, infoscope, tmp_path):
-    rows = measured("mds", "digits", "--networks", 8, "--epochs", 2, "--out", "run")
+    rows = measured("mds", "digits", "--replicates", 8, "--epochs", 2, "--out", "run")
     assert 0 < rows["MDS explained"]["value"] <= 1
     assert "axis 1" in (tmp_path / "run" / "report.html").read_text()
-    shared = infoscope("mds", "digits", "--networks", 8, "--starts", 2, "--epochs", 2, "--aligned", "--json").stdout
+    shared = infoscope("mds", "digits", "--replicates", 8, "--starts", 2, "--epochs", 2, "--aligned", "--json").stdout
     assert {r["networks"] for r in json.loads(shared)["measurements"]} == {"start and end", "end, aligned"}
-    told = infoscope("mds", "digits", "--networks", 3, code=1).stderr
+    told = infoscope("mds", "digits", "--replicates", 3, code=1).stderr
     assert "a picture needs more networks" in told
-
-
-def test_memory_said_before_the_run_counts_what_is_kept_on_the_way(capsys):
-    task = Task.from_arrays(torch.rand(20, 4), [0, 1] * 10)
-    members = [Member(Learner(MLP((8,)), Recipe(epochs=3, patience=None)), task, seed) for seed in range(2)]
-    said = []
-    for stops in ([], [1, 2, 3]):
-        _print_plans([(members, _spec(stops, None, "vmap"))], Run(jobs=1, json=True))
-        said.append(json.loads(capsys.readouterr().out)["dry_run"]["plans"][0]["bytes"])
-    weights = 2 * 4 * (4 * 8 + 8 + 8 * 2 + 2)
-    assert said[1] - said[0] == 3 * weights
-
-
-def test_a_start_whose_first_network_diverged_is_drawn_once():
-    names = ("seed 2", "seed 3", "seed 5")  # of starts 0, 1, 1
-    weights = {"w": torch.tensor([[0.0], [1.0], [1.0]])}
-    left = Population(names, (2, 3, 5), weights, weights, torch.zeros(3, 1), torch.zeros(3, 0), (True,) * 3)
-    left = dataclasses.replace(left, matched_epochs=torch.zeros(3, dtype=torch.long))
-    task = Task.from_arrays(torch.zeros(2, 1), [0, 1])
-    members = [Member(Learner(nn.Linear), task, seed, name=f"seed {seed}") for seed in range(6)]
-    assert _distinct(left, members, 2)["w"].tolist() == [[0.0], [1.0]]
-    assert _distinct(left.take([1, 2]), members, 2)["w"].tolist() == [[1.0]]
 
 
 def units(folder):
@@ -112,7 +82,7 @@ def units(folder):
 
 
 def test_killed_it_goes_on_where_it_was(measured, tmp_path):
-    words = ("distance", "digits", "--networks", 12, "--epochs", 3, "--way", "loop", "--jobs", 1, "--out", "run")
+    words = ("distance", "digits", "--replicates", 12, "--epochs", 3, "--way", "loop", "--jobs", 1, "--out", "run")
     command = [sys.executable, "-m", "infoscope", *map(str, words)]
     process = subprocess.Popen(command, cwd=tmp_path, env=dict(os.environ), stdout=subprocess.DEVNULL)
     deadline = time.monotonic() + 120

@@ -5,13 +5,16 @@ import torch
 from torch import nn
 
 from infoscope import SGD, Adam, Learner, Recipe, Store, Task, ensemble, fit
-from infoscope.ensembles.planning import EnsembleSpec
-from infoscope.ensembles.population import Member
+from infoscope.ensembles.planning import EnsembleSpec, planned
+from infoscope.ensembles.population import Member, Population
 from infoscope.models import MLP
 from infoscope.run.context import RunContext
+from infoscope.run.question import cost
 from infoscope.weight_distance.distance_look import DistanceLook
 from infoscope.weight_distance.member_distances import MemberDistances
-from infoscope.weight_distance.questions import distance, measure_distances
+from infoscope.weight_distance.members import Training, members_of
+from infoscope.weight_distance.pictures import MDS, _distinct
+from infoscope.weight_distance.weight_distance import WeightDistance, distance, measure_distances
 
 LEARNER = Learner(MLP((16,)), Recipe(Adam(0.01), epochs=6, patience=None))
 
@@ -22,7 +25,7 @@ def digits() -> Task:
 
 
 def test_the_distances_are_those_of_networks_trained_one_by_one(digits):
-    found = distance(digits, LEARNER, EnsembleSpec((1, 6), 1.5), replicates=3)
+    found = measure_distances(members_of(digits, LEARNER, 3, 0), EnsembleSpec((1, 6), 1.5))
     for seed in range(3):
         alone = fit(LEARNER, digits, seed=seed)
         true = sum(float((alone.weights[k].double() - w.double()).square().sum()) for k, w in alone.initial.items())
@@ -39,7 +42,8 @@ def test_the_distances_are_those_of_networks_trained_one_by_one(digits):
 
 
 def test_a_loss_that_nobody_reaches_is_left_out_not_guessed(digits):
-    found = distance(digits, LEARNER, EnsembleSpec(until=1e-9), replicates=2)
+    (one,) = distance(digits, model=LEARNER, matched_loss=1e-9, replicates=2).found
+    found = one.result
     assert found.matched is None
     assert "d(w0,w) at matched loss" not in [row.measurement.quantity for row in found.record()]
 
@@ -62,19 +66,19 @@ def test_a_shared_start_has_no_nearest_start(digits):
 def test_nothing_is_trained_twice_and_no_weights_are_kept(digits, tmp_path):
     done: list = []
     context = RunContext(Store(tmp_path), on_done=done.append)
-    first = distance(digits, LEARNER, EnsembleSpec(way="grouped"), replicates=4, context=context)
+    first = distance(digits, model=LEARNER, way="grouped", replicates=4, context=context).found[0].result
     size = sum(p.stat().st_size for p in (tmp_path / "units").iterdir())
     one_network = sum(t.numel() * 4 for t in LEARNER.network(digits.shape, 10, 0).state_dict().values())
     assert size < one_network
-    again = distance(digits, LEARNER, EnsembleSpec(way="grouped"), replicates=4, context=context)
+    again = distance(digits, model=LEARNER, way="grouped", replicates=4, context=context).found[0].result
     assert torch.equal(first.whole.values, again.whole.values)
     assert len(done) == 8
 
 
 def test_a_user_s_own_model_goes_through_unchanged(digits):
     with pytest.warns(UserWarning, match="not kept"):
-        found = distance(digits, Learner(lambda: nn.Sequential(nn.Flatten(), nn.Linear(64, 10))), replicates=2)
-    assert list(found.whole.layers) == ["1"]
+        (one,) = distance(digits, model=lambda: nn.Sequential(nn.Flatten(), nn.Linear(64, 10)), replicates=2).found
+    assert list(one.result.whole.layers) == ["1"]
 
 
 def test_member_distances_survives_its_bytes(digits):
@@ -134,7 +138,7 @@ class Hidden(nn.Module):
 
 def test_predictions_are_those_of_each_network_itself(digits):
     learner = Learner(Hidden, Recipe(epochs=2, patience=None))
-    found = distance(digits, learner, replicates=2)
+    found = distance(digits, model=learner, replicates=2).found[0].result
     for seed in range(2):
         trained, sides = fit(learner, digits, seed=seed), []
         for weights in (trained.initial, trained.weights):
@@ -146,5 +150,54 @@ def test_predictions_are_those_of_each_network_itself(digits):
 
 def test_networks_one_after_another_are_measured_by_the_dozen(digits, tmp_path):
     """Every unit of work draws all starts again: one unit a network would make that the square of their number."""
-    distance(digits[:64], LEARNER, EnsembleSpec(way="loop"), replicates=40, context=RunContext(Store(tmp_path)))
+    distance(digits[:64], model=LEARNER, way="loop", replicates=40, context=RunContext(Store(tmp_path)))
     assert len([p for p in (tmp_path / "units").iterdir() if not p.name.startswith(".")]) == 4
+
+
+def test_a_learner_keeps_its_own_recipe_unless_an_option_says_otherwise(digits):
+    own = Training().learner(digits, LEARNER).recipe
+    assert (own.epochs, own.optimizer, own.batch) == (6, Adam(0.01), 64)
+    assert Training(epochs=9).learner(digits, LEARNER).recipe == dataclasses.replace(own, epochs=9)
+    named = Training(batch=32).learner(digits, "mlp").recipe
+    assert (named.epochs, named.optimizer, named.batch, named.patience) == (20, Adam(), 32, None)
+
+
+def test_a_dry_run_counts_the_plans_of_every_group_and_what_they_fill(digits):
+    question = WeightDistance(digits, model=LEARNER, replicates=6, aligned=True, way="vmap")
+    found = cost(question)
+    assert found.units == {"trainings": 6}
+    (group,) = planned(members_of(digits, LEARNER, 6, 0), EnsembleSpec(way="vmap"))
+    assert found.remarks[0].startswith(f"6 networks: {group.plan.way.stacked} at a time by vmap, ")
+    assert cost(MDS(digits, model=LEARNER, replicates=5)).units == {"trainings": 5}
+
+
+def test_memory_said_before_the_run_counts_what_is_kept_on_the_way(digits):
+    members = members_of(digits, LEARNER, 2, 0)
+    (none,), (three,) = (planned(members, EnsembleSpec(stops, way="vmap")) for stops in ((), (1, 2, 3)))
+    weights = 4 * sum(t.numel() for t in LEARNER.network(digits.shape, 10, 0).state_dict().values())
+    assert three.plan.bytes_each - none.plan.bytes_each == 3 * weights
+
+
+def test_a_start_whose_first_network_diverged_is_drawn_once():
+    names = ("seed 2", "seed 3", "seed 5")  # of starts 0, 1, 1
+    weights = {"w": torch.tensor([[0.0], [1.0], [1.0]])}
+    left = Population(names, (2, 3, 5), weights, weights, torch.zeros(3, 1), torch.zeros(3, 0), (True,) * 3)
+    left = dataclasses.replace(left, matched_epochs=torch.zeros(3, dtype=torch.long))
+    task = Task.from_arrays(torch.zeros(2, 1), [0, 1])
+    members = [Member(Learner(nn.Linear), task, seed, name=f"seed {seed}") for seed in range(6)]
+    assert _distinct(left, members, 2)["w"].tolist() == [[0.0], [1.0]]
+    assert _distinct(left.take([1, 2]), members, 2)["w"].tolist() == [[1.0]]
+
+
+def test_the_way_that_was_chosen_is_in_the_receipt(digits):
+    (one,) = distance(digits, model=LEARNER, way="vmap", replicates=3).found
+    assert one.result.whole.mean().receipt.path == str(one.result.ways[0]) == "vmap × 3"
+
+
+def test_a_picture_needs_one_task_and_more_networks_than_axes(digits):
+    with pytest.raises(ValueError, match="a picture needs more networks"):
+        MDS(digits, replicates=3)
+    with pytest.raises(ValueError, match="a picture shows one task"):
+        next(MDS([digits, digits]).stages())
+    with pytest.raises(ValueError, match="it is one of loop, vmap"):
+        MDS(digits, way="stacked")  # pyright: ignore[reportArgumentType]

@@ -9,7 +9,7 @@ from cyclopts import App, Parameter
 from cyclopts.config import Env, Toml
 from cyclopts.validators import Number
 
-from infoscope.cli.former_commands import distance, mds, mi, plane
+from infoscope.cli.former_commands import mi, plane
 from infoscope.cli.source import summary_of
 from infoscope.questions import QUESTIONS
 
@@ -31,7 +31,7 @@ for _name, _place in QUESTIONS.items():
     app.command(f"infoscope.cli.command:{_name}", name=_name, help=summary_of(_place))
 
 
-for _former in (distance, mds, mi, plane):
+for _former in (mi, plane):
     app.command(_former)
 
 

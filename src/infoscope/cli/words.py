@@ -14,6 +14,7 @@ from infoscope.data.task import Task
 from infoscope.method_text import method_of, text_of
 from infoscope.prequential.coders import CODERS
 from infoscope.training.learner import Weights
+from infoscope.training.recipe import OPTIMIZERS
 
 TARGETS: dict[str, type[Target]] = {"classes": Classes, "labels": Labels, "real": Real, "tokens": Tokens}
 
@@ -115,6 +116,7 @@ WORDS: dict[str, Word] = {
     "Task": Word(str, task_from, reads_data=True),
     "Model": Word(str, lambda text, _: text),
     "Coder": _of_table(lambda: CODERS),
+    "Optimizer": _of_table(lambda: OPTIMIZERS),
     "Weights": Word(Path, lambda path, _: weights_from(path)),
     "Weights | int": Word(str, _weights_or_seed),
 }

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 import torch
 
-from infoscope.ensembles.ensemble import ensemble
+from infoscope.ensembles.ensemble import ensemble, measure_ensemble
 from infoscope.ensembles.planning import EnsembleSpec, PlannedGroup, planned
 from infoscope.ensembles.population import Member, Population
 from infoscope.run.context import RunContext
+from infoscope.run.look import Keepable
 from infoscope.run.question import Cost
+
+T = TypeVar("T", bound=Keepable)
 
 USUAL_EPOCHS = 30
 """Epochs after which early stopping has usually ended a training."""
@@ -34,7 +38,7 @@ class Train:
 
     def cost(self, context: RunContext) -> Cost:
         """A short trial of each architecture, scaled to all steps, or to the usual ones where training stops early."""
-        return training_cost(planned(self.members, self.spec, context=context))
+        return training_cost(planned(self.members, self.spec, context=context), context.jobs)
 
     def stand_in(self) -> Population:
         """All networks as the first one starts, trained by nothing."""
@@ -53,12 +57,51 @@ class Train:
         )
 
 
-def training_cost(groups: Sequence[PlannedGroup]) -> Cost:
-    """What these trainings take by their plans; the usual number of epochs where training stops early."""
-    seconds = 0.0
+@dataclass(frozen=True)
+class TrainAndMeasure(Generic[T]):
+    """These networks, of which only what `measure` makes is kept (see `measure_ensemble`). A list is sent back.
+
+    `nothing` makes a value of the same form at once, for a dry run.
+    """
+
+    members: tuple[Member, ...]
+    measure: Callable[[Population], T]
+    result: type[T]
+    nothing: Callable[[Sequence[Member]], T]
+    spec: EnsembleSpec = EnsembleSpec()
+    version: int = 1
+
+    def take(self, context: RunContext) -> list[T]:
+        """Train and measure those that the store lacks."""
+        return measure_ensemble(
+            self.members, self.measure, self.result, self.spec, version=self.version, context=context
+        )
+
+    def units(self) -> Mapping[str, int]:
+        """One training a network."""
+        return {"trainings": len(self.members)}
+
+    def cost(self, context: RunContext) -> Cost:
+        """A short trial, as for `Train`."""
+        return training_cost(planned(self.members, self.spec, context=context), context.jobs)
+
+    def stand_in(self) -> list[T]:
+        """What `nothing` makes of the members."""
+        return [self.nothing(self.members)]
+
+
+def training_cost(groups: Sequence[PlannedGroup], jobs: int = 1) -> Cost:
+    """What these trainings take by their plans; the usual number of epochs where training stops early.
+
+    The remarks say how each group is trained, what that fills, and which ways are closed to it.
+    """
+    seconds, remarks = 0.0, []
     for group in groups:
         recipe, held_out = group.members[0].learner.recipe, group.members[0].validation
         stops = recipe.patience is not None and held_out is not None
         share = min(recipe.epochs, USUAL_EPOCHS) / recipe.epochs if stops else 1.0
         seconds += group.plan.seconds * share * len(group.members)
-    return Cost({"trainings": sum(len(group.members) for group in groups)}, seconds)
+        each = f" in each of {jobs} jobs" if jobs > 1 else ""
+        remarks.append(f"{len(group.members)} networks: {group.plan}{each}.")
+        remarks += [f"  not by {name}: {why}" for name, why in group.plan.closed.items()]
+    return Cost({"trainings": sum(len(group.members) for group in groups)}, seconds, tuple(remarks))

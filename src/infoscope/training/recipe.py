@@ -42,6 +42,9 @@ class SGD:
         )
 
 
+Optimizer = Adam | SGD | Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]
+"""What makes an optimizer over parameters."""
+
 OPTIMIZERS: dict[str, Adam | SGD] = {"adam": Adam(), "sgd": SGD()}
 """Optimizers by name."""
 
@@ -97,7 +100,7 @@ class Recipe:
     target asks for (`infoscope.data.targets`).
     """
 
-    optimizer: Adam | SGD | Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer] = Adam()
+    optimizer: Optimizer = Adam()
     decay: Decay = Constant()
     batch: int = 64
     epochs: int = 1000

@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from infoscope.ensembles.population import padded
+from infoscope.ensembles.population import Member, padded
 from infoscope.ensembles.ways import Way
 from infoscope.run.tensor_paths import Path, below, pack_paths, unpack_paths
 
@@ -91,3 +91,15 @@ def _tensors(found: MemberDistances) -> dict[Path, Tensor]:
 def _fields(tensors: Mapping[Path, Tensor]) -> dict[str, Any]:
     """The fields that `_tensors` laid out."""
     return below(tensors) | {name: below(tensors, name) for name in _NESTED}
+
+
+def stand_in(members: Sequence[Member]) -> MemberDistances:
+    """Distances of 1 for networks that were not trained: what a dry run goes on with."""
+    n = len(members)
+    return MemberDistances(
+        names=tuple(member.called for member in members),
+        seeds=tuple(member.seed for member in members),
+        whole=torch.ones(n, dtype=torch.float64),
+        losses=torch.ones(n, 1),
+        to_starts=torch.empty(n, 0, dtype=torch.float64),
+    )

@@ -73,7 +73,7 @@ class DistanceResult:
         if len(self.whole.names) > 1:
             yield self.whole.deviation()
             yield self.whole.variation()
-            yield from self._as_printed()
+        yield from self.as_printed()
         named = {"at matched loss": self.matched, "aligned": self.aligned, "balanced": self.balanced}
         for name, distances in named.items():
             if distances is not None:
@@ -82,8 +82,10 @@ class DistanceResult:
         yield from self.nearest()
         yield self._final_loss()
 
-    def _as_printed(self) -> list[Measurement]:
-        """What Algorithm 2 puts out; nothing where its threshold cannot be met."""
+    def as_printed(self) -> list[Measurement]:
+        """What Algorithm 2 puts out; nothing for a single network, or where its threshold cannot be met."""
+        if len(self.whole.names) < 2:
+            return []
         try:
             return [self.qmcm().printed]
         except ThresholdNotMet:

@@ -1,0 +1,199 @@
+"""The question of weight distance: how far does training carry a network?"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated, Any
+
+from infoscope.data.named import Tasks, tasks
+from infoscope.data.targets import Classes
+from infoscope.data.task import Task
+from infoscope.ensembles.planning import EnsembleSpec
+from infoscope.ensembles.population import Member
+from infoscope.ensembles.train import TrainAndMeasure
+from infoscope.ensembles.ways import WayName, check_way
+from infoscope.figure import Figure
+from infoscope.measurement import NATS_PER_BIT
+from infoscope.models.default import Model, model_name
+from infoscope.options import AtLeast, check_fields
+from infoscope.record import Record, Row
+from infoscope.run.context import RunContext
+from infoscope.run.question import Rows, Stages, ask
+from infoscope.training.learner import Learner
+from infoscope.training.recipe import Optimizer
+from infoscope.weight_distance import figures, wording
+from infoscope.weight_distance.distance_look import VERSION, DistanceLook
+from infoscope.weight_distance.member_distances import MemberDistances, joined, stand_in
+from infoscope.weight_distance.members import Training, members_of, trained_part
+from infoscope.weight_distance.result import DistanceResult, distance_result
+
+_STOPS = 12  # epochs of the curve
+
+
+@dataclass(frozen=True)
+class WeightDistance:
+    """How far does training carry a network's weights? Mean, deviation and c_v over networks, by layer too.
+
+    At equal steps, and at a matched training loss; whether every end is nearest to its own start; how far predictions
+    moved. Several data sets, or one under several corruptions, are compared. "The distance between the weights of the
+    neural network is meaningful" (Yang et al.), experiments 3 and 4 and Table 2.
+
+    Attributes
+    ----------
+    data
+        One or more data sets; their train splits where they have them.
+    model
+        Network: a name from `infoscope list models`, or module:factory. Default: mlp, or cnn from 16 pixels on.
+    replicates
+        Networks to train, one a seed.
+    seed
+        The first of their seeds.
+    matched_loss
+        Training loss in bits at which distances are compared too. Default: half of log2 of the number of classes.
+    aligned
+        Measure as well after permuting the hidden units of each end to lie near its start.
+    balanced
+        Measure as well with the scales made canonical that ReLU and batch normalisation leave free.
+    way
+        How networks train together: loop, vmap, compiled or grouped. Default: the fastest in a short trial.
+    epochs
+        How long to train, without early stopping. Default: 20.
+    optimizer
+        Such as "sgd(lr=0.01, momentum=0)" or "adam(lr=0.001)". Default: adam.
+    batch
+        Examples in a batch. Default: 64.
+    examples
+        Train on only so many examples, drawn by the seed.
+    """
+
+    data: Tasks
+    model: Model = None
+    replicates: Annotated[int, AtLeast(1)] = 10
+    seed: Annotated[int, AtLeast(0)] = 0
+    matched_loss: float | None = None
+    aligned: bool = False
+    balanced: bool = False
+    way: WayName | None = None
+    epochs: Annotated[int | None, AtLeast(1)] = None
+    optimizer: Optimizer | None = None
+    batch: Annotated[int | None, AtLeast(1)] = None
+    examples: Annotated[int | None, AtLeast(1)] = None
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+        check_way(self.way)
+
+    def stages(self, device: str = "cpu") -> Stages[WeightDistanceAnswer]:
+        """The networks of one task after another; only distances are kept of them."""
+        given = [trained_part(task, self.examples, self.seed) for task in tasks(self.data)]
+        found: list[TaskDistance] = []
+        for task in given:
+            learner = Training(self.epochs, self.optimizer, self.batch).learner(task, self.model)
+            level = self._level(task, learner)
+            members = members_of(task, learner, self.replicates, self.seed)
+            until = None if level is None else level * NATS_PER_BIT
+            spec = EnsembleSpec(_stops(learner.recipe.epochs), until, self.way)
+            parts: Sequence[MemberDistances] = yield distances_request(members, spec, self.aligned, self.balanced)
+            result = distance_result(joined(parts), members)
+            found.append(TaskDistance(task.name, model_name(task, self.model), level, result))
+            yield Rows(found[-1].rows())
+        return WeightDistanceAnswer(self, tuple(found))
+
+    def _level(self, task: Task, learner: Learner) -> float | None:
+        """The training loss to compare at, bits; none unless asked for where the loss is not a cross-entropy."""
+        if self.matched_loss is not None or learner.recipe.loss is not None or not isinstance(task.target, Classes):
+            return self.matched_loss
+        return math.log2(task.target.outputs) / 2
+
+
+@dataclass(frozen=True)
+class TaskDistance:
+    """What is found for one task, by networks of this name, and the training loss in bits that was to be matched."""
+
+    name: str
+    model: str
+    level: float | None
+    result: DistanceResult
+
+    def rows(self) -> tuple[Row, ...]:
+        """All quantities, at the task's name."""
+        return tuple(Row({"task": self.name, **row.coordinates}, row.measurement) for row in self.result.record())
+
+
+@dataclass(frozen=True)
+class WeightDistanceAnswer:
+    """What `WeightDistance` comes to: a result for each task."""
+
+    question: WeightDistance
+    found: tuple[TaskDistance, ...]
+
+    @property
+    def title(self) -> str:
+        """Weight distance on these tasks."""
+        return f"Weight distance on {', '.join(one.name for one in self.found)}"
+
+    def record(self) -> Record:
+        """One row a task, layer and quantity; layer None for whole networks."""
+        return Record.of(row for one in self.found for row in one.rows())
+
+    def figures(self) -> list[Figure]:
+        """The way to the final weights, and the distance of each layer."""
+        results = {one.name: one.result for one in self.found}
+        return [figures.curve(results), figures.layers(results)]
+
+    def sentence(self) -> str:
+        """How far the weights went."""
+        return " ".join(wording.sentence(one.name, one.result) for one in self.found)
+
+    def choices(self) -> Mapping[str, str]:
+        """How each task's networks were trained, who reached the matched loss, and who was left out."""
+        return {one.name: wording.choices(one.result, one.model, one.level) for one in self.found}
+
+    def write(self, folder: Path) -> Mapping[str, str]:
+        """No file but the report."""
+        return {}
+
+
+def distance(*data: Task | str, context: RunContext = RunContext(), **options: Any) -> WeightDistanceAnswer:
+    """How far does training carry a network's weights? `WeightDistance` asked at once.
+
+    >>> from infoscope.models import MLP
+    >>> digits = Task.from_dataset("digits")[:200]
+    >>> answer = distance(digits, model=MLP((8,)), epochs=2, replicates=3)
+    >>> len(answer.found[0].result.whole.names), answer.found[0].result.other_start_nearer
+    (3, {})
+    """
+    return ask(WeightDistance(data, **options), context)
+
+
+def measure_distances(
+    members: Sequence[Member],
+    spec: EnsembleSpec = EnsembleSpec(),
+    *,
+    aligned: bool = False,
+    balanced: bool = False,
+    context: RunContext = RunContext(),
+) -> DistanceResult:
+    """The same for members of your own, of one architecture: shared starts, other labels, other recipes.
+
+    `spec.snapshots` are the epochs of the curve d(w_t, w_final), `spec.until` a training loss in nats to compare at.
+    """
+    parts = distances_request(tuple(members), spec, aligned, balanced).take(context)
+    return distance_result(joined(parts), members)
+
+
+def distances_request(
+    members: tuple[Member, ...], spec: EnsembleSpec, aligned: bool = False, balanced: bool = False
+) -> TrainAndMeasure[MemberDistances]:
+    """What a stage needs: these networks' distances, from the start on; no weights are kept."""
+    spec = replace(spec, snapshots=(0, *spec.snapshots))
+    look = DistanceLook(members, aligned, balanced)
+    return TrainAndMeasure(members, look, MemberDistances, stand_in, spec, VERSION)
+
+
+def _stops(epochs: int) -> tuple[int, ...]:
+    """About a dozen epochs, close together at first."""
+    return tuple(sorted({round(epochs ** (k / _STOPS)) for k in range(_STOPS + 1)} | {epochs}))
