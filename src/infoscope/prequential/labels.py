@@ -77,7 +77,7 @@ class Counts:
         self.order, self.tables = order, {}
         self.table = np.full(2, 0.5)
 
-    def row(self, earlier: Int[np.ndarray, " earlier"]) -> Float[np.ndarray, 2]:
+    def row(self, earlier: Int[np.ndarray, " earlier"]) -> Float[np.ndarray, " outcomes"]:
         """Log-probabilities (n_c + ½) / (n + 1)."""
         self.table = self.tables.setdefault(tuple(earlier[-self.order :].tolist()), np.full(2, 0.5))
         return np.log(self.table / self.table.sum())

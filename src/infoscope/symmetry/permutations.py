@@ -15,7 +15,7 @@ from infoscope.symmetry.torch_rules import RULES
 from infoscope.symmetry.trace import FIXED, READ, Classes, Trace, tensors, traced
 from infoscope.training.learner import Weights
 
-Permutation = Int[Tensor, " units"]
+Permutation = Int[Tensor, " _units"]
 """Unit u of the result is unit p[u] of the original."""
 
 _SAME = 1e-8
