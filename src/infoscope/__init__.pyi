@@ -7,7 +7,9 @@ from .dynamics.as_if_random import LateWeights, as_if_random
 from .dynamics.checkpoints import plane_of_checkpoints
 from .dynamics.information_plane import InformationPlane
 from .dynamics.network import plane_of_network
+from .dynamics.plane import Plane
 from .dynamics.saved_activations import plane_of_activations
+from .dynamics.saved_information import SavedInformation
 from .dynamics.schedule import DeltaSkipApproximate, DeltaSkipExact, Every, Logarithmic
 from .ensembles.ensemble import ensemble
 from .ensembles.planning import EnsembleSpec
@@ -74,6 +76,7 @@ __all__ = [
     "MissingObjects",
     "MissingPixels",
     "Networks",
+    "Plane",
     "Population",
     "Real",
     "Receipt",
@@ -81,6 +84,7 @@ __all__ = [
     "Record",
     "Replay",
     "RunContext",
+    "SavedInformation",
     "ShuffledLabels",
     "Status",
     "Store",

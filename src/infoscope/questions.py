@@ -9,4 +9,6 @@ QUESTIONS: dict[str, str] = {
     "information": "infoscope.model_information.information:Information",
     "distance": "infoscope.weight_distance.weight_distance:WeightDistance",
     "mds": "infoscope.weight_distance.pictures:MDS",
+    "mi": "infoscope.dynamics.saved_information:SavedInformation",
+    "plane": "infoscope.dynamics.plane:Plane",
 }

@@ -6,11 +6,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from infoscope.cli.mi import mi
+from infoscope.cli.command import command
+from infoscope.cli.options import Run
+from infoscope.record import Record
+
+
+def mi(
+    file: Path, estimator: str, null: int = 0, seed: int = 0, *, json: bool = False, out: Path | None = None
+) -> None:
+    command("mi")(file, estimator=estimator, null=null, seed=seed, run=Run(json=json, out=out))
 
 
 @pytest.fixture
-def layers(tmp_path: Path) -> Path:
+def layers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
     x = (np.arange(256)[:, None] >> np.arange(8)) & 1
     path = tmp_path / "layers.npz"
     np.savez(path, X=x, y=x[:, 0], T1=x.astype(float), T2=x[:, :3].astype(float), T10=x[:, :1].astype(float))
@@ -40,7 +49,8 @@ def test_the_table_and_its_warnings(layers, capsys):
     assert "saturated" in told.casefold()
 
 
-def test_data_processing_is_checked_along_the_layers(tmp_path, capsys):
+def test_data_processing_is_checked_along_the_layers(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     t = np.random.default_rng(0).normal(size=(128, 2))
     path = tmp_path / "grown.npz"
     np.savez(path, y=np.arange(128) % 2, T1=t, T2=t * 100)
@@ -50,19 +60,34 @@ def test_data_processing_is_checked_along_the_layers(tmp_path, capsys):
     assert "DATA_PROCESSING_VIOLATED" not in rows[0]["status"]
 
 
+def test_the_report_shows_both_informations_of_every_layer(layers, tmp_path, capsys):
+    mi(layers, "saxe(width=0.5)", out=tmp_path / "out")
+    told = capsys.readouterr().out
+    assert "By 256 examples, T1 holds 8.00 bits about the input and 1.00 about the label, T10 holds 1.00 bits" in told
+    report = (tmp_path / "out" / "report.html").read_text()
+    assert "What the layers hold" in report
+    assert "Saxe(width=0.5)" in report
+    assert len(Record(tmp_path / "out" / "record.jsonl")) == 6
+
+
+def test_a_dry_run_counts_the_layers(layers, capsys):
+    command("mi")(layers, run=Run(json=True, dry_run=True))
+    assert json.loads(capsys.readouterr().out)["dry_run"]["layers"] == 3
+
+
 def test_wrong_words_and_files(layers, tmp_path):
     with pytest.raises(ValueError, match="no method 'ksgg'; did you mean ksg"):
-        mi(layers, "ksgg", 0, 0, True)
+        mi(layers, "ksgg", json=True)
     with pytest.raises(ValueError, match=r"ksg is for two sides of continuous values.* for layers take ross"):
-        mi(layers, "ksg", 0, 0, True)
+        mi(layers, "ksg", json=True)
     with pytest.raises(ValueError, match="no such file"):
-        mi(tmp_path / "none.npz", "saxe", 0, 0, True)
+        mi(tmp_path / "none.npz", "saxe", json=True)
     np.savez(tmp_path / "empty.npz", T1=np.zeros(3))
     with pytest.raises(ValueError, match="it needs `y`"):
-        mi(tmp_path / "empty.npz", "saxe", 0, 0, True)
+        mi(tmp_path / "empty.npz", "saxe", json=True)
     (tmp_path / "text.npz").write_text("no zip")
     with pytest.raises(ValueError, match=r"cannot be read as \.npz"):
-        mi(tmp_path / "text.npz", "saxe", 0, 0, True)
+        mi(tmp_path / "text.npz", "saxe", json=True)
 
 
 @pytest.mark.parametrize(
@@ -75,8 +100,8 @@ def test_wrong_words_and_files(layers, tmp_path):
 def test_what_was_measured_before_a_bad_layer_is_shown(layers, tmp_path, capsys, bad, message):
     with np.load(layers) as file:
         np.savez(tmp_path / "bad.npz", **dict(file) | bad)
-    with pytest.raises(ValueError, match=message + ".*what was measured before it is above"):
-        mi(tmp_path / "bad.npz", "idnns", 0, 0, True)
+    with pytest.raises(ValueError, match=message + ".*What was measured before it is shown"):
+        mi(tmp_path / "bad.npz", "idnns", json=True)
     assert {row["layer"] for row in json.loads(capsys.readouterr().out)["measurements"]} == {"T1"}
 
 
@@ -92,12 +117,12 @@ def test_bad_inputs_and_labels_are_refused(layers, tmp_path, bad, message):
     with np.load(layers) as file:
         np.savez(tmp_path / "bad.npz", **dict(file) | bad)
     with pytest.raises(ValueError, match=message):
-        mi(tmp_path / "bad.npz", "idnns", 0, 0, True)
+        mi(tmp_path / "bad.npz", "idnns", json=True)
 
 
 def test_names_with_hyphens_take_options(layers, capsys):
-    mi(layers, "kde-upper(variance=0.1)", 0, 0, True)
+    mi(layers, "kde-upper(variance=0.1)", json=True)
     rows = json.loads(capsys.readouterr().out)["measurements"]
     assert rows[0]["receipt"]["method"].startswith("KDE(variance=0.1")
     with pytest.raises(ValueError, match="saxe's width is 'a'; it is a number"):
-        mi(layers, "saxe(width='a')", 0, 0, True)
+        mi(layers, "saxe(width='a')", json=True)

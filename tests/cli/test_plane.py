@@ -1,4 +1,4 @@
-"""The function behind `infoscope plane`."""
+"""`infoscope plane` in this process: what it takes, measures, prints and keeps."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from infoscope.cli.app import Data, Run
-from infoscope.cli.plane import Asked, plane
+from infoscope.cli.command import command
+from infoscope.cli.options import Run
 from infoscope.data.task import Task
 from infoscope.mi.estimators.quantised import Quantised
 from infoscope.models import model
@@ -22,22 +22,19 @@ def run(tmp_path, capsys, monkeypatch):
     """Run the command with --json in an empty folder; its printed rows and its whole record."""
     monkeypatch.chdir(tmp_path)
 
-    def call(what, data=None, *, orders=1, **options):
-        out = tmp_path / "out"
-        plane(asked(what, data, Run(orders=orders, jobs=1, out=out, json=True), **options))
+    def call(*words, replicates=1, out="out", **options):
+        out = tmp_path / out
+        ask(*words, replicates=replicates, run=Run(jobs=1, out=out, json=True), **options)
         printed = json.loads(capsys.readouterr().out)["measurements"]
         return printed, Record(out / "plane.jsonl"), (out / "report.html").read_text()
 
     return call
 
 
-def asked(what, data=None, run=None, **options):
-    settings = dict.fromkeys(("model", "estimator", "epochs", "train", "bits", "noise")) | {
-        "schedule": "every", "layers": (), "null": 0,
-    }  # fmt: skip
-    if data is not None or what in ("tishby", "iris", "own.npz"):
-        settings["epochs"] = None if what == "steps" else 3
-    return Asked(what, data, reading=Data(), run=run or Run(), **settings | options)
+def ask(*words, **options):
+    trains = words[0] in ("tishby", "iris", "own.npz") or ":" in words[0]
+    given = {"schedule": "every", "epochs": 3 if trains else None} | options
+    command("plane")(*words, **{k: v for k, v in given.items() if v is not None})
 
 
 def epochs(record):
@@ -45,7 +42,7 @@ def epochs(record):
 
 
 def test_tishby_is_the_papers_network(run):
-    printed, record, report = run("tishby", orders=2, layers=("act*",), schedule="delta(delta=0.5)")
+    printed, record, report = run("tishby", replicates=2, layers=("act*",), schedule="delta(delta=0.5)")
     assert epochs(record) == [0, 1, 3]
     assert {(row["seed"], row["epoch"]) for row in printed} == {(0, 3), (1, 3)}
     assert [row["layer"] for row in printed[:10:2]] == ["act1", "act2", "act3", "act4", "act5"]
@@ -73,7 +70,7 @@ def test_checkpoints_need_their_network(run, tmp_path):
         torch.save(copy_weights(model("mlp")(task.shape, 3)), tmp_path / "steps" / f"step{step}.pt")
     with pytest.raises(ValueError, match="name their network with --model"):
         run("steps", "iris")
-    _, record, _ = run("steps", "iris", model="mlp", estimator='uniform(n=10, range="neuron")')
+    _, record, _ = run("steps", "iris", out="named", model="mlp", estimator='uniform(n=10, range="neuron")')
     assert epochs(record) == [10, 20]
 
 
@@ -106,24 +103,38 @@ def test_a_noisy_network_is_measured_with_the_noise_that_it_was_trained_with(run
 
 
 @pytest.mark.parametrize(
-    ("words", "trainings", "epochs", "measured", "decided"),
+    ("words", "options", "told"),
     [
-        ({"what": "iris", "schedule": "every(n=2)", "epochs": 9}, 2, 9, 12, False),
-        ({"what": "tishby", "schedule": None, "epochs": 1000}, 2, 1000, 60, True),
-        ({"what": "iris", "schedule": "log(per_decade=1)", "epochs": 100}, 2, 100, 8, False),
+        ("iris", {"schedule": "every(n=2)", "epochs": 9}, "6 of the epochs 0 to 9 are measured."),
+        ("tishby", {"schedule": None, "epochs": 1000}, "about 30 of the epochs 0 to 1,000 are measured: the schedule"),
+        ("iris", {"schedule": "log(per_decade=1)", "epochs": 100}, "4 of the epochs 0 to 100 are measured."),
     ],
 )
-def test_a_dry_run_says_what_it_would_take_and_writes_nothing(
-    words, trainings, epochs, measured, decided, tmp_path, capsys, monkeypatch
-):
+def test_a_dry_run_says_what_it_would_take_and_writes_nothing(words, options, told, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    plane(asked(**words, run=Run(orders=2, jobs=1, json=True, dry_run=True)))
-    told = json.loads(capsys.readouterr().out)["dry_run"]
-    assert told.pop("seconds") > 0
-    assert told == {"trainings": trainings, "epochs": epochs, "measured": measured, "decided": decided, "jobs": 1}
-    plane(asked(**words, run=Run(orders=2, dry_run=True)))
-    assert f"2 trainings of {epochs} epochs and {'about ' * decided}{measured} measured" in capsys.readouterr().out
+    ask(words, replicates=2, run=Run(jobs=1, json=True, dry_run=True), **options)
+    found = json.loads(capsys.readouterr().out)["dry_run"]
+    assert found["seconds"] > 0
+    assert (found["trainings"], found["jobs"]) == (2, 1)
+    assert found["remarks"][0].startswith(f"Of each training, {told}")
+    ask(words, replicates=2, run=Run(dry_run=True), **options)
+    shown = capsys.readouterr().out
+    assert "2 trainings" in shown
+    assert told in shown
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_dry_run_counts_the_epochs_of_what_a_training_left(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    t = np.arange(16.0)[:, None]
+    np.savez(tmp_path / "a.npz", y=np.arange(16) % 2, **{"0/fc1": t, "4/fc1": t})
+    task = Task.from_dataset("iris")
+    (tmp_path / "steps").mkdir()
+    for step in range(5):
+        torch.save(copy_weights(model("mlp")(task.shape, 3)), tmp_path / "steps" / f"step{step}.pt")
+    for words, options, measured in ((("a.npz",), {}, 2), (("steps", "iris"), {"model": "mlp"}, 5)):
+        ask(*words, run=Run(json=True, dry_run=True), **options)
+        assert json.loads(capsys.readouterr().out)["dry_run"]["measured epochs"] == measured
 
 
 def test_a_layer_of_saved_activations_that_cannot_be_measured_leaves_the_others(run, tmp_path):
@@ -140,22 +151,22 @@ def test_a_layer_of_saved_activations_that_cannot_be_measured_leaves_the_others(
 
 
 @pytest.mark.parametrize(
-    ("what", "data", "options", "message"),
+    ("words", "options", "message"),
     [
-        ("short.npz", None, {}, r"epoch 0: layer 'fc1' has shape \(9, 1\) for 16 labels"),
-        ("real.npz", None, {}, r"`y` holds float64 of shape \(16,\), not integer labels"),
-        ("none.npz", None, {}, "none.npz: no such file"),
-        ("text.npz", None, {}, r"text.npz: cannot be read as .npz"),
-        ("bare.npz", None, {}, "has no labels `y`"),
-        ("inputs.npz", None, {}, "has 3 inputs and 16 labels"),
-        ("iris", None, {"estimator": "ksg"}, "for layers take ross"),
-        ("iris", None, {"layers": ("conv*",)}, r"no layer of Sequential matches 'conv\*'; it has: flatten"),
-        ("steps", None, {}, "holds checkpoints; name the data to measure them on"),
-        ("bare.npz", None, {"bits": 3}, "are for a training; bare.npz is one of activations"),
-        ("iris", None, {"model": "mlp", "estimator": "noisy(variance=1)", "noise": 0.1}, "data processing holds where"),
+        (("short.npz",), {}, r"epoch 0: layer 'fc1' has shape \(9, 1\) for 16 labels"),
+        (("real.npz",), {}, r"`y` holds float64 of shape \(16,\), not integer labels"),
+        (("none.npz",), {}, "none.npz: no such file"),
+        (("text.npz",), {}, r"text.npz: cannot be read as .npz"),
+        (("bare.npz",), {}, "has no labels `y`"),
+        (("inputs.npz",), {}, "has 3 inputs and 16 labels"),
+        (("iris",), {"estimator": "ksg"}, "for layers take ross"),
+        (("iris",), {"layers": ("conv*",)}, r"no layer of Sequential matches 'conv\*'; it has: flatten"),
+        (("steps",), {}, "holds checkpoints; name the data to measure them on"),
+        (("bare.npz",), {"bits": 3}, "are for a training; bare.npz is one of activations"),
+        (("iris",), {"model": "mlp", "estimator": "noisy(variance=1)", "noise": 0.1}, "data processing holds where"),
     ],
 )
-def test_bad_input_gets_a_clear_word(run, tmp_path, what, data, options, message):
+def test_bad_input_gets_a_clear_word(run, tmp_path, words, options, message):
     t, y = np.arange(16.0)[:, None], np.arange(16) % 2
     np.savez(tmp_path / "short.npz", y=y, fc1=t[:9])
     np.savez(tmp_path / "real.npz", y=y + 0.5, fc1=t)
@@ -165,7 +176,7 @@ def test_bad_input_gets_a_clear_word(run, tmp_path, what, data, options, message
     (tmp_path / "steps").mkdir()
     torch.save({"w": t}, tmp_path / "steps" / "step1.pt")
     with pytest.raises(ValueError, match=message):
-        run(what, data, **options)
+        run(*words, **options)
 
 
 def test_a_training_that_diverges_shows_what_was_measured_before(run, tmp_path, monkeypatch):

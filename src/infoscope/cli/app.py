@@ -9,7 +9,6 @@ from cyclopts import App, Parameter
 from cyclopts.config import Env, Toml
 from cyclopts.validators import Number
 
-from infoscope.cli.former_commands import mi, plane
 from infoscope.cli.source import summary_of
 from infoscope.questions import QUESTIONS
 
@@ -29,10 +28,6 @@ app = App(
 for _name, _place in QUESTIONS.items():
     # Only named here, and imported when it is called.
     app.command(f"infoscope.cli.command:{_name}", name=_name, help=summary_of(_place))
-
-
-for _former in (mi, plane):
-    app.command(_former)
 
 
 def _version() -> str:

@@ -20,10 +20,10 @@ from infoscope.cli.source import options_of
 from infoscope.cli.words import WORDS, Word
 from infoscope.options import AtLeast
 from infoscope.questions import QUESTIONS
-from infoscope.run.question import Question, ask
+from infoscope.run.question import Question, Unfinished, ask
 
-POSITIONAL = "data"
-"""The field whose words stand without a name."""
+POSITIONAL = ("data", "on")
+"""The fields whose words stand without a name."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,14 +62,14 @@ def _option(field: dataclasses.Field[Any], hint: Any, told: str) -> Option:
         default = default if required or default is None else word.shown(default)
     limits = [Number(gte=m.least) for m in getattr(hint, "__metadata__", ()) if isinstance(m, AtLeast)]
     annotation = Annotated[hint, Parameter(help=told, validator=limits)]
-    many = field.name == POSITIONAL and word is not None and word.kind == tuple[str, ...]
+    many = field.name in POSITIONAL and word is not None and word.kind == tuple[str, ...]
     if many:
         annotation = Annotated[str, Parameter(help=told, required=required)]
     kind = (
         inspect.Parameter.VAR_POSITIONAL
         if many
         else inspect.Parameter.POSITIONAL_OR_KEYWORD
-        if field.name == POSITIONAL
+        if field.name in POSITIONAL
         else inspect.Parameter.KEYWORD_ONLY
     )
     given = inspect.Parameter.empty if many else default
@@ -122,3 +122,5 @@ def _run(name: str, kind: type, fields: list[Option], words: Mapping[str, Any], 
     with session.progress(question), redirect_stdout(sys.stderr):
         answer = ask(question, session.context())
     session.finish(answer)
+    if isinstance(answer, Unfinished) and answer.stopped:
+        raise ValueError(f"{answer.stopped}. What was measured before it is shown, and kept in {session.root}")

@@ -121,7 +121,7 @@ class Session:
 def default_out(command: str, options: Mapping[str, Any], run: Run) -> Path:
     """A folder under `infoscope-runs` whose name tells the command and the data, and whose hash tells the options."""
     data = options["data"]
-    names = [data] if isinstance(data, str) else data
+    names = [data] if isinstance(data, str | Path) else data
     title = "-".join(re.sub(r"[^A-Za-z0-9_.=]+", "_", Path(name).name) for name in names)[:60]
     return Path("infoscope-runs") / f"{command}-{title}-{key((command, _deciding(options, run)))[:8]}"
 

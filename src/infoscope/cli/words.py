@@ -9,9 +9,12 @@ from typing import Any
 
 from infoscope.cli.options import DataOptions
 from infoscope.data.corruption import CORRUPTIONS, Corruption
+from infoscope.data.named import NamedTask
 from infoscope.data.targets import Classes, Labels, Real, Target, Tokens
 from infoscope.data.task import Task
+from infoscope.dynamics.schedule import SCHEDULES
 from infoscope.method_text import method_of, text_of
+from infoscope.mi.methods import METHODS
 from infoscope.prequential.coders import CODERS
 from infoscope.training.learner import Weights
 from infoscope.training.recipe import OPTIMIZERS
@@ -111,12 +114,28 @@ def _weights_or_seed(word: str, reading: DataOptions) -> Weights | int:
     return int(word) if word.isdigit() else weights_from(Path(word))
 
 
+def _named(name: str, reading: DataOptions) -> NamedTask:
+    """A name that may stand for something else than a data set, which is read under the corruption asked for."""
+
+    def read() -> Task:
+        found = tasks_from(name, reading)
+        if len(found) > 1:
+            raise ValueError(f"--corrupt was given {len(found)} times; this takes one task")
+        return found[0]
+
+    return NamedTask(name, read)
+
+
 WORDS: dict[str, Word] = {
     "Tasks": Word(tuple[str, ...], _all_tasks, reads_data=True),
     "Task": Word(str, task_from, reads_data=True),
     "Model": Word(str, lambda text, _: text),
+    "AnyTask": Word(str, _named, reads_data=True),
+    "PlaneData": Word(str, _named, reads_data=True),
     "Coder": _of_table(lambda: CODERS),
     "Optimizer": _of_table(lambda: OPTIMIZERS),
+    "Method": _of_table(lambda: METHODS),
+    "Schedule": _of_table(lambda: SCHEDULES),
     "Weights": Word(Path, lambda path, _: weights_from(path)),
     "Weights | int": Word(str, _weights_or_seed),
 }

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import PurePath
 from typing import Any
 
 from infoscope.data.task import Task
@@ -34,3 +37,27 @@ def tasks(data: Tasks) -> tuple[Task, ...]:
 def training_part(task: Task) -> Task:
     """The examples whose labels are sent: the `train` split where there is one, else all."""
     return task["train"] if "train" in task.splits else task
+
+
+@dataclass(frozen=True)
+class NamedTask:
+    """A data set by its name, read when it is asked for, as a name may turn out to stand for something else."""
+
+    name: str
+    read: Callable[[], Task]
+
+
+AnyTask = Any
+"""A task, a name that stands for one, or what `Task.of` makes one of."""
+
+
+def task_of(given: AnyTask) -> Task:
+    """The task, read if it is none yet."""
+    return given.read() if isinstance(given, NamedTask) else Task.of(given)
+
+
+def name_of(given: AnyTask) -> str:
+    """Its name, without reading it."""
+    if isinstance(given, str | PurePath):
+        return str(given)
+    return given.name if isinstance(given, Task | NamedTask) else type(given).__name__

@@ -17,12 +17,17 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from infoscope.dynamics.examples import ExamplesLike
+from infoscope.dynamics.plane_cost import expected, seconds, told
+from infoscope.dynamics.plane_curve import PlaneCurve
+from infoscope.dynamics.plane_point import plane_point
 from infoscope.dynamics.schedule import Every, Schedule
 from infoscope.dynamics.specification import PlaneSpecification, PlaneStudy
 from infoscope.dynamics.study_run import State, StudyRun
 from infoscope.observation.architecture import Architecture
 from infoscope.record import Record
 from infoscope.run import Store
+from infoscope.run.context import RunContext
+from infoscope.run.question import Cost
 from infoscope.training.learner import Weights
 
 _SUFFIXES = (".safetensors", ".pt", ".pth", ".bin", ".ckpt")
@@ -78,6 +83,47 @@ def plane_of_checkpoints(
     finally:
         run.close()
     return run.record()
+
+
+@dataclass(frozen=True)
+class PlaneCheckpoints:
+    """What a stage of a question needs: the plane of checkpoints. A list of one `PlaneCurve` is sent back."""
+
+    folder: Path
+    network: nn.Module
+    study: PlaneStudy
+
+    def take(self, context: RunContext) -> list[PlaneCurve]:
+        """Measure what the store lacks; what was measured before a checkpoint that cannot be stays."""
+        specification = self.study.specification
+        return [
+            PlaneCurve.of(
+                lambda: plane_of_checkpoints(
+                    self.folder, self.network, specification.train, test=specification.test,
+                    schedule=self.study.schedule, store=context.store, jobs=context.jobs, device=context.device,
+                    **vars(specification.how),
+                )
+            )
+        ]  # fmt: skip
+
+    def units(self) -> Mapping[str, int]:
+        """One an epoch that the schedule measures, as far as it is known."""
+        return {"measured epochs": expected(self.study.schedule, self._last)[0]}
+
+    def cost(self, context: RunContext) -> Cost:
+        """The time of one point, for as many."""
+        plane_point(self.study.specification, self.network)
+        one = seconds(lambda: plane_point(self.study.specification, self.network))
+        units = self.units()
+        return Cost(units, one * sum(units.values()), (told(self.study.schedule, self._last),))
+
+    def stand_in(self) -> list[PlaneCurve]:
+        """A curve of nothing."""
+        return [PlaneCurve(())]
+
+    @property
+    def _last(self) -> int:
+        return len(checkpoints(self.folder)) - 1
 
 
 def checkpoints(folder: str | Path) -> list[Checkpoint]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -15,10 +15,13 @@ import torch
 from torch import Tensor
 
 from infoscope.dynamics.layer_results import LayerResult, along_layers, layer_results
+from infoscope.dynamics.plane_curve import PlaneCurve
 from infoscope.dynamics.specification import LayerSpecification
 from infoscope.dynamics.study_run import PlaneStopped
 from infoscope.observation.activations import Activations
 from infoscope.record import Record
+from infoscope.run.context import RunContext
+from infoscope.run.question import Cost
 
 _NOT_LAYERS = ("x", "X", "y", "Y")
 
@@ -53,8 +56,8 @@ class SavedActivations:
         found = [_saved_layer(name) for name in names]
         if not found:
             raise ValueError(f"{path}: has no layers; save one array (n, d) a layer")
-        chain = all(_number(one.layer) is not None for one in found)
-        found.sort(key=lambda one: (one.epoch, _number(one.layer) if chain else 0))
+        chain = all(number_in_chain(one.layer) is not None for one in found)
+        found.sort(key=lambda one: (one.epoch, number_in_chain(one.layer) if chain else 0))
         return cls(path, tuple(found), chain)
 
     @property
@@ -96,6 +99,30 @@ def plane_of_activations(path: str | Path, *, y: Any = None, record: Record | No
             except ValueError as error:
                 raise PlaneStopped(f"{path}, epoch {epoch}: {error}", found, error) from error
     return found
+
+
+@dataclass(frozen=True)
+class PlaneArrays:
+    """What a stage of a question needs: the plane of saved activations. A list of one `PlaneCurve` is sent back."""
+
+    saved: SavedActivations
+    how: LayerSpecification
+
+    def take(self, context: RunContext) -> list[PlaneCurve]:
+        """Measure all; what was measured before a layer that cannot be stays."""
+        return [PlaneCurve.of(lambda: plane_of_activations(self.saved.path, **vars(self.how)))]
+
+    def units(self) -> Mapping[str, int]:
+        """One an epoch of the file."""
+        return {"measured epochs": len(self.saved.epochs)}
+
+    def cost(self, context: RunContext) -> Cost:
+        """No trial: the arrays would have to be read."""
+        return Cost(self.units())
+
+    def stand_in(self) -> list[PlaneCurve]:
+        """A curve of nothing."""
+        return [PlaneCurve(())]
 
 
 @contextmanager
@@ -145,8 +172,12 @@ def _saved_layer(name: str) -> SavedLayer:
     return SavedLayer(int(epoch), layer, name) if slash and epoch.isdigit() else SavedLayer(0, name, name)
 
 
-def _number(layer: str) -> int | None:
-    """The number of a layer of a chain."""
+def number_in_chain(layer: str) -> int | None:
+    """The number of a layer that is named by its place in a chain: T1, T2 and so on.
+
+    >>> number_in_chain("T12"), number_in_chain("fc1")
+    (12, None)
+    """
     return int(layer[1:]) if re.fullmatch(r"T\d+", layer) else None
 
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from infoscope.data.task import Task
 from infoscope.dynamics.information_plane import InformationPlane
+from infoscope.dynamics.plane_cost import seconds_of_training, told
+from infoscope.dynamics.plane_curve import PlaneCurve
 from infoscope.dynamics.specification import PlaneStudy
 from infoscope.ensembles.ensemble import for_each
 from infoscope.ensembles.fit_stack import fit_stack
@@ -17,42 +19,12 @@ from infoscope.ensembles.observers import PerMember, StackMoment
 from infoscope.ensembles.planning import planned, stacks
 from infoscope.ensembles.population import Member
 from infoscope.ensembles.ways import Way
-from infoscope.measurement import Measurement
-from infoscope.record import Record, Row
 from infoscope.run import Store, Work
 from infoscope.run.context import RunContext
 from infoscope.run.look import Look, look
 from infoscope.run.progress import report
+from infoscope.run.question import Cost
 from infoscope.training.learner import Learner
-
-
-@dataclass(frozen=True)
-class PlaneCurve:
-    """What one training left on the plane: rows by epoch, and the training loss of every epoch in nats.
-
-    `stopped` says why the training or its measuring ended early, where it did; the rows are those before it.
-    """
-
-    rows: tuple[Row, ...]
-    losses: tuple[float, ...]
-    stopped: str = ""
-
-    @property
-    def epochs(self) -> tuple[int, ...]:
-        """The epochs that were measured."""
-        return tuple(dict.fromkeys(int(row.coordinates["epoch"] or 0) for row in self.rows))
-
-    def to_bytes(self) -> bytes:
-        """As JSON."""
-        rows = [(row.coordinates, row.measurement.to_json()) for row in self.rows]
-        return json.dumps({"rows": rows, "losses": self.losses, "stopped": self.stopped}).encode()
-
-    @classmethod
-    def from_bytes(cls, data: bytes) -> PlaneCurve:
-        """The value that `to_bytes` wrote."""
-        held = json.loads(data)
-        rows = tuple(Row(coordinates, Measurement.from_json(m)) for coordinates, m in held["rows"])
-        return cls(rows, tuple(held["losses"]), held["stopped"])
 
 
 @dataclass(frozen=True)
@@ -138,13 +110,36 @@ def _plane(study: PlaneStudy, member: Member, device: str) -> InformationPlane:
     return plane
 
 
-def table(curves: Sequence[PlaneCurve], seed: int = 0, **coordinates: Any) -> Record:
-    """The rows of several trainings, with the seed among their coordinates: this one for the first, then the next."""
-    record = Record()
-    for own, curve in enumerate(curves, start=seed):
-        for row in curve.rows:
-            record.append(row.measurement, **coordinates, seed=own, **row.coordinates)
-    return record
+@dataclass(frozen=True)
+class PlaneTrainings:
+    """What a stage of a question needs: these trainings, and the plane of each. A list of `PlaneCurve` is sent back."""
+
+    learner: Learner
+    task: Task
+    study: PlaneStudy
+    replicates: int
+    seed: int
+
+    def take(self, context: RunContext) -> list[PlaneCurve]:
+        """Train and measure what the store lacks."""
+        return planes(
+            self.learner, self.task, dataclasses.replace(self.study, store=context.store), replicates=self.replicates,
+            seed=self.seed, device=context.device, store=context.store, jobs=context.jobs, on_done=context.on_done,
+        )  # fmt: skip
+
+    def units(self) -> Mapping[str, int]:
+        """One training a replicate."""
+        return {"trainings": self.replicates}
+
+    def cost(self, context: RunContext) -> Cost:
+        """A short trial of an epoch and of a measured one."""
+        seconds = seconds_of_training(self.learner, self.task, self.study)
+        remark = f"Of each training, {told(self.study.schedule, self.learner.recipe.epochs).lower()}"
+        return Cost(self.units(), seconds * self.replicates, (remark,))
+
+    def stand_in(self) -> list[PlaneCurve]:
+        """Curves of nothing."""
+        return [PlaneCurve(())] * self.replicates
 
 
 @dataclass(frozen=True)

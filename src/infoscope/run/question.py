@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from infoscope.figure import Figure
 from infoscope.record import Record, Row
@@ -75,6 +75,16 @@ class Answer(Protocol):
 
     def write(self, folder: Path) -> Mapping[str, str]:
         """Write the files besides the report, those that name no place to `folder`; what they are, and where."""
+        ...
+
+
+@runtime_checkable
+class Unfinished(Protocol):
+    """An answer that may have broken off: `stopped` says why, empty where it is whole."""
+
+    @property
+    def stopped(self) -> str:
+        """What could not be measured."""
         ...
 
 

@@ -1,4 +1,4 @@
-"""The figures of an information plane: the walk through the epochs, and both informations against the epoch."""
+"""The figures of an information plane: the path through the epochs, and both informations against the epoch."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ QUANTITIES = ("I(X;T)", "I(T;Y)")
 
 
 def figures(record: Record) -> list[Figure]:
-    """The plane as a walk through the epochs, and both informations against the epoch, a side at a time."""
+    """The plane as a path through the epochs, and both informations against the epoch, a side at a time."""
     sides = list(dict.fromkeys(str(row.coordinates["side"]) for row in record))
     return [figure for side in sides for figure in _of_side(record, side, side if len(sides) > 1 else "")]
 
@@ -24,11 +24,11 @@ def _of_side(record: Record, side: str, told: str) -> list[Figure]:
     if not layers:
         return []
     suffix = f", {told}" if told else ""
-    walk = [Line(layer, *both) for layer, both in layers.items()]
+    paths = [Line(layer, *both) for layer, both in layers.items()]
     names = [f"epoch {epoch}" for epoch in epochs]
     caption = "A path a layer, from the first epoch to the slider's; the mean over seeds where there are several."
     shown = [
-        Figure(f"The information plane{suffix}", "I(X;T), bit", "I(T;Y), bit", walk, caption=caption, frames=names)
+        Figure(f"The information plane{suffix}", "I(X;T), bit", "I(T;Y), bit", paths, caption=caption, frames=names)
     ]
     for i, quantity in enumerate(QUANTITIES):
         lines = [Line(layer, [epoch + 1 for epoch in epochs], both[i]) for layer, both in layers.items()]

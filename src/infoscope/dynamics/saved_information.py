@@ -1,0 +1,171 @@
+"""The question of saved activations: how much do layers hold about input and label?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+from infoscope.dynamics.layer_method import check_layer_method
+from infoscope.dynamics.layer_results import LayerResult, along_layers
+from infoscope.dynamics.plane_cost import seconds
+from infoscope.dynamics.saved_activations import number_in_chain, opened
+from infoscope.figure import Bars, Figure
+from infoscope.mi.estimate import layer_information
+from infoscope.mi.method import Method
+from infoscope.mi.methods import METHODS
+from infoscope.options import AtLeast, check_fields
+from infoscope.record import Record, Row
+from infoscope.run.context import RunContext
+from infoscope.run.question import Cost, Rows, Stages
+
+TRIAL = 1000
+"""Examples of the layer that is tried."""
+
+
+@dataclass(frozen=True)
+class SavedInformation:
+    """How much do layers hold about input and label? I(X;T) and I(T;Y) of saved activations.
+
+    Layers are held against the data-processing inequality in the order of their numbers.
+
+    Attributes
+    ----------
+    data
+        An .npz with labels `y`, activations `T1`, `T2` … a layer, and the inputs `X` if there are any.
+    estimator
+        One of `infoscope list estimators`, with options as in "ross(k=3)" or "saxe(width=0.5)".
+    null
+        Estimate again on so many shufflings of the labels, and flag what is not above them.
+    seed
+        Of shufflings, of draws of noise, of what is trained.
+    """
+
+    data: Path
+    estimator: Method = METHODS["kde-upper"]
+    null: Annotated[int, AtLeast(0)] = 0
+    seed: Annotated[int, AtLeast(0)] = 0
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+        check_layer_method(self.estimator)
+
+    def stages(self, device: str = "cpu") -> Stages[SavedInformationAnswer]:
+        """One stage: all layers."""
+        found: LayersFound = yield _Layers(self, _layer_names(Path(self.data)))
+        answer = SavedInformationAnswer(self, found.layers, found.stopped)
+        yield Rows(tuple(answer.record()))
+        return answer
+
+
+@dataclass(frozen=True)
+class LayersFound:
+    """The layers that were measured, and why the next one could not be, where one couldn't."""
+
+    layers: tuple[LayerResult, ...] = ()
+    stopped: str = ""
+
+
+@dataclass(frozen=True)
+class _Layers:
+    """What the stage needs: the layers of the file."""
+
+    question: SavedInformation
+    names: tuple[str, ...]
+
+    def take(self, context: RunContext) -> LayersFound:
+        """Measure one after another; what was measured before one that cannot be stays."""
+        path, found = Path(self.question.data), []
+        with opened(path) as file:
+            x, y = (file["X"] if "X" in file.files else None), file["y"]
+            if x is not None and x.shape[:1] != y.shape[:1]:
+                raise ValueError(f"{path}: `X` has shape {x.shape} and `y` {y.shape}; give them row by row in pairs")
+            for name in self.names:
+                try:
+                    found.append(self._measure(name, file[name], y, x, context))
+                except ValueError as error:
+                    if not found:
+                        raise ValueError(f"{path}: {error}") from error
+                    return LayersFound(tuple(along_layers(found, chain=True)), f"{path}: {error}")
+        return LayersFound(tuple(along_layers(found, chain=True)))
+
+    def _measure(self, name: str, t: Any, y: Any, x: Any, context: RunContext) -> LayerResult:
+        asked = self.question
+        both = layer_information(
+            t, y, asked.estimator, x=x, null=asked.null, seed=asked.seed, name=name, store=context.store
+        )
+        return LayerResult("train", name, both.x_t, both.t_y)
+
+    def units(self) -> Mapping[str, int]:
+        """One a layer."""
+        return {"layers": len(self.names)}
+
+    def cost(self, context: RunContext) -> Cost:
+        """The first layer's first examples, for all."""
+        with opened(Path(self.question.data)) as file:
+            t, y, x = file[self.names[0]], file["y"], file["X"] if "X" in file.files else None
+        few = min(TRIAL, len(y))
+        some = None if x is None else x[:few]
+        one = seconds(lambda: self._measure(self.names[0], t[:few], y[:few], some, RunContext()))
+        return Cost(self.units(), one * len(y) / few * len(self.names))
+
+    def stand_in(self) -> LayersFound:
+        """No layer."""
+        return LayersFound()
+
+
+@dataclass(frozen=True)
+class SavedInformationAnswer:
+    """What `SavedInformation` comes to; `stopped` says why a layer could not be measured, where one couldn't."""
+
+    question: SavedInformation
+    layers: tuple[LayerResult, ...]
+    stopped: str = ""
+
+    @property
+    def title(self) -> str:
+        """What the layers of this file hold."""
+        return f"Information of the layers in {self.question.data}"
+
+    def record(self) -> Record:
+        """Two rows a layer."""
+        return Record.of(Row({"layer": one.layer}, m) for one in self.layers for m in (one.x_t, one.t_y))
+
+    def figures(self) -> list[Figure]:
+        """Both informations of each layer."""
+        names = [one.layer for one in self.layers]
+        bars = [
+            Bars("I(X;T)", names, [one.x_t.bits for one in self.layers]),
+            Bars("I(T;Y)", names, [one.t_y.bits for one in self.layers]),
+        ]
+        return [Figure("What the layers hold", "layer", "bit", bars)]
+
+    def sentence(self) -> str:
+        """What the first and the last layer hold."""
+        told = [
+            f"{one.layer} holds {one.x_t.bits:.2f} bits about the input and {one.t_y.bits:.2f} about the label"
+            for one in (self.layers[0], *self.layers[1:][-1:])
+        ]
+        return f"By {self.layers[0].x_t.receipt.n:,} examples, {', '.join(told)}."
+
+    def choices(self) -> Mapping[str, str]:
+        """The estimator."""
+        return {"estimator": repr(self.question.estimator)}
+
+    def write(self, folder: Path) -> Mapping[str, str]:
+        """No file but the report."""
+        return {}
+
+
+def _layer_names(path: Path) -> tuple[str, ...]:
+    """The arrays named T1, T2 … in the order of their numbers."""
+    with opened(path) as file:
+        numbers = {name: number_in_chain(name) for name in file.files}
+        found = sorted((n, name) for name, n in numbers.items() if n is not None)
+        if "y" not in file.files or not found:
+            raise ValueError(
+                f"{path}: has the arrays {', '.join(file.files) or 'none'}; it needs `y` and one `T1`, `T2` … a layer, "
+                "and may have the inputs `X`"
+            )
+    return tuple(name for _, name in found)
