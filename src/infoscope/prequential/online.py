@@ -29,17 +29,19 @@ class Online:
     Every batch makes what is coded `growth` times longer, a document at least. It is coded in eval mode with fixed
     weights, by the network as it was given, by the learning one and by polynomial averages of its weights, the last two
     at several `temperatures`; then Adam takes steps of `batch` documents, the new ones once and (`replays` × as many)
-    old and new ones at random. So what is coded first costs what the network as given says, bit for bit.
+    old and new ones at random, and each step pulls the weights to the given ones by the fraction lr · `pull`. So what
+    is coded first costs what the network as given says, bit for bit.
 
     A document is one forward pass of one shape, whatever is known of it, so the receiver, who fills it in token by
     token, computes the same bits. The network must be causal, which is checked by changing what follows.
     """
 
     growth: float = 1.02
-    replays: int = 8
-    batch: int = 8
-    lr: float = 3e-3
+    replays: int = 4
+    batch: int = 4
+    lr: float = 1e-3
     warmup: int = 10
+    pull: float = 0.5
     averages: tuple[float, ...] = (8.0,)
     temperatures: tuple[float, ...] = (0.8, 1.0, 1.25)
 
@@ -47,7 +49,8 @@ class Online:
         above_zero(self, "lr")
         for name in ("batch", "warmup"):
             at_least(self, name, 1)
-        at_least(self, "replays", 0)
+        for name in ("replays", "pull"):
+            at_least(self, name, 0)
         if not (self.growth > 1 and min(*self.averages, *self.temperatures, 1) > 0):
             raise ValueError(f"{self}: growth is above 1, averages and temperatures above 0")
 
@@ -92,6 +95,7 @@ class _Student:
         self.draws, self.step = torch.Generator().manual_seed(seed), 0
         self.device = device_of(network)
         self.weights = [p for p in self.network.parameters() if p.requires_grad]
+        self.start = [p.detach().clone() for p in self.weights]
         if self.weights:
             self.optimizer = torch.optim.Adam(self.weights, preset.lr, (0.9, 0.99))
 
@@ -120,13 +124,15 @@ class _Student:
         self.network.train()
         for rows in self._rows(start, stop).split(self.preset.batch):
             self.step += 1
-            self.optimizer.param_groups[0]["lr"] = self.preset.lr * min(1.0, self.step / self.preset.warmup)
+            rate = self.preset.lr * min(1.0, self.step / self.preset.warmup)
+            self.optimizer.param_groups[0]["lr"] = rate
             outputs = forward(self.network, to(self._inputs(rows), self.device))
             loss = self.target.loss(outputs, self.sent[rows].to(self.device))
             self.optimizer.zero_grad()
             loss.backward()
             self.optimizer.step()
             with torch.no_grad():
+                move(self.weights, self.start, min(1.0, rate * self.preset.pull))
                 for average, power in zip(self.averages, self.preset.averages, strict=True):
                     move(state(average), state(self.network), (power + 1) / (self.step + power))
 
