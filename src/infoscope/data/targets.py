@@ -273,7 +273,7 @@ class Tokens:
 
     def loss(self, outputs: Tensor, y: Int[Tensor, "n length"]) -> Tensor:
         """Mean cross-entropy over the tokens that are not masked: nats a token, the measure of this field."""
-        total = F.cross_entropy(_wide(outputs).flatten(0, 1), y.flatten(), ignore_index=MASKED, reduction="sum")
+        total = F.cross_entropy(_wide(outputs).flatten(0, 1), y.flatten().long(), ignore_index=MASKED, reduction="sum")
         return total / (y != MASKED).sum().clamp(min=1)
 
     def uniform(self, y: Tensor) -> Float[np.ndarray, " n"]:
