@@ -76,6 +76,19 @@ def test_a_network_s_own_code_goes_to_a_file_too(infoscope, tmp_path):
         assert np.array_equal(back["y"], Task.from_dataset("iris").y.numpy())
 
 
+def test_a_column_of_a_table_comes_back_from_the_others(infoscope, tmp_path):
+    iris = Task.from_dataset("iris")
+    rows = "\n".join(
+        f"{'abc'[y]},{','.join(map(str, x))}" for x, y in zip(iris.x.tolist(), iris.y.tolist(), strict=True)
+    )
+    (tmp_path / "table.csv").write_text(f"kind,p,q,r,s\n{rows}\n")
+    infoscope("codelength", "table.csv", "--label", "kind", "--write", "a.bits", "--replicates", 1)
+    infoscope("decode", "a.bits", "table.csv", "--label", "kind", "--out", "back.npz")
+    with np.load(tmp_path / "back.npz") as back:
+        assert np.array_equal(back["y"], iris.y.numpy())
+        assert back["classes"].tolist() == ["a", "b", "c"]
+
+
 def test_a_text_comes_back_from_its_file_alone(infoscope, tmp_path):
     text = ("the quick brown fox jumps over the lazy dog\n" * 12).encode()
     (tmp_path / "text.txt").write_bytes(text)

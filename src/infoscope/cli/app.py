@@ -75,6 +75,7 @@ def decode(
     out: Path | None = None,
     model: str | None = None,
     size: Annotated[int | None, Parameter(validator=Number(gte=1))] = None,
+    label: str | None = None,
     json: bool = False,
     quiet: bool = False,
 ) -> None:
@@ -93,6 +94,8 @@ def decode(
         Your own module:factory, if the labels were sent by its code.
     size
         Scale images to squares of this many pixels, as they were when the file was written.
+    label
+        The column of a table that was predicted, if it was named when the file was written.
     json
         Print one JSON object and nothing else on standard output.
     quiet
@@ -100,7 +103,7 @@ def decode(
     """
     from infoscope.cli import decode as command
 
-    command.decode(file, data, out, model, size, json, quiet)
+    command.decode(file, data, out, model, command.Seen(size, label), json, quiet)
 
 
 @app.command(name="list")

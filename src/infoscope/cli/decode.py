@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json as json_
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -25,8 +26,16 @@ BYTES = 256
 """Tokens of a text that was read without a tokenizer."""
 
 
+@dataclass(frozen=True)
+class Seen:
+    """How the inputs were read when the file was written: images scaled to `size`, `label` the column left out."""
+
+    size: int | None = None
+    label: str | None = None
+
+
 def decode(
-    file: Path, data: str | None, out: Path | None, model: str | None, size: int | None, json: bool, quiet: bool
+    file: Path, data: str | None, out: Path | None, model: str | None, how: Seen, json: bool, quiet: bool
 ) -> None:
     """Give labels back from the inputs alone, text from nothing but the file."""
     header, _ = read_header(file)
@@ -36,7 +45,7 @@ def decode(
     check_writable(place)
     if ":" in header.model and model != header.model:
         raise ValueError(f"{file}: was sent by the code of {header.model!r}; to run it, say --model {header.model}")
-    x = _inputs(file, header, data, size)
+    x = _inputs(file, header, data, how)
     learner = Learner(named_model(header.model)) if header.model else None
     with bar(not quiet, "decoding") as advance:
         decoded = read_labels(file, x, method_of(header.coder, CODERS), learner, on_label=advance)
@@ -53,15 +62,15 @@ def decode(
         print(f"{len(decoded.labels)} labels decoded from a payload of {bits} bits: {told}")
 
 
-def _inputs(file: Path, header: Header, data: str | None, size: int | None) -> Tensor:
+def _inputs(file: Path, header: Header, data: str | None, how: Seen) -> Tensor:
     """What the sender had besides the labels; of text, whose tokens are both, its size alone."""
     if isinstance(header.target, Tokens):
         return torch.zeros(header.shape, dtype=torch.long)
     if data is None:
         raise ValueError(f"{file}: holds labels of inputs; name the data that they belong to")
-    x = one_array(inputs(data, size=size), data)
+    x = one_array(inputs(data, size=how.size, label=how.label), data)
     if header.part is not None and len(x) != header.n:
-        x = one_array(inputs(f"{data}:{header.part}", size=size), data)
+        x = one_array(inputs(f"{data}:{header.part}", size=how.size, label=how.label), data)
     return x
 
 

@@ -59,10 +59,10 @@ def read(source: str, reading: Reading) -> Raw:
     return hub.read(source, reading)
 
 
-def inputs(name: str, *, size: int | None = None) -> Inputs:
+def inputs(name: str, *, size: int | None = None, label: str | None = None) -> Inputs:
     """The inputs of `name`, read without touching a label: what a decoder may see."""
     source, split = source_and_split(name)
-    raw = read(source, Reading(size=size, labels=False))
+    raw = read(source, Reading(size=size, label=label, labels=False))
     if isinstance(raw.target, Boxes | Tokens):
         what = "boxes of objects (VOC layout)" if isinstance(raw.target, Boxes) else "text, whose tokens are both sides"
         raise ValueError(f"{source}: holds {what}, not one label an example")
