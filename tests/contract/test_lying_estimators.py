@@ -109,7 +109,7 @@ class Unchecked:
     k: int = 3
     takes: ClassVar[tuple[str, ...]] = POINTS
     subsampled: ClassVar[bool] = False
-    claims: ClassVar[Claims] = NORMAL
+    claims = NORMAL
 
     def estimate(self, x: Side, y: Side, seed: int) -> Finding:
         return Gaussian().estimate(x, y, seed)
@@ -305,7 +305,7 @@ class Yours:
 
     takes: ClassVar[tuple[str, ...]] = POINTS
     subsampled: ClassVar[bool] = False
-    claims: ClassVar[Claims] = NORMAL
+    claims = NORMAL
 
     def estimate(self, x: Side, y: Side, seed: int) -> Finding:
         if len(x) < 4:

@@ -39,7 +39,7 @@ class Toy:
 
     takes: ClassVar[tuple[str, ...]] = ("points-points",)
     subsampled: ClassVar[bool] = False
-    claims: ClassVar[Claims] = Claims(assumes="normal", ceiling=False, dims=2)
+    claims = Claims(assumes="normal", ceiling=False, dims=2)
 
     def estimate(self, x: Side, y: Side, seed: int) -> Finding:
         rho = np.corrcoef(x.values[:, 0], y.values[:, 0])[0, 1]

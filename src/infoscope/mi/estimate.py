@@ -60,7 +60,7 @@ def mutual_information(
         a, b = b, a
     chosen = method or default(a, b)
     _check_kinds(chosen, a, b, "x and y")
-    return _measured("I(X;Y)", chosen, a, b, null, seed, store).checked(strict)
+    return _answer("I(X;Y)", chosen, a, b, null, seed, store).checked(strict)
 
 
 def layer_information(
@@ -139,7 +139,7 @@ def _of_layer(
     )
 
 
-def _measured(
+def _answer(
     quantity: str, method: Method, x: Side, y: Side, null: int, seed: int, store: Store | None
 ) -> Measurement:
     found = _against_shuffled(_found(method, x, y, seed, store), method, x, y, null, seed, store)

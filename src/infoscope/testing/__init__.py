@@ -1,4 +1,4 @@
-"""Contracts: what every estimator and coder must keep, for those of our tables and for yours.
+"""Contracts: what every estimator, coder and question must keep, for those of our tables and for yours.
 
     from infoscope.testing import parametrize_with_checks
 
@@ -7,7 +7,7 @@
         check()
 
 Each check is one pytest case, picked by what the method declares. `check_estimator(Mine())`, `check_coder(Mine())`
-run them all without pytest.
+and `check_question(Mine(…))` run them all without pytest.
 """
 
 import lazy_loader

@@ -34,16 +34,16 @@ ROUGHER: dict[str, tuple[Base, ...]] = {"smooth": (Student(1, 1, 2),), "nothing"
 class Answers:
     """An estimator's answers about one setting, a sample each: values, reported errors, and what the samples hold.
 
-    `apart` is value − truth less what the sample itself is apart from the truth: the mean of the true log-ratio
-    log p(x,y) / p(x) p(y) over its examples, less the information. That mean is what an estimator that knew the
-    densities would say, so most of the luck of the draw is taken off. `spread` is the standard deviation of that
-    log-ratio over √n, below which no honest standard error lies far.
+    `fluctuation` is how far each sample itself lies from the truth: the mean of the true log-ratio
+    log p(x,y) / p(x) p(y) over its examples, less the information, which is what an estimator that knew the densities
+    would be off by. `residuals` are value − truth − fluctuation: with that control variate few samples tell a bias.
+    `spread` is the standard deviation of the log-ratio over √n, below which no honest standard error lies far.
     """
 
     setting: Base
     n: int
     found: tuple[Measurement, ...]
-    luck: np.ndarray
+    fluctuation: np.ndarray
     spread: float
 
     @property
@@ -62,9 +62,9 @@ class Answers:
         return float(self.values.mean())
 
     @property
-    def apart(self) -> np.ndarray:
-        """Value − truth, less the luck of the sample."""
-        return self.values - self.truth - self.luck
+    def residuals(self) -> np.ndarray:
+        """Value − truth, less the sampling fluctuation."""
+        return self.values - self.truth - self.fluctuation
 
     @property
     def error(self) -> float:
@@ -81,14 +81,14 @@ class Answers:
 def answers(method: Method, setting: Base, kinds: str) -> Answers:
     """The method's answers about samples of this setting, given as these kinds of sides."""
     n = method.claims.examples
-    found, luck, spread = [], [], []
+    found, fluctuation, spread = [], [], []
     for seed in SEEDS:
         x, y = sample(setting, n, seed)
         ratio = setting.log_ratio(x, y)
-        luck.append(float(ratio.mean()) - setting.information)
+        fluctuation.append(float(ratio.mean()) - setting.information)
         spread.append(float(ratio.std()) / math.sqrt(n))
         found.append(asked(method, *as_kinds(x, y, kinds), seed))
-    return Answers(setting, n, tuple(found), np.array(luck), float(np.mean(spread)))
+    return Answers(setting, n, tuple(found), np.array(fluctuation), float(np.mean(spread)))
 
 
 def sample(setting: Base, n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:

@@ -42,13 +42,14 @@ def says_what_it_takes(method: Method) -> None:
 
 def refuses_options_that_make_no_sense(method: Method) -> None:
     """Numbers among its options: NaN is refused by the option's name, and so are 0 and −1 where it is above 0."""
-    for field in dataclasses.fields(method) if dataclasses.is_dataclass(method) else ():
+    value: Any = method
+    for field in dataclasses.fields(value) if hasattr(value, "__dataclass_fields__") else ():
         own = getattr(method, field.name)
         if isinstance(own, bool) or not isinstance(own, int | float):
             continue
         for wrong in (math.nan, *((0, -1) if own > 0 else ())):
             try:
-                dataclasses.replace(method, **{field.name: wrong})
+                dataclasses.replace(value, **{field.name: wrong})
             except ValueError as error:
                 require(field.name in str(error), f"{field.name}={wrong} is refused without its name: {error}")
             else:

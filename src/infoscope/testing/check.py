@@ -15,18 +15,18 @@ class ContractBroken(AssertionError):
 class Check:
     """One promise of `subject`. Called, it returns nothing, or raises `ContractBroken`.
 
-    Its name is the function's that looks; `slow` ones take more than a few seconds.
+    `promise` is the function that tries it, and gives it its name; `slow` ones take more than a few seconds.
     """
 
     subject: Any
-    look: Callable[[Any], None]
+    promise: Callable[[Any], None]
     name: str
     slow: bool = False
 
     def __call__(self) -> None:
-        """Look whether the promise is kept."""
+        """Try whether the promise is kept."""
         try:
-            self.look(self.subject)
+            self.promise(self.subject)
         except ContractBroken as broken:
             raise ContractBroken(f"{self.subject!r} breaks {self.name!r}: {broken}") from None
         except Exception as error:

@@ -33,7 +33,7 @@ def checks_of_coder(coder: Coder) -> list[Check]:
     """The checks of a coder: some more for the code of a network; so far of classes alone."""
     if Classes not in coder.takes:
         return [Check(coder, is_a_frozen_value, is_a_frozen_value.__name__)]
-    looks = [
+    promises = [
         is_a_frozen_value,
         predictions_are_probabilities,
         same_seed_same_bits,
@@ -45,8 +45,8 @@ def checks_of_coder(coder: Coder) -> list[Check]:
         never_much_longer_than_uniform,
         learns_what_is_easy,
     ]
-    looks += [leaves_the_network_alone, says_that_it_needs_a_network] if coder.needs_network else []
-    return [Check(coder, look, look.__name__) for look in looks]
+    promises += [leaves_the_network_alone, says_that_it_needs_a_network] if coder.needs_network else []
+    return [Check(coder, promise, promise.__name__) for promise in promises]
 
 
 def check_coder(coder: Coder) -> None:

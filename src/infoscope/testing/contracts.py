@@ -10,7 +10,7 @@ from infoscope.testing.check import Check, cases
 
 
 def checks_of(subject: Any) -> list[Check]:
-    """The checks of an estimator or a coder, picked by what it declares.
+    """The checks of an estimator, a coder or a question, picked by what it declares.
 
     >>> from infoscope.mi import KSG
     >>> [check.name for check in checks_of(KSG())][-2:]
@@ -24,9 +24,13 @@ def checks_of(subject: Any) -> list[Check]:
         from infoscope.testing.coders import checks_of_coder
 
         return checks_of_coder(subject)
+    if hasattr(subject, "stages"):
+        from infoscope.testing.questions import checks_of_question
+
+        return checks_of_question(subject)
     raise TypeError(
-        f"{subject!r} is neither an estimator (`takes`, `subsampled`, `claims`, `estimate`) nor a coder "
-        "(`needs_network`, `experts`); give it what it lacks"
+        f"{subject!r} is neither an estimator (`takes`, `subsampled`, `claims`, `estimate`), nor a coder "
+        "(`needs_network`, `experts`), nor a question (`stages`); give it what it lacks"
     )
 
 

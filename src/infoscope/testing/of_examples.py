@@ -67,9 +67,8 @@ def meets_the_integral_over_its_cells(method: Any) -> None:
     if max(each.classes for each in cells) > 300:
         return
     found = asked(method, *sides)
-    truth = between_intervals(
-        rho, *(intervals(side / 0.4, each.values) for side, each in zip(sides, cells, strict=True))
-    )
+    of_x, of_y = (intervals(side / 0.4, each.values) for side, each in zip(sides, cells, strict=True))
+    truth = between_intervals(rho, of_x, of_y)
     joint = len(set(zip(*(each.values.tolist() for each in cells), strict=True)))
     bias = (joint - cells[0].classes - cells[1].classes + 1) / (2 * CELLED)
     off, allowed = found.value - bias - truth, 4 * found.stderr + bias / 3

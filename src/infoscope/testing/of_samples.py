@@ -61,9 +61,9 @@ def meets_closed_forms(method: Method) -> None:
 
 
 def _meets(method: Method, found: Answers, strongest: bool) -> None:
-    off, truth = float(found.apart.mean()), found.truth
+    off, truth = float(found.residuals.mean()), found.truth
     # Three samples say little about their deviation: the method's own error is the other witness.
-    deviation = min(float(found.apart.std(ddof=1)), found.error)
+    deviation = min(float(found.residuals.std(ddof=1)), found.error)
     tolerance = found.error + 3 * deviation / math.sqrt(len(found.found)) + found.resolution
     told = f"about {found.setting!r}, which holds {truth:.4f} nat, it says {_told(found)}"
     if strongest:
@@ -108,8 +108,8 @@ def bounds_hold(method: Method) -> None:
         for setting in settings(method, kinds):
             found = answers(method, setting, kinds)
             tolerance = found.error + found.resolution
-            for each, apart in zip(found.found, found.apart, strict=True):
-                off = {Bound.LOWER: apart, Bound.UPPER: -apart}.get(each.bound, 0.0)
+            for each, residual in zip(found.found, found.residuals, strict=True):
+                off = {Bound.LOWER: residual, Bound.UPPER: -residual}.get(each.bound, 0.0)
                 told = f"about {setting!r}, which holds {found.truth:.4f} nat, it says {each}"
                 require(off <= 2 * tolerance, f"{told}: beyond by {off:.4f} where {2 * tolerance:.4f} is allowed")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import sys
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -23,7 +24,7 @@ def changes(work: Callable[[], object]) -> list[str]:
 
 def snapshot() -> dict[str, object]:
     """Global random states, thread count and modes; torch's only once somebody has imported it."""
-    legacy = np.random.get_state()  # noqa: NPY002 - whether somebody draws from it is the question
+    legacy: Any = np.random.get_state()  # noqa: NPY002 - whether somebody draws from it is the question
     found: dict[str, object] = {
         "python's random state": random.getstate(),
         "numpy's random state": (legacy[1].tobytes(), *legacy[2:]),

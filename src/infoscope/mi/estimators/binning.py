@@ -37,7 +37,7 @@ class Binning(Protocol):
 
     takes: ClassVar[tuple[str, ...]] = ("points-labels", "points-points")
     subsampled: ClassVar[bool] = False
-    claims: ClassVar[Claims] = Claims(estimates="cells", invariant=frozenset({"rows", "sides"}))
+    claims: Claims = Claims(estimates="cells", invariant=frozenset({"rows", "sides"}))
 
     def cut(self, points: Float[np.ndarray, "n d"]) -> Cut:
         """What numbers the cells of rows of these points."""
@@ -151,7 +151,7 @@ class Adaptive(Binning):
 
     n: int = 30
 
-    claims: ClassVar[Claims] = Claims(estimates="cells", invariant=frozenset({"rows", "sides", "scale", "monotone"}))
+    claims = Claims(estimates="cells", invariant=frozenset({"rows", "sides", "scale", "monotone"}))
 
     def __post_init__(self) -> None:
         at_least(self, "n", 1)

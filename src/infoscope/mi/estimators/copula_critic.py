@@ -53,7 +53,7 @@ class CopulaCritic:
     takes: ClassVar[tuple[str, ...]] = ("points-points",)
     subsampled: ClassVar[bool] = False
     learns: ClassVar[bool] = True
-    claims: ClassVar[Claims] = Claims(
+    claims = Claims(
         assumes="normal", ceiling=False, seeded=True, invariant=frozenset({"scale", "monotone"}), examples=300
     )
 

@@ -78,7 +78,7 @@ class KDE:
 
     takes: ClassVar[tuple[str, ...]] = ("points-labels",)
     subsampled: ClassVar[bool] = False
-    claims: ClassVar[Claims] = Claims(estimates="noisy", invariant=frozenset({"rows", "shift", "rotation"}))
+    claims = Claims(estimates="noisy", invariant=frozenset({"rows", "shift", "rotation"}))
 
     def __post_init__(self) -> None:
         above_zero(self, "variance")

@@ -41,7 +41,7 @@ class Largest:
     takes: ClassVar[tuple[str, ...]] = ("points-points", "points-labels")
     subsampled: ClassVar[bool] = False
     learns: ClassVar[bool] = True
-    claims: ClassVar[Claims] = Claims(ceiling=False, seeded=True, invariant=frozenset({"scale"}))
+    claims = Claims(ceiling=False, seeded=True, invariant=frozenset({"scale"}))
 
     def estimate(self, x: Side, y: Side, seed: int, store: Store | None = None) -> Finding:
         """Both, and the larger."""

@@ -46,7 +46,7 @@ class LNN:
 
     takes: ClassVar[tuple[str, ...]] = ("points-points",)
     subsampled: ClassVar[bool] = False
-    claims: ClassVar[Claims] = Claims(assumes="smooth", ceiling=False, dims=12, invariant=frozenset({"scale"}))
+    claims = Claims(assumes="smooth", ceiling=False, dims=12, invariant=frozenset({"scale"}))
 
     def __post_init__(self) -> None:
         at_least(self, "k", 1)

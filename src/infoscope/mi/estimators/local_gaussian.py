@@ -51,9 +51,7 @@ class LocalGaussian:
 
     takes: ClassVar[tuple[str, ...]] = ("points-points",)
     subsampled: ClassVar[bool] = False
-    claims: ClassVar[Claims] = Claims(
-        assumes="normal", ceiling=False, dims=12, invariant=frozenset({"scale"}), examples=150, slow=True
-    )
+    claims = Claims(assumes="normal", ceiling=False, dims=12, invariant=frozenset({"scale"}), examples=150, slow=True)
 
     def __post_init__(self) -> None:
         at_least(self, "k", 1)

@@ -35,9 +35,7 @@ class NeuralBound(Protocol):
     subsampled: ClassVar[bool] = False
     learns: ClassVar[bool] = True
     formula: ClassVar[Callable[..., Finding]]
-    claims: ClassVar[Claims] = Claims(
-        errs="down", seeded=True, invariant=frozenset({"scale", "monotone"}), examples=300
-    )
+    claims: Claims = Claims(errs="down", seeded=True, invariant=frozenset({"scale", "monotone"}), examples=300)
 
     def bound(self, scores: Float[np.ndarray, "n n"]) -> Finding:
         """The bound from scores of held-out pairs."""
@@ -87,7 +85,7 @@ class SMILE(NeuralBound):
     clip: float = 5.0
     critic: Critic = Critic()
     held_out: float = 0.3
-    claims: ClassVar[Claims] = replace(NeuralBound.claims, errs="anyhow", ceiling=False)
+    claims = replace(NeuralBound.claims, errs="anyhow", ceiling=False)
     formula = staticmethod(bounds.smile)
 
     def bound(self, scores: Float[np.ndarray, "n n"]) -> Finding:

@@ -38,7 +38,7 @@ class Noisy:
 
     takes: ClassVar[tuple[str, ...]] = ("points-labels",)
     subsampled: ClassVar[bool] = False
-    claims: ClassVar[Claims] = Claims(estimates="noisy", seeded=True)
+    claims = Claims(estimates="noisy", seeded=True)
 
     def __post_init__(self) -> None:
         above_zero(self, "variance")

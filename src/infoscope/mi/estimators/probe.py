@@ -49,7 +49,7 @@ class Probe:
     subsampled: ClassVar[bool] = False
     learns: ClassVar[bool] = True
     projects: ClassVar[bool] = True  # a bound for a projection of T is one for T
-    claims: ClassVar[Claims] = Claims(errs="down", seeded=True, invariant=frozenset({"scale"}), examples=300)
+    claims = Claims(errs="down", seeded=True, invariant=frozenset({"scale"}), examples=300)
 
     def __post_init__(self) -> None:
         share(self, "held_out")

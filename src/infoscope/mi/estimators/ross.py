@@ -35,7 +35,7 @@ class Ross:
 
     takes: ClassVar[tuple[str, ...]] = ("points-labels",)
     subsampled: ClassVar[bool] = True
-    claims: ClassVar[Claims] = Claims(mixed=True, invariant=frozenset({"rows", "scale"}))
+    claims = Claims(mixed=True, invariant=frozenset({"rows", "scale"}))
 
     def __post_init__(self) -> None:
         at_least(self, "k", 1)

@@ -1,0 +1,46 @@
+"""Every question of the table is held to what every question must keep; a new one is one more row of `QUESTIONS`."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+from typing import Any
+
+from infoscope.data.task import Task
+from infoscope.models import MLP
+from infoscope.prequential.kernel import Kernel
+from infoscope.prequential.replay import Replay
+from infoscope.questions import QUESTIONS
+from infoscope.testing import parametrize_with_checks
+from infoscope.training.recipe import Recipe
+
+SMALL = {
+    "data": Task.from_dataset("iris")[:60],
+    "model": MLP((4,)),
+    "k": 10,
+    "train": 30,
+    "examples": 20,
+    "replicates": 2,
+    "recipe": Recipe(epochs=3),
+}
+"""What makes a question quick, by the names that its options have; those of another name stay at their defaults."""
+
+CODERS = {Replay: Replay(replays=1, floor=8), Kernel: Kernel()}
+
+
+def small(place: str) -> Any:
+    """The question with little data and a small network, as far as it has such options."""
+    module, _, name = place.partition(":")
+    kind = getattr(importlib.import_module(module), name)
+    fields = {field.name: field for field in dataclasses.fields(kind)}
+    chosen = {name: value for name, value in SMALL.items() if name in fields}
+    if "coder" in fields:
+        chosen["coder"] = CODERS[type(fields["coder"].default)]
+        if not chosen["coder"].needs_network:
+            chosen.pop("model", None)
+    return kind(**chosen)
+
+
+@parametrize_with_checks({name: small(place) for name, place in QUESTIONS.items()})
+def test_contract(check):
+    check()
