@@ -29,7 +29,7 @@ def test_names_are_not_shared():
     assert len(names) == len(set(names))
 
 
-GIVES_A_NAME = ("Measurement", "from_replicates", "named", "measured", "measurement")
+GIVES_A_NAME = ("Measurement", "from_replicates", "named", "measured", "measurement", "answer")
 
 
 def reported() -> Iterator[tuple[str, str]]:

@@ -139,9 +139,7 @@ def _of_layer(
     )
 
 
-def _answer(
-    quantity: str, method: Method, x: Side, y: Side, null: int, seed: int, store: Store | None
-) -> Measurement:
+def _answer(quantity: str, method: Method, x: Side, y: Side, null: int, seed: int, store: Store | None) -> Measurement:
     found = _against_shuffled(_found(method, x, y, seed, store), method, x, y, null, seed, store)
     log_n = math.log(len(x))
     ceiling = log_n if x.labels else min(log_n, y.entropy())
