@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
+import tempfile
+from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from infoscope.data.task import Task
 from infoscope.models import MLP
@@ -12,7 +16,6 @@ from infoscope.prequential.kernel import Kernel
 from infoscope.prequential.replay import Replay
 from infoscope.questions import QUESTIONS
 from infoscope.testing import parametrize_with_checks
-from infoscope.training.recipe import Recipe
 
 SMALL = {
     "data": Task.from_dataset("iris")[:60],
@@ -21,9 +24,13 @@ SMALL = {
     "train": 30,
     "examples": 20,
     "replicates": 2,
-    "recipe": Recipe(epochs=3),
+    "dimensions": 1,
+    "epochs": 2,
 }
 """What makes a question quick, by the names that its options have; those of another name stay at their defaults."""
+
+SAVED = Path(tempfile.gettempdir()) / "infoscope-contract-of-questions" / "saved.npz"
+"""Activations of a network, for questions about a file."""
 
 CODERS = {Replay: Replay(replays=1, floor=8), Kernel: Kernel()}
 
@@ -34,11 +41,22 @@ def small(place: str) -> Any:
     kind = getattr(importlib.import_module(module), name)
     fields = {field.name: field for field in dataclasses.fields(kind)}
     chosen = {name: value for name, value in SMALL.items() if name in fields}
+    if fields["data"].type == "Path":
+        chosen["data"] = saved()
     if "coder" in fields:
         chosen["coder"] = CODERS[type(fields["coder"].default)]
         if not chosen["coder"].needs_network:
             chosen.pop("model", None)
     return kind(**chosen)
+
+
+def saved() -> Path:
+    """A file of inputs, two layers and labels."""
+    draws = np.random.default_rng(0)
+    x = draws.normal(size=(40, 3)).astype(np.float32)
+    SAVED.parent.mkdir(exist_ok=True)
+    np.savez(SAVED, X=x, T1=np.tanh(x), T2=np.tanh(x[:, :1]), y=(x[:, 0] > 0).astype(int))
+    return SAVED
 
 
 @parametrize_with_checks({name: small(place) for name, place in QUESTIONS.items()})

@@ -17,6 +17,7 @@ from infoscope.mi.method import Method
 from infoscope.mi.methods import METHODS
 from infoscope.options import AtLeast, check_fields
 from infoscope.record import Record, Row
+from infoscope.run import Work
 from infoscope.run.context import RunContext
 from infoscope.run.question import Cost, Rows, Stages
 
@@ -88,6 +89,8 @@ class _Layers:
                     if not found:
                         raise ValueError(f"{path}: {error}") from error
                     return LayersFound(tuple(along_layers(found, chain=True)), f"{path}: {error}")
+                if context.on_done is not None:
+                    context.on_done(Work(name, bytes, label=f"layer {name}"))
         return LayersFound(tuple(along_layers(found, chain=True)))
 
     def _measure(self, name: str, t: Any, y: Any, x: Any, context: RunContext) -> LayerResult:
