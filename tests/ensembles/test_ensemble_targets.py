@@ -12,7 +12,7 @@ from infoscope.data.targets import Labels, Real, Tokens
 from infoscope.ensembles.planning import planned
 from infoscope.ensembles.population import Member, Population
 from infoscope.models import MLP
-from infoscope.weight_distance.weight_distance import distance, measure_distances
+from infoscope.weight_distance.weight_distance import WeightDistance, distance, measure_distances
 
 DRAWS = torch.Generator().manual_seed(0)
 TABLE = torch.randn(120, 6, generator=DRAWS)
@@ -119,3 +119,11 @@ def test_distances_are_measured_where_there_are_no_classes():
     learner = Learner(ByName, Recipe(epochs=2, patience=None))
     named_inputs = measure_distances([Member(learner, named(), s) for s in range(3)])
     assert [found.quantity for found in named_inputs.functions] == ["|p−q|", "JS(p,q)"]
+
+
+def test_units_are_traced_from_one_array_or_not_at_all():
+    with pytest.raises(ValueError, match=r"inputs by name \(features, kind\).*leave out aligned"):
+        next(WeightDistance(named(), model=ByName, aligned=True).stages())
+    (one,) = distance(text(), model=Recurrent, aligned=True, epochs=1, replicates=2).found
+    assert one.result.aligned is not None
+    assert torch.equal(one.result.aligned.values, one.result.whole.values)  # no unit of it can be moved

@@ -21,6 +21,7 @@ from infoscope.weight_distance.along_training import matched_distances
 from infoscope.weight_distance.distance import distances_between, weight_distances
 from infoscope.weight_distance.function_distance import function_distances
 from infoscope.weight_distance.member_distances import MemberDistances
+from infoscope.weight_distance.members import example_of
 from infoscope.weight_distance.nearest import squared_distances
 
 VERSION = 2
@@ -43,9 +44,9 @@ class DistanceLook:
     def __call__(self, population: Population) -> MemberDistances:
         """The distances of these networks."""
         before, after = self._outputs(population)
-        wild = [] if after is None else (~after.isfinite().flatten(1).all(1)).nonzero()[:, 0].tolist()
-        if wild:
-            return self(_without(population, wild))
+        diverged = [] if after is None else (~after.isfinite().flatten(1).all(1)).nonzero()[:, 0].tolist()
+        if diverged:
+            return self(_without(population, diverged))
         if not len(population):
             none, no_starts = torch.empty(0), torch.empty(0, len(self.starts), dtype=torch.float64)
             return MemberDistances(
@@ -66,14 +67,14 @@ class DistanceLook:
     def _without_symmetries(
         self, found: MemberDistances, population: Population, network: nn.Module
     ) -> MemberDistances:
-        shape = self.starts[0].task.shape
+        task = self.starts[0].task
         if self.balanced:
-            scales = scale_groups(network, shape)
+            scales = scale_groups(network, example_of(task))
             start, end = balance_all(population.initial, scales), balance_all(population.weights, scales)
             networks = Networks(start, end, population.names, population.seeds)
             found = replace(found, balanced=weight_distances(networks, parameters=network).values)
         if self.aligned:
-            networks = aligned_ends(population, permutation_groups(network, shape))
+            networks = aligned_ends(population, permutation_groups(network, example_of(task)))
             found = replace(found, aligned=weight_distances(networks, parameters=network).values)
         return found
 
@@ -128,10 +129,10 @@ def _as_functions(found: MemberDistances, before: Tensor | None, after: Tensor |
     return replace(found, l2=l2, js=js)
 
 
-def _without(population: Population, wild: Sequence[int]) -> Population:
+def _without(population: Population, rows: Sequence[int]) -> Population:
     """The networks whose trained weights give finite outputs; the others are named as failed."""
-    failed = {population.names[i]: "its outputs after training are NaN or infinite: it diverged" for i in wild}
-    rest = population.take([i for i in range(len(population)) if i not in wild])
+    failed = {population.names[i]: "its outputs after training are NaN or infinite: it diverged" for i in rows}
+    rest = population.take([i for i in range(len(population)) if i not in rows])
     return replace(rest, failed={**population.failed, **failed})
 
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 
+from torch import Tensor
+
+from infoscope.data.inputs import take
 from infoscope.data.named import training_part
 from infoscope.data.task import Task
 from infoscope.ensembles.population import Member
@@ -51,3 +54,14 @@ def trained_part(task: Task, examples: int | None, seed: int) -> Task:
     if examples is None or examples >= len(part):
         return part
     return dataclasses.replace(part.shuffled(seed)[:examples], name=part.name)
+
+
+def example_of(task: Task) -> Tensor | tuple[int, ...]:
+    """What a network is traced with: the shape of an example, or examples themselves where they are no floats."""
+    x = take(task.x, slice(2))
+    if not isinstance(x, Tensor):
+        raise ValueError(
+            f"{task.name!r} has inputs by name ({', '.join(x)}), and hidden units are traced from one array; leave out "
+            "aligned and balanced"
+        )
+    return tuple(x.shape[1:]) if x.is_floating_point() else x

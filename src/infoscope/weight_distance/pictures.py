@@ -28,7 +28,7 @@ from infoscope.training.recipe import Optimizer
 from infoscope.weight_distance import figures, wording
 from infoscope.weight_distance.landmarks import landmark_mds
 from infoscope.weight_distance.mds import Picture
-from infoscope.weight_distance.members import Training, members_of, trained_part
+from infoscope.weight_distance.members import Training, example_of, members_of, trained_part
 
 
 @dataclass(frozen=True)
@@ -94,6 +94,8 @@ class MDS:
         task = trained_part(first, self.examples, self.seed)
         learner = Training(self.epochs, self.optimizer, self.batch).learner(task, self.model)
         members = members_of(task, learner, self.replicates, self.seed)
+        if self.aligned:
+            example_of(task)
         if self.starts is not None:
             members = _sharing(members, self.starts, self.seed)
         population: Population = yield Train(members, EnsembleSpec(way=self.way))
@@ -126,7 +128,7 @@ class MDSAnswer:
             starts = _distinct(population, self.members, self.question.starts)
             shown = {"start and end": (starts, population.weights)}
         if self.question.aligned:
-            groups, to = permutation_groups(network, self.task.shape), member(population.weights, 0)
+            groups, to = permutation_groups(network, example_of(self.task)), member(population.weights, 0)
             shown["end, aligned"] = (align_all(population.weights, groups, to, parameters=network),)
         dimensions = self.question.dimensions
         return {

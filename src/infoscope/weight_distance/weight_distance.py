@@ -27,7 +27,7 @@ from infoscope.training.recipe import Optimizer
 from infoscope.weight_distance import figures, wording
 from infoscope.weight_distance.distance_look import VERSION, DistanceLook
 from infoscope.weight_distance.member_distances import MemberDistances, joined, stand_in
-from infoscope.weight_distance.members import Training, members_of, trained_part
+from infoscope.weight_distance.members import Training, example_of, members_of, trained_part
 from infoscope.weight_distance.result import DistanceResult, distance_result
 
 _STOPS = 12  # epochs of the curve
@@ -89,6 +89,9 @@ class WeightDistance:
     def stages(self, device: str = "cpu") -> Stages[WeightDistanceAnswer]:
         """The networks of one task after another; only distances are kept of them."""
         given = [trained_part(task, self.examples, self.seed) for task in tasks(self.data)]
+        if self.aligned or self.balanced:
+            for task in given:
+                example_of(task)
         found: list[TaskDistance] = []
         for task in given:
             learner = Training(self.epochs, self.optimizer, self.batch).learner(task, self.model)
