@@ -100,6 +100,20 @@ def far(population: Population, i: int, weights) -> float:
 
 
 @pytest.mark.parametrize("way", STACKED)
+def test_held_out_losses_are_those_of_the_single_loop_whether_it_may_stop_or_not(digits, way):
+    for patience in (None, 2):
+        learner = Learner(MLP((16,)), Recipe(SGD(0.1), batch=32, epochs=6, patience=patience))
+        members = [Member(learner, digits[:64], seed, digits[64:100]) for seed in (0, 1)]
+        together = ensemble(members, EnsembleSpec(way=way))
+        for i, seed in enumerate((0, 1)):
+            found, alone = together.trained(i), fit(learner, digits[:64], digits[64:100], seed=seed)
+            assert found.validation_losses == pytest.approx(alone.validation_losses, abs=1e-4)
+            assert len(found.validation_losses) == found.epochs == alone.epochs
+            assert found.converged == alone.converged
+            assert far(together, i, alone.weights) < 1e-4
+
+
+@pytest.mark.parametrize("way", STACKED)
 @pytest.mark.parametrize(
     ("factory", "optimizer"),
     [

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -7,7 +9,7 @@ from scipy.stats import spearmanr
 from torch import nn
 
 import infoscope
-from infoscope.data.corruption import ShuffledLabels
+from infoscope.data.corruption import Massart, ShuffledLabels
 from infoscope.data.partition import partition
 from infoscope.data.task import Task
 from infoscope.measurement import Bound, Status, UnreliableMeasurement
@@ -18,7 +20,7 @@ from infoscope.prequential.replay import Replay
 from infoscope.run.question import ask, walk
 from infoscope.training.fit import fit
 from infoscope.training.learner import Learner
-from infoscope.training.recipe import SGD, Recipe
+from infoscope.training.recipe import SGD, Adam, Recipe
 
 QUICK = Replay(replays=4, floor=64)
 LEARNER = Learner(MLP((64,)))
@@ -88,6 +90,14 @@ def test_a_training_that_ran_out_of_epochs_says_so(digits):
     learner = Learner(MLP((64,)), Recipe(epochs=2))
     known = about(digits, learner, k=50, train=100, replicates=1)
     assert Status.NOT_CONVERGED in known.measurements()[0].status
+
+
+def test_a_training_that_went_on_while_the_held_out_loss_rose_says_so(digits):
+    noisy, long = digits.corrupted(Massart(0.5)), Recipe(Adam(0.01), batch=20, epochs=40, patience=None)
+    known = about(noisy, Learner(MLP((64,)), long), k=50, train=60, replicates=1)
+    assert Status.OVERFIT in known.measurements()[0].status
+    stopped = about(noisy, Learner(MLP((64,)), replace(long, patience=3)), k=50, train=60, replicates=1)
+    assert Status.OVERFIT not in stopped.measurements()[0].status
 
 
 def test_a_seed_that_diverges_is_named_and_not_averaged_in(digits):

@@ -10,6 +10,7 @@ from importlib.resources import files
 
 import pytest
 
+from infoscope.measurement import Status
 from infoscope.record import Record
 from infoscope.report import write_html
 
@@ -80,7 +81,7 @@ def test_every_number_and_warning_stands_in_the_markup(tmp_path, record):
         ">prequential codelength<",
     ):
         assert shown in text
-    assert "<b>Not converged:</b> training stopped before the loss settled: train longer." in text
+    assert f"<b>Not converged:</b> {Status.NOT_CONVERGED.value}." in text
     assert "± is one standard error, over orders." in text
     for receipt in ("replay code — L(y|x)", "<dd>0 to 2</dd>", "<dd>0.1.0</dd>"):
         assert receipt in text

@@ -7,7 +7,7 @@ import math
 import pytest
 from rich.console import Console
 
-from infoscope.measurement import Measurement, Receipt
+from infoscope.measurement import Measurement, Receipt, Status
 from infoscope.record import Record
 from infoscope.report import json_text, show
 
@@ -66,7 +66,7 @@ def test_a_console_that_is_too_narrow_loses_nothing(record):
 
 def test_warnings_are_sentences_below_the_table(record):
     text = " ".join(shown(record, 80).split())
-    assert "Not converged: training stopped before the loss settled: train longer (digits · 2 · L(M,D))." in text
+    assert f"Not converged: {Status.NOT_CONVERGED.value} (digits · 2 · L(M,D))." in text
     assert text.index("Not converged") > text.index("confidence")
 
 

@@ -1,14 +1,17 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import nn
 
+from infoscope.data.corruption import Massart
 from infoscope.data.task import Task
 from infoscope.models import MLP
 from infoscope.run import Store
 from infoscope.run.look import Look, look
-from infoscope.training.fit import Moment, Trained, fit
+from infoscope.training.fit import Moment, Trained, fit, overfit
 from infoscope.training.isolation import isolated
 from infoscope.training.learner import Learner, load_weights
 from infoscope.training.predict import probabilities
@@ -50,6 +53,30 @@ def test_early_stopping_gives_back_the_best_weights(digits):
     network = learner.starting_from(trained.weights).network(digits.shape, 10, 0)
     p = probabilities(network, digits[200:300].x)
     assert -p[range(100), digits[200:300].y].log().mean() == pytest.approx(best, abs=1e-5)
+
+
+def test_a_held_out_loss_that_rises_is_overfitting_unless_training_stops_early(digits):
+    train, validation = digits[:60].corrupted(Massart(0.5)), digits[200:300]
+    recipe = Recipe(Adam(0.01), batch=20, epochs=40, patience=None)
+    learner, short = Learner(MLP((64,)), recipe), replace(recipe, epochs=2)
+    late = fit(learner, train, validation)
+    assert late.losses[-1] < 0.5 * late.losses[3]
+    assert late.validation_losses[-1] > 1.3 * min(late.validation_losses)
+    assert len(late.validation_losses) == late.epochs == 40
+    assert overfit(late, recipe)
+    assert not overfit(fit(Learner(MLP((64,)), short), train, validation), short)
+    assert not overfit(fit(learner, train), recipe)  # nobody looked
+    stopped = fit(Learner(MLP((64,)), replace(recipe, patience=3)), train, validation)
+    assert stopped.validation_losses == late.validation_losses[: stopped.epochs]
+    assert not overfit(stopped, replace(recipe, patience=3))
+
+
+def test_looking_at_the_held_out_loss_changes_no_bit(digits):
+    learner = Learner(dropout_net, Recipe(epochs=3, patience=None))
+    seen, alone = fit(learner, digits[:100], digits[100:150]), fit(learner, digits[:100])
+    assert seen.losses == alone.losses
+    assert seen.converged == alone.converged
+    assert all(torch.equal(seen.weights[name], w) for name, w in alone.weights.items())
 
 
 def test_training_leaves_the_caller_s_state_alone(digits):

@@ -47,7 +47,7 @@ def ensemble(
     if observers:
         return _in_order(gathered(list(_watched(parts, spec.keep, observers, context))), members)
     looks = [
-        Look(fit_stack, (part.members, part.plan.way, context.device, spec.keep), Population, 2, part.label)
+        Look(fit_stack, (part.members, part.plan.way, context.device, spec.keep), Population, 3, part.label)
         for part in parts
     ]
     found = look(looks, context.store, jobs=context.jobs, on_done=for_each(context.on_done, parts))

@@ -118,9 +118,8 @@ class _StackTraining:
         )
 
     def _held_out_losses(self) -> Tensor | None:
-        """The mean validation loss (E,) of each row, where one may stop early."""
-        stopping = any(self.members[m].learner.recipe.patience is not None for m in self.rows)
-        if self.held_out is None or not stopping:
+        """The mean validation loss (E,) of each row."""
+        if self.held_out is None:
             return None
         n, total = self.held_out.n, torch.zeros(len(self.rows), dtype=torch.float64)
         for rows in torch.arange(n).split(_HELD_OUT):
@@ -149,7 +148,7 @@ class _StackTraining:
         history.end_epoch(mean, weights, self.keep)
         recipe = member.learner.recipe
         done = self.epoch >= recipe.epochs
-        if held_out is not None and recipe.patience is not None:
+        if held_out is not None:
             done = history.validate(held_out, weights, recipe.patience) or done
         if done:
             history.final = history.best or weights()

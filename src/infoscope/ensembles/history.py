@@ -12,6 +12,7 @@ from infoscope.ensembles.stacked_weights import StackedWeights, stack
 from infoscope.ensembles.ways import Way
 from infoscope.training.fit import settled
 from infoscope.training.learner import Weights
+from infoscope.training.recipe import Recipe
 
 
 @dataclass
@@ -34,17 +35,20 @@ class History:
         if keep.loss is not None and self.matched is None and mean <= keep.loss:
             self.matched, self.matched_epoch = weights(), len(self.losses)
 
-    def validate(self, loss: float, weights: Callable[[], Weights], patience: int) -> bool:
+    def validate(self, loss: float, weights: Callable[[], Weights], patience: int | None) -> bool:
         """Take note of an epoch's validation loss; whether training ends."""
         self.held_out.append(loss)
+        if patience is None:
+            return False
         lowest = min(self.held_out)
         if loss <= lowest:
             self.best = weights()
         return len(self.held_out) - 1 - self.held_out.index(lowest) >= patience
 
-    def converged(self, epochs: int) -> bool:
-        """Whether a training of so many epochs was stopped before them, or has settled."""
-        return len(self.losses) < epochs or settled(self.losses, stopping=bool(self.held_out))
+    def converged(self, recipe: Recipe) -> bool:
+        """Whether a training by this recipe was stopped before its last epoch, or has settled."""
+        stopping = bool(self.held_out) and recipe.patience is not None
+        return len(self.losses) < recipe.epochs or settled(self.losses, stopping)
 
 
 def population_of(
@@ -67,7 +71,7 @@ def population_of(
         weights=_stacked(finals),
         losses=padded([torch.tensor(history.losses) for history in ended]),
         validation_losses=padded([torch.tensor(history.held_out) for history in ended]),
-        converged=tuple(histories[i].converged(members[i].learner.recipe.epochs) for i in good),
+        converged=tuple(histories[i].converged(members[i].learner.recipe) for i in good),
         snapshots=snapshots,
         matched=_stacked(matched) if keep.loss is not None else {},
         matched_epochs=torch.tensor([history.matched_epoch for history in ended], dtype=torch.long),

@@ -26,6 +26,7 @@ from infoscope.prequential.replay import Replay
 from infoscope.record import Record
 from infoscope.run.context import RunContext
 from infoscope.run.question import Request, Rows, Stages, ask
+from infoscope.training.fit import overfit
 from infoscope.training.learner import Learner, Weights, copy_weights
 
 
@@ -196,7 +197,10 @@ def train_then_code(
         return (yield from both_codes(parts.coded, pairs, coder, seeds, device, notes=notes))
     population: Population = yield Train(tuple(Member(learner, parts.train, s, parts.validation) for s in seeds))
     trained = [population.trained(i) for i in range(len(population))]
-    status = frozenset[Status]() if all(t.converged for t in trained) else frozenset({Status.NOT_CONVERGED})
+    status = frozenset(
+        {Status.NOT_CONVERGED for t in trained if not t.converged}
+        | {Status.OVERFIT for t in trained if overfit(t, learner.recipe)}
+    )
     pairs = [(learner.starting_from(t.initial), learner.starting_from(t.weights)) for t in trained]
     epochs = ", ".join(str(t.epochs) for t in trained)
     lost = [f"left out: {name}: {why}" for name, why in population.failed.items()]

@@ -96,7 +96,8 @@ def fit(
     """Train the learner's network on `task`.
 
     With `validation` and `recipe.patience`, training stops when the validation loss has not improved for `patience`
-    epochs, and the best weights are given back. Random state and threads outside are untouched.
+    epochs, and the best weights are given back; without patience that loss is taken note of (see `overfit`). Random
+    state and threads outside are untouched.
 
     >>> from infoscope.models import MLP
     >>> digits = Task.from_dataset("digits")
@@ -114,9 +115,11 @@ def fit(
     with isolated(seed):
         for loss in _epochs(learner.recipe, network, task, torch.Generator().manual_seed(seed), tuple(observers)):
             losses.append(loss)
-            if validation is None or learner.recipe.patience is None:
+            if validation is None:
                 continue
             held_out.append(held_out_loss(network, validation, learner.recipe.loss))
+            if learner.recipe.patience is None:
+                continue
             if held_out[-1] <= min(held_out):
                 best = copy_weights(network)
             if len(held_out) - 1 - held_out.index(min(held_out)) >= learner.recipe.patience:
@@ -125,7 +128,7 @@ def fit(
     if (why := unfinished(weights, network)) is not None:
         raise Diverged(f"{why}; lower the learning rate")
     stopped = len(losses) < learner.recipe.epochs
-    converged = stopped or settled(losses, stopping=bool(held_out))
+    converged = stopped or settled(losses, stopping=bool(held_out) and learner.recipe.patience is not None)
     return Trained(initial, weights, tuple(losses), tuple(held_out), converged)
 
 
@@ -218,3 +221,16 @@ def settled(losses: Sequence[float], stopping: bool) -> bool:
         return True
     before = losses[-1 - max(1, len(losses) // 10)] if len(losses) > 1 else math.inf
     return not stopping and losses[-1] > 0.95 * before
+
+
+def overfit(trained: Trained, recipe: Recipe) -> bool:
+    """Whether the weights are from after the least held-out loss, which rose while the training loss fell on.
+
+    A rise counts from 5 % on, and from 0.01 nat. With early stopping the weights are those of the least: False.
+    """
+    held_out = trained.validation_losses
+    if recipe.patience is not None or not held_out:
+        return False
+    least = min(held_out)
+    rose = held_out[-1] - least > max(0.01, 0.05 * abs(least))
+    return rose and trained.losses[-1] < trained.losses[held_out.index(least)]
