@@ -8,7 +8,7 @@ DEMO = difficulty digits
 DATA ?=
 FULL ?=
 
-.PHONY: demo test test-all lint benchmarks clean
+.PHONY: demo test test-all lint wheel benchmarks clean
 
 demo: $(VENV)/installed  ## environment, install, the main job on scikit-learn's digits
 	$(BIN)/infoscope $(DEMO)
@@ -25,6 +25,14 @@ lint: $(VENV)/installed-test
 	$(BIN)/pyright --pythonpath $(BIN)/python
 	$(BIN)/lint-imports
 
+wheel: $(VENV)/installed-test  ## what a user installs has every file, and works elsewhere than here
+	rm -rf build
+	$(BIN)/pip wheel --quiet --no-deps --wheel-dir build .
+	$(BIN)/python -m zipfile --extract build/infoscope-*.whl build/unpacked
+	diff --recursive --exclude=__pycache__ src/infoscope build/unpacked/infoscope
+	cd build/unpacked && PYTHONPATH=. $(abspath $(BIN))/python -c "import infoscope as i; [getattr(i, name) for name in i.__all__]"
+	cd build/unpacked && PYTHONPATH=. $(abspath $(BIN))/python -m infoscope list >/dev/null
+
 benchmarks: $(VENV)/installed $(PEERS)/installed  ## every published number; MNIST's too with DATA=folder
 	$(BIN)/python benchmarks/codelength.py $(FULL) $(if $(DATA),--data $(DATA))
 	$(BIN)/python benchmarks/fit.py
@@ -34,7 +42,7 @@ benchmarks: $(VENV)/installed $(PEERS)/installed  ## every published number; MNI
 	$(BIN)/python benchmarks/peer.py
 
 clean:
-	rm -rf $(VENV) $(PEERS) .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(PEERS) build .pytest_cache .ruff_cache .hypothesis
 
 # torch comes first and alone, so that no later requirement brings another build of it.
 $(VENV)/torch: constraints.txt
