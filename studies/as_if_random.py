@@ -1,6 +1,6 @@
 """The as-if-random experiment on the 12-bit task: the weights of several epochs pooled, tanh against ReLU.
 
-    python studies/as_if_random.py --seeds 20 --epochs 10000
+    python studies/as_if_random.py --replicates 20 --epochs 10000
 
 The weights of `--late` successive epochs are pooled, so that the layer given the input is a distribution; so are the
 last epochs of all seeds. For windows that end early, midway and late it prints I(X;T) and I(T;Y) of the last epoch
@@ -22,14 +22,13 @@ from pathlib import Path
 
 import numpy as np
 
-from infoscope import __version__
 from infoscope.data.tishby import tishby
 from infoscope.dynamics.as_if_random import as_if_random
 from infoscope.mi.estimators.binning import Uniform
 from infoscope.observation.activations import Activations
 from infoscope.run import Store
 from infoscope.run.look import Look, look
-from trajectories import Numbers, Training, Trajectory, trajectories
+from trajectories import Numbers, Training, Trajectory, about, replicated
 
 BINS = Uniform(30, "layer")
 
@@ -64,16 +63,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--epochs", type=int, default=10_000)
     parser.add_argument("--late", type=int, default=20)
-    parser.add_argument("--seeds", type=int, default=20)
+    parser.add_argument("--replicates", type=int, default=20)
+    parser.add_argument("--seed", type=int, default=0, help="the first of the seeds")
     parser.add_argument("--activations", nargs="+", choices=("tanh", "relu"), default=["tanh", "relu"])
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--out", type=Path, default=Path("infoscope-runs/compression"))
     given = parser.parse_args()
-    store, told = Store(given.out), {"version": __version__, "epochs": given.epochs, "seeds": given.seeds}
+    store, told = Store(given.out), about(given)
     ends = tuple(e for e in (100, 1000, given.epochs) if given.late <= e <= given.epochs)
     print(f"{given.late} epochs hide at most {math.log2(given.late):.4f} bits")
     for activation in given.activations:
-        trained = trajectories(Training(activation, given.epochs), range(given.seeds), store, jobs=given.jobs)
+        trained = replicated(Training(activation, given.epochs), given, store)
         found = look([Look(pooled, (t, given.late, ends), Numbers) for t in trained], store, jobs=given.jobs)
         values = np.array([one["windows"] for one in found])
         mean, error = values.mean(0), values.std(0, ddof=1) / math.sqrt(len(values))

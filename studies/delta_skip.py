@@ -1,6 +1,6 @@
 """What delta skip saves on the 12-bit network, and how far its curves are from those of every epoch, over seeds.
 
-    python studies/delta_skip.py --seeds 6 --epochs 8000
+    python studies/delta_skip.py --replicates 6 --epochs 8000
 
 The network 12-10-7-5-4-3-2 (tanh, Adam, rate 0.0004, batches of 512, four fifths of the patterns) is measured on all
 4096 patterns at every epoch with the paper's 30 bins. Each delta skip is then led along that curve: it measures what
@@ -34,7 +34,6 @@ from pathlib import Path
 
 import numpy as np
 
-from infoscope import __version__
 from infoscope.data.tishby import tishby
 from infoscope.dynamics.schedule import DeltaSkipApproximate, DeltaSkipExact, Schedule
 from infoscope.mi.method import Method
@@ -42,7 +41,7 @@ from infoscope.mi.methods import METHODS
 from infoscope.run import Store
 from infoscope.run.look import Look, look
 from infoscope.run.progress import report
-from trajectories import Numbers, Training, Trajectory, place, trajectories
+from trajectories import Numbers, Training, Trajectory, about, place, replicated
 
 TOLERANCE = 0.05  # bit
 
@@ -138,7 +137,8 @@ def line(name: str, rows: Sequence[dict[str, float]]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--epochs", type=int, default=8000)
-    parser.add_argument("--seeds", type=int, default=6)
+    parser.add_argument("--replicates", type=int, default=6)
+    parser.add_argument("--seed", type=int, default=0, help="the first of the seeds")
     parser.add_argument("--activation", choices=("tanh", "relu"), default="tanh")
     parser.add_argument("--estimator", choices=sorted(METHODS), default="idnns")
     parser.add_argument("--deltas", type=float, nargs="+", default=[0.003, 0.004, 0.006, 0.01, 0.02])
@@ -146,7 +146,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("infoscope-runs/delta-skip"))
     given = parser.parse_args()
     store, method, task = Store(given.out), METHODS[given.estimator], tishby()
-    trained = trajectories(Training(given.activation, given.epochs), range(given.seeds), store, jobs=given.jobs)
+    trained = replicated(Training(given.activation, given.epochs), given, store)
     found = look([Look(dense, (t, method), Numbers) for t in trained], store, jobs=given.jobs)
     curves = [np.array(one["places"]).reshape(given.epochs + 1, -1) for one in found]
     units = np.tile([np.log2(len(task)), task.label_entropy / np.log(2)], curves[0].shape[1] // 2)
@@ -160,8 +160,8 @@ def main() -> None:
     least = [fewest(curve) for curve in curves]
     print(jumps(steps))
     print(f"fewest epochs for {TOLERANCE} bit, by one who knows the curve: {np.mean(least):.0f}")
-    about = {"version": __version__, "epochs": given.epochs, "schedules": told, "fewest": least}
-    (given.out / "delta_skip.json").write_text(json.dumps(about, indent=1))
+    summary = about(given) | {"schedules": told, "fewest": least}
+    (given.out / "delta_skip.json").write_text(json.dumps(summary, indent=1))
 
 
 if __name__ == "__main__":

@@ -1,11 +1,11 @@
 """The plane of a small network on images, MNIST or notMNIST: which layers compress, by which estimator.
 
-    python studies/images.py path/to/mnist --epochs 8 --seeds 4
-    python studies/images.py path/to/notmnist --epochs 20 --seeds 4
+    python studies/images.py path/to/mnist --epochs 8 --replicates 4
+    python studies/images.py path/to/notmnist --epochs 20 --replicates 4
 
 The folder is in Hub layout (parquet files). The network is fully connected, 784-64-32-16-8-4-10, tanh and ReLU, trained
 by Adam, rate 0.001, batches of 128, on all but a tenth of the examples (the split `test`, if there is one, is held out
-instead). The weights of every epoch are kept, and in the first those after 1, 3, 10, 32, … steps; `--measured` of the
+instead). The weights of every epoch are kept, and in the first those after 1, 3, 10, 32, … steps; `--examples` of the
 examples that were trained on are measured. A layer compresses by as much as the mean curve over seeds falls from its
 highest point, in epochs, to the last, in bits.
 
@@ -66,11 +66,11 @@ class Kept:
             self.weights[moment.step] = copy_weights(moment.network)
 
 
-def train(path: str, activation: str, epochs: int, per_decade: int, measured: int, seed: int) -> Numbers:
+def train(path: str, activation: str, epochs: int, per_decade: int, examples: int, seed: int) -> Numbers:
     """One training and the places of its layers, at so many steps a decade in the first epoch and after every epoch."""
     task, test = halves(path, seed)
     an_epoch = math.ceil(len(task) / BATCH)
-    seen = task[coding_order(len(task), 0)[:measured]]
+    seen = task[coding_order(len(task), 0)[:examples]]
     learner = Learner(
         MLP((64, 32, 16, 8, 4), activation),  # pyright: ignore[reportArgumentType]
         Recipe(Adam(1e-3), batch=BATCH, epochs=epochs, patience=None),
@@ -113,18 +113,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", help="a folder in Hub layout, such as path/to/mnist")
     parser.add_argument("--epochs", type=int, default=8)
-    parser.add_argument("--seeds", type=int, default=4)
+    parser.add_argument("--replicates", type=int, default=4)
+    parser.add_argument("--seed", type=int, default=0, help="the first of the seeds")
     parser.add_argument("--per-decade", type=int, default=2, help="points a decade of the first epoch's steps")
-    parser.add_argument("--measured", type=int, default=4000)
+    parser.add_argument("--examples", type=int, default=4000)
     parser.add_argument("--activations", nargs="+", choices=("tanh", "relu"), default=["tanh", "relu"])
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--out", type=Path, default=Path("infoscope-runs/images"))
     given = parser.parse_args()
     store, name = Store(given.out), Path(given.data).name
-    told = {"version": __version__, "data": name, "epochs": given.epochs, "seeds": given.seeds}
+    seeds = range(given.seed, given.seed + given.replicates)
+    told = {"version": __version__, "data": name, "epochs": given.epochs, "seeds": list(seeds)}
     for activation in given.activations:
-        shape = (activation, given.epochs, given.per_decade, given.measured)
-        found = look([Look(train, (given.data, *shape, seed), Numbers) for seed in range(given.seeds)], store,
+        shape = (activation, given.epochs, given.per_decade, given.examples)
+        found = look([Look(train, (given.data, *shape, seed), Numbers) for seed in seeds], store,
                      jobs=given.jobs)  # fmt: skip
         told[activation] = [one.held for one in found]
         for fact in found[0]["told"]:

@@ -1,6 +1,6 @@
 """Shwartz-Ziv & Tishby's network on their 12-bit task: the plane by delta skip against the plane of every epoch.
 
-    python studies/information_plane_tishby.py --epochs 8000 --seeds 0 1 2
+    python studies/information_plane_tishby.py --epochs 8000 --replicates 3
 
 The network 12-10-7-5-4-3-2 is trained on four fifths of the 4096 patterns by Adam, rate 0.0004, batches of 512, and
 measured on all patterns with the paper's 30 bins, dense and by delta skips side by side. For each delta it prints how
@@ -65,11 +65,11 @@ class Setting:
 class Curves:
     """(epochs, layers, 2) in bits for each schedule, with the epochs that it measured."""
 
-    measured: dict[str, tuple[list[int], list]]
+    by_schedule: dict[str, tuple[list[int], list]]
 
     def to_bytes(self) -> bytes:
         """As JSON."""
-        return json.dumps(self.measured).encode()
+        return json.dumps(self.by_schedule).encode()
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Curves:
@@ -78,7 +78,7 @@ class Curves:
 
     def of(self, name: str) -> tuple[np.ndarray, np.ndarray]:
         """Epochs and values of one schedule."""
-        epochs, values = self.measured[name]
+        epochs, values = self.by_schedule[name]
         return np.array(epochs), np.array(values)
 
 
@@ -127,7 +127,8 @@ def compare(curves: Curves, name: str) -> dict[str, float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--epochs", type=int, default=8000)
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    parser.add_argument("--replicates", type=int, default=1)
+    parser.add_argument("--seed", type=int, default=0, help="the first of the seeds")
     parser.add_argument("--activation", choices=("tanh", "relu"), default="tanh")
     parser.add_argument("--estimator", choices=sorted(METHODS), default="idnns")
     parser.add_argument("--deltas", type=float, nargs="+", default=[0.004, 0.01, 0.02])
@@ -135,11 +136,12 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("infoscope-runs/information-plane-tishby"))
     given = parser.parse_args()
     setting = Setting(given.epochs, given.activation, METHODS[given.estimator], tuple(given.deltas))
-    looks = [Look(train, (setting, seed), Curves, label=f"seed-{seed}") for seed in given.seeds]
+    seeds = range(given.seed, given.seed + given.replicates)
+    looks = [Look(train, (setting, seed), Curves, label=f"seed-{seed}") for seed in seeds]
     results = look(looks, Store(given.out), jobs=given.jobs)
     rows = [
         {"seed": seed, "delta": delta, **compare(curves, str(delta))}
-        for seed, curves in zip(given.seeds, results, strict=True)
+        for seed, curves in zip(seeds, results, strict=True)
         for delta in given.deltas
     ]
     for row in rows:

@@ -1,6 +1,6 @@
 """Is a network invertible, so that no layer can lose information (Grabauskas 2019, section 4.0.1)?
 
-    python studies/invertibility.py --seeds 20 --epochs 10000
+    python studies/invertibility.py --replicates 20 --epochs 10000
 
 Weight matrices "are all random (at least at the start of training) and hence probability of them being invertible is
 100%". I(X;T) is H(X) = 12 bits as long as no two of the 4096 patterns give the same activations, so the claim is put to
@@ -24,13 +24,12 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
-from infoscope import __version__
 from infoscope.data.tishby import tishby
 from infoscope.mi.estimate import layer_information
 from infoscope.mi.estimators.quantised import Quantised
 from infoscope.run import Store
 from infoscope.run.look import Look, look
-from trajectories import Numbers, Training, Trajectory, trajectories
+from trajectories import Numbers, Training, Trajectory, about, replicated
 
 
 def distinct(trajectory: Trajectory, epochs: Sequence[int]) -> Numbers:
@@ -62,15 +61,16 @@ def losses(bits: Float[np.ndarray, "seeds epochs"]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--epochs", type=int, default=10_000)
-    parser.add_argument("--seeds", type=int, default=20)
+    parser.add_argument("--replicates", type=int, default=20)
+    parser.add_argument("--seed", type=int, default=0, help="the first of the seeds")
     parser.add_argument("--activations", nargs="+", choices=("tanh", "relu"), default=["tanh", "relu"])
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--out", type=Path, default=Path("infoscope-runs/compression"))
     given = parser.parse_args()
-    store, told = Store(given.out), {"version": __version__, "epochs": given.epochs, "seeds": given.seeds}
+    store, told = Store(given.out), about(given)
     epochs = tuple(e for e in (0, 1000, given.epochs) if e <= given.epochs)
     for activation in given.activations:
-        trained = trajectories(Training(activation, given.epochs), range(given.seeds), store, jobs=given.jobs)
+        trained = replicated(Training(activation, given.epochs), given, store)
         found = look([Look(distinct, (t, epochs), Numbers) for t in trained], store, jobs=given.jobs)
         for precision in ("float64", "float32"):
             values = np.array([one[precision] for one in found])

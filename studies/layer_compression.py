@@ -1,7 +1,7 @@
 """Which layers of Shwartz-Ziv & Tishby's network compress, by which estimator, over many seeds.
 
-    python studies/layer_compression.py --activation tanh --seeds 20 --epochs 10000
-    python studies/layer_compression.py --activation relu --seeds 20 --epochs 10000
+    python studies/layer_compression.py --activation tanh --replicates 20 --epochs 10000
+    python studies/layer_compression.py --activation relu --replicates 20 --epochs 10000
 
 Every seed is trained once and its weights are kept (12 MB a seed for 10,000 epochs). The plane of the paper's 30 bins
 is measured at the epochs that delta skip asks for; the other estimators at epochs evenly spaced on a logarithmic axis.
@@ -26,7 +26,6 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-from infoscope import __version__
 from infoscope.data.task import coding_order
 from infoscope.data.tishby import tishby
 from infoscope.dynamics.schedule import DeltaSkipExact
@@ -39,7 +38,7 @@ from infoscope.mi.sample import as_points, read_labels
 from infoscope.run import Store
 from infoscope.run.look import Look, look
 from plane_svg import plane_svg
-from trajectories import TRAINED_ON, Numbers, Training, Trajectory, epochs_between, place, trajectories
+from trajectories import TRAINED_ON, Numbers, Training, Trajectory, about, epochs_between, place, replicated
 
 VARIANCE = 1e-3
 H_X = 12.0
@@ -97,10 +96,10 @@ def probed(trajectory: Trajectory, epochs: Sequence[int]) -> Numbers:
     return Numbers({"epochs": list(epochs), "probe": rows})
 
 
-def learned(trajectory: Trajectory, seed: int, epoch: int | None = None) -> dict[str, float]:
+def learned(trajectory: Trajectory, epoch: int | None = None) -> dict[str, float]:
     """Loss and accuracy at an epoch, or at the end, on the patterns that were trained on and on the others."""
     epoch = len(trajectory.weights) - 1 if epoch is None else epoch
-    task, order = tishby(), coding_order(4096, seed)
+    task, order = tishby(), coding_order(4096, trajectory.seed)
     told = {}
     for side, rows in (("train", order[:TRAINED_ON]), ("test", order[TRAINED_ON:])):
         loss, right = trajectory.loss_and_accuracy(epoch, task.x[rows], task.y[rows])
@@ -141,7 +140,7 @@ def table(name: str, curves: Float[np.ndarray, "seeds epochs layers 2"], epochs:
 
 def progress(trained: Sequence[Trajectory], x_t: Float[np.ndarray, "epochs layers"], epoch: int) -> str:
     """What the networks have learned after an epoch, means ± standard errors over seeds, and mean I(X;T) there."""
-    scores = [learned(t, seed, epoch) for seed, t in enumerate(trained)]
+    scores = [learned(t, epoch) for t in trained]
     columns = {key: np.array([one[key] for one in scores]) for key in scores[0]}
     few = math.sqrt(max(len(scores) - 1, 1))
     told = ", ".join(f"{key} {v.mean():.4f} ± {v.std() / few:.4f}" for key, v in columns.items())
@@ -189,7 +188,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--activation", choices=("tanh", "relu"), default="tanh")
     parser.add_argument("--epochs", type=int, default=10_000)
-    parser.add_argument("--seeds", type=int, default=20)
+    parser.add_argument("--replicates", type=int, default=20)
+    parser.add_argument("--seed", type=int, default=0, help="the first of the seeds")
     parser.add_argument("--sampled", type=int, help="seeds that every estimator measures; without it, all")
     parser.add_argument("--probed", type=int, default=3, help="seeds whose layers are probed, the slowest estimate")
     parser.add_argument("--delta", type=float, default=0.01)
@@ -197,8 +197,8 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--out", type=Path, default=Path("infoscope-runs/compression"))
     given = parser.parse_args()
-    store, seeds = Store(given.out), range(given.seeds)
-    trained = trajectories(Training(given.activation, given.epochs), seeds, store, jobs=given.jobs)
+    store = Store(given.out)
+    trained = replicated(Training(given.activation, given.epochs), given, store)
     epochs = tuple(epochs_between(given.epochs, given.per_decade))
     few = tuple(e for e in (0, 100, given.epochs) if e <= given.epochs)
     method = IDNNS() if given.activation == "tanh" else Uniform(30, "layer")
@@ -213,9 +213,9 @@ def main() -> None:
     drawn = plane_svg(dense.mean(0)[shown].transpose(1, 0, 2), shown)
     (given.out / f"information_plane_{given.activation}.svg").write_text(drawn)
     told = {
-        "version": __version__, "activation": given.activation, "epochs": given.epochs, "seeds": given.seeds,
+        **about(given), "activation": given.activation,
         "measured by delta skip": [len(plane["epochs"]) for plane in planes],
-        "learned": [learned(t, seed) for t, seed in zip(trained, seeds, strict=True)],
+        "learned": [learned(t) for t in trained],
         "falls": rows, "sampled at": epochs,
         "means": {k: np.array([p[k] for p in points]).mean(0).tolist() for k in points[0].held if k != "epochs"},
         "falls by seed": (dense.max(1) - dense[:, -1]).tolist(),

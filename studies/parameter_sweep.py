@@ -1,7 +1,7 @@
 """Is the plane robust to its parameters: bins, noise, learning rate, batch?
 
-    python studies/parameter_sweep.py --seeds 3 --epochs 2000
-    python studies/parameter_sweep.py --what bins --seeds 20 --epochs 10000 --out infoscope-runs/compression
+    python studies/parameter_sweep.py --replicates 3 --epochs 2000
+    python studies/parameter_sweep.py --what bins --replicates 20 --epochs 10000 --out infoscope-runs/compression
 
 One parameter is changed at a time. For each setting it prints by how much I(X;T) of each layer falls from the highest
 epoch of the mean curve, in brackets, to the last, and its value there: mean ± standard error over seeds, in bits.
@@ -23,7 +23,6 @@ from pathlib import Path
 
 import numpy as np
 
-from infoscope import __version__
 from infoscope.data.tishby import tishby
 from infoscope.mi.estimators.binning import IDNNS, Uniform
 from infoscope.mi.estimators.kde import KDE
@@ -31,7 +30,7 @@ from infoscope.mi.method import Method
 from infoscope.run import Store
 from infoscope.run.look import Look, look
 from layer_compression import table
-from trajectories import Numbers, Training, Trajectory, epochs_between, place, trajectories
+from trajectories import Numbers, Training, Trajectory, about, epochs_between, place, replicated
 
 
 def curve(trajectory: Trajectory, epochs: Sequence[int], method: Method) -> Numbers:
@@ -56,7 +55,8 @@ def settings(activation: str, epochs: int) -> dict[str, list[Swept]]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--epochs", type=int, default=3000)
-    parser.add_argument("--seeds", type=int, default=4)
+    parser.add_argument("--replicates", type=int, default=4)
+    parser.add_argument("--seed", type=int, default=0, help="the first of the seeds")
     parser.add_argument("--activation", choices=("tanh", "relu"), default="tanh")
     parser.add_argument("--what", nargs="+", choices=tuple(settings("tanh", 1)), default=tuple(settings("tanh", 1)))
     parser.add_argument("--jobs", type=int, default=1)
@@ -65,7 +65,7 @@ def main() -> None:
     store, told = Store(given.out), {}
     swept = settings(given.activation, given.epochs)
     for name, training, method in (one for what in given.what for one in swept[what]):
-        trained = trajectories(training, range(given.seeds), store, jobs=given.jobs)
+        trained = replicated(training, given, store)
         epochs = tuple(epochs_between(given.epochs, 4 if isinstance(method, KDE) else 12))
         found = look([Look(curve, (t, epochs, method), Numbers) for t in trained], store, jobs=given.jobs)
         rows = table(name, np.array([one["places"] for one in found]), epochs)
@@ -73,8 +73,8 @@ def main() -> None:
         falls = [row for row in rows if row["quantity"] == "I(X;T)"]
         cells = ("{layer} {fall:.3f} ± {stderr:.3f} ({at}) -> {last:.2f}".format(**row) for row in falls)
         print(f"{name:28}", "  ".join(cells), flush=True)
-    about = {"version": __version__, "epochs": given.epochs, "seeds": given.seeds, "falls": told}
-    (given.out / f"sweep-{given.activation}.json").write_text(json.dumps(about, indent=1))
+    summary = about(given) | {"falls": told}
+    (given.out / f"sweep-{given.activation}.json").write_text(json.dumps(summary, indent=1))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Quantised networks on the 12-bit task, whose mutual information is exact: nothing is binned, nothing is noisy.
 
-    python studies/quantised.py --bits 4 8 --seeds 5 --epochs 5000 --activations tanh
-    python studies/quantised.py --bits 8 --seeds 5 --epochs 5000 --activations relu
+    python studies/quantised.py --bits 4 8 --replicates 5 --epochs 5000 --activations tanh
+    python studies/quantised.py --bits 8 --replicates 5 --epochs 5000 --activations relu
 
 Weights and activations have 2^bits levels while training (the values 1 … 256 of Grabauskas 2019, "Extensions", are 8
 bits); gradients pass the rounding unchanged inside the range. For every number of bits and both activation functions
@@ -22,14 +22,13 @@ from pathlib import Path
 
 import numpy as np
 
-from infoscope import __version__
 from infoscope.data.tishby import tishby
 from infoscope.mi.estimators.quantised import Quantised
 from infoscope.models.quantised import QuantisationAware
 from infoscope.run import Store
 from infoscope.run.look import Look, look
 from layer_compression import learned, table
-from trajectories import Numbers, Training, Trajectory, epochs_between, place, trajectories
+from trajectories import Numbers, Training, Trajectory, about, epochs_between, place, replicated
 
 
 def exact(trajectory: Trajectory, epochs: Sequence[int]) -> Numbers:
@@ -53,7 +52,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--bits", type=int, nargs="+", default=[2, 4, 8])
     parser.add_argument("--epochs", type=int, default=3000)
-    parser.add_argument("--seeds", type=int, default=10)
+    parser.add_argument("--replicates", type=int, default=10)
+    parser.add_argument("--seed", type=int, default=0, help="the first of the seeds")
     parser.add_argument("--activations", nargs="+", choices=("tanh", "relu"), default=["tanh", "relu"])
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--out", type=Path, default=Path("infoscope-runs/quantised"))
@@ -63,10 +63,10 @@ def main() -> None:
     for activation in given.activations:
         for bits in given.bits:
             training = Training(activation, given.epochs, bits=bits)
-            trained = trajectories(training, range(given.seeds), store, jobs=given.jobs)
+            trained = replicated(training, given, store)
             found = look([Look(exact, (t, epochs), Numbers) for t in trained], store, jobs=given.jobs)
             rows = table("exact", np.array([one["places"] for one in found]), epochs)
-            scores = [learned(t, seed) for seed, t in enumerate(trained)]
+            scores = [learned(t) for t in trained]
             told.append({"activation": activation, "bits": bits, "falls": rows, "learned": scores})
             for row in rows:
                 print(f"{activation} {bits} bits "
@@ -81,8 +81,8 @@ def main() -> None:
                 values = [one[key] for one in scores]
                 print(f"{activation} {bits} bits {key}: {np.mean(values):.4f} ± "
                       f"{np.std(values, ddof=1) / math.sqrt(len(values)):.4f}", flush=True)  # fmt: skip
-    about = {"version": __version__, "epochs": given.epochs, "seeds": given.seeds, "networks": told}
-    (given.out / "quantised.json").write_text(json.dumps(about, indent=1))
+    summary = about(given) | {"networks": told}
+    (given.out / "quantised.json").write_text(json.dumps(summary, indent=1))
 
 
 if __name__ == "__main__":

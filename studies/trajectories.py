@@ -6,16 +6,18 @@ trajectories are those of `fit` up to rounding. What is measured, and with which
 
 from __future__ import annotations
 
+import argparse
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from infoscope import __version__
 from infoscope.data.task import Task, coding_order
 from infoscope.data.tishby import tishby
 from infoscope.ensembles.fit_stack import fit_stack
@@ -64,6 +66,7 @@ class Trajectory:
     training: Training
     weights: Tensor
     losses: Tensor
+    seed: int = field(default=0, compare=False)  # the weights tell one from another
 
     @torch.no_grad()
     def layers(self, epoch: int, x: Tensor) -> list[Tensor]:
@@ -120,13 +123,25 @@ class Stack:
 
 
 def trajectories(
-    training: Training, seeds: Sequence[int], store: Store, *, together: int = 10, jobs: int = 1
+    training: Training, replicates: int, store: Store, *, seed: int = 0, together: int = 10, jobs: int = 1
 ) -> list[Trajectory]:
-    """One trajectory a seed; `together` seeds are trained and kept at once."""
+    """One trajectory a seed, from this one on; `together` of them are trained and kept at once."""
+    seeds = range(seed, seed + replicates)
     parts = [tuple(seeds[i : i + together]) for i in range(0, len(seeds), together)]
     looks = [Look(train, (training, part), Stack, label=f"{training.activation}-{part[0]}") for part in parts]
     stacks = look(looks, store, jobs=jobs)
-    return [Trajectory(training, w, loss) for s in stacks for w, loss in zip(s.weights, s.losses, strict=True)]
+    rows = [(w, loss) for stack in stacks for w, loss in zip(stack.weights, stack.losses, strict=True)]
+    return [Trajectory(training, w, loss, seed) for seed, (w, loss) in zip(seeds, rows, strict=True)]
+
+
+def replicated(training: Training, given: argparse.Namespace, store: Store) -> list[Trajectory]:
+    """The trajectories that a study's command line asks for: `--replicates`, `--seed`, `--jobs`."""
+    return trajectories(training, given.replicates, store, seed=given.seed, jobs=given.jobs)
+
+
+def about(given: argparse.Namespace) -> dict[str, Any]:
+    """What a study's results were made from."""
+    return {"version": __version__, "epochs": given.epochs, "replicates": given.replicates, "seed": given.seed}
 
 
 def train(training: Training, seeds: Sequence[int]) -> Stack:
