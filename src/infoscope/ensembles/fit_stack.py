@@ -39,7 +39,7 @@ def fit_stack(
     """Train these members as one stack, or one after another where `way` is the loop.
 
     They share an architecture, a number of examples and a batch size; each has its own everything else. With a store's
-    scratch page, training goes on where it was interrupted.
+    checkpoint, training goes on where it was interrupted.
     """
     if way.name == "loop":
         return fit_each(members, device, keep, observers)
@@ -74,7 +74,7 @@ class _StackTraining:
 
     def run(self, observers: Sequence[StackObserver]) -> None:
         scratch = Scratch()
-        # What observers have seen is not in the page: with them a training begins anew.
+        # What observers have seen is not in the checkpoint: with them a training begins anew.
         if not observers and (kept := scratch.load()) is not None:
             self._restore(kept)
         longest = max(m.learner.recipe.epochs for m in self.members)
@@ -172,7 +172,7 @@ class _StackTraining:
     def _restore(self, data: bytes) -> None:
         try:
             state = torch.load(io.BytesIO(data), weights_only=True)
-        except Exception:  # a page that was cut off: begin anew
+        except Exception:  # a checkpoint that was cut off: begin anew
             return
         self.rows, self.failed, (self.epoch, self.step) = state["rows"], state["failed"], state["at"]
         self.histories = [History(**history) for history in state["histories"]]

@@ -52,7 +52,7 @@ def execute(
 
     With `jobs` > 1, or a `pool`, works run in other processes, each with `threads` threads. A work that fails or loses
     its worker twice doesn't stop the others: they are finished and kept, then the first failure in the order of the
-    works is raised with the worker's traceback as a note. What can't be carried to another process runs here
+    works is raised with the worker's traceback as a note. What can't be sent to another process runs here
     afterwards, with a warning. Stopped by Ctrl-C or killed, the same call goes on where it was. `on_done` is called
     here once per key, as soon as its result is in the store, also for those that were there already.
 
@@ -71,7 +71,7 @@ def execute(
         if pool is None and jobs > 1 and waiting:
             pool = stack.enter_context(Pool(jobs, threads))
         if pool is not None:
-            waiting = _elsewhere(run, waiting, pool)
+            waiting = _on_workers(run, waiting, pool)
     with _threads_here(threads):
         for unit in waiting:
             run.attempt(unit, lambda unit=unit: _do(store, unit.key, unit.fn, unit.args))
@@ -125,8 +125,8 @@ class _Run:
             raise first
 
 
-def _elsewhere(run: _Run, waiting: list[Work], pool: Engine) -> list[Work]:
-    """Have the works done by the pool; give back those that can't be carried to it."""
+def _on_workers(run: _Run, waiting: list[Work], pool: Engine) -> list[Work]:
+    """Have the works done by the pool; return those that can't be sent to it."""
     shared = run.store if run.store.root is not None else None
     futures = {pool.submit(_do, shared, unit.key, unit.fn, unit.args): unit for unit in waiting}
     left: dict[str, NotPortable] = {}
@@ -134,7 +134,7 @@ def _elsewhere(run: _Run, waiting: list[Work], pool: Engine) -> list[Work]:
         for future in as_completed(futures):
             unit = futures[future]
             try:
-                run.attempt(unit, lambda future=future, unit=unit: _brought_back(run.store, unit.key, future))
+                run.attempt(unit, lambda future=future, unit=unit: _fetched(run.store, unit.key, future))
             except NotPortable as error:
                 left[unit.key] = error
     finally:
@@ -149,7 +149,7 @@ def _elsewhere(run: _Run, waiting: list[Work], pool: Engine) -> list[Work]:
     return [unit for unit in waiting if unit.key in left]
 
 
-def _brought_back(store: Store, key: str, future: Future[bytes | None]) -> bytes | None:
+def _fetched(store: Store, key: str, future: Future[bytes | None]) -> bytes | None:
     result = future.result()
     if result is not None:
         store.put(key, result)
@@ -157,7 +157,7 @@ def _brought_back(store: Store, key: str, future: Future[bytes | None]) -> bytes
 
 
 def _do(store: Store | None, key: str, fn: Callable[..., bytes], args: tuple[Any, ...]) -> bytes | None:
-    """One unit, where it runs: kept at once if the store is shared with whoever asked, brought back otherwise."""
+    """One unit, where it runs: kept at once if the store is shared with whoever asked, returned otherwise."""
     if store is not None and key in store:
         return None
     root = store.root if store is not None else None

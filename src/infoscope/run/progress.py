@@ -1,4 +1,4 @@
-"""How far a unit of work has come, told by whoever does it, read by whoever waits."""
+"""The fraction done of each unit of work: written by the process that does it, read by the one that waits."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class _File:
 
 
 def report(done: int, total: int) -> None:
-    """Say that `done` of `total` steps of the current unit are behind; costs nothing where nobody listens."""
+    """Note that `done` of `total` steps of the current unit are done; costs nothing outside of `reporting`."""
     sink = _sink.get()
     if sink is not None:
         sink.write(done / total)
@@ -34,7 +34,7 @@ def report(done: int, total: int) -> None:
 
 @contextmanager
 def reporting(root: Path | None, key: str) -> Iterator[None]:
-    """What `report` says inside is told under `key` in the run directory `root`."""
+    """Inside, `report` writes the fraction under `key` in the run directory `root`."""
     if root is None:
         yield
         return
