@@ -321,8 +321,9 @@ def test_options_come_from_the_command_line_then_the_environment_then_the_file(i
     settings = tomllib.loads(done.stdout)["codelength"]
     assert (settings["replicates"], settings["seed"], settings["examples"]) == (2, 9, 20)
     (tmp_path / "again.toml").write_text(done.stdout)
-    again = infoscope("codelength", "iris", "--config", "again.toml", "--print-config")
-    assert tomllib.loads(again.stdout)["codelength"] == settings
+    for words in (("codelength", "iris"), ("codelength",)):
+        again = infoscope(*words, "--config", "again.toml", "--print-config")
+        assert tomllib.loads(again.stdout)["codelength"] == settings
 
 
 def test_list_and_explain(infoscope):

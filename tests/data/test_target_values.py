@@ -122,3 +122,12 @@ def test_notes_travel_with_a_task_into_its_partition():
     task = Task.from_arrays(torch.rand(30, 2), [1, 2, 3] * 10)
     assert task[:20].notes == task.notes != ()
     assert task.notes[0] in partition(task).notes
+
+
+def test_a_few_whole_numbers_far_apart_are_names_of_classes():
+    """As places in an alphabet of 1001, most of which never occurs, they would inflate every number."""
+    target, values, notes = target_of([0, 7, 1000] * 20)
+    assert target == Classes(("0", "7", "1000"))
+    assert values.tolist()[:3] == ["0", "7", "1000"]
+    assert "taken for 3 classes" in notes[0]
+    assert target_of([0, 9, 0, 9])[0] == Classes(tuple(map(str, range(10))))

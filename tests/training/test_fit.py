@@ -162,3 +162,9 @@ def test_a_lambda_is_looked_at_here_and_said_not_to_be_kept(digits):
     with pytest.warns(UserWarning, match="not kept for a later run"):
         (trained,) = look([Look(fit, (learner, digits[:20]), Trained, label="training")])
     assert trained.epochs == 1
+
+
+def test_probabilities_in_the_place_of_logits_are_refused():
+    learner = Learner(lambda: nn.Sequential(nn.Flatten(), nn.Linear(64, 10), nn.Softmax(1)), Recipe(epochs=1))
+    with pytest.raises(ValueError, match="leave the softmax out"):
+        fit(learner, Task.from_dataset("digits")[:50])

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from cyclopts import App, Parameter
-from cyclopts.config import Env, Toml
+from cyclopts.config import Dict, Env
 from cyclopts.validators import Number
 
+from infoscope.cli.options import DATA_OF_FILES
 from infoscope.cli.source import summary_of
 from infoscope.questions import QUESTIONS
 
@@ -50,19 +51,24 @@ def configured(argv: list[str]) -> list[str]:
             files.append(word.removeprefix("--config="))
         else:
             rest.append(word)
-    for file in files:
-        _check_toml(file)
-    app.config = (Env("INFOSCOPE_", show=False), *(Toml(file) for file in files))
+    tables = [_table(file) for file in files]
+    DATA_OF_FILES.clear()
+    for table in tables:
+        for command, options in table.items():
+            if isinstance(options, dict) and isinstance(options.get("data"), list):
+                DATA_OF_FILES.setdefault(command, options.pop("data"))
+    sources = (Dict(table, source=file) for table, file in zip(tables, files, strict=True))
+    app.config = (Env("INFOSCOPE_", show=False), *sources)
     return rest
 
 
-def _check_toml(file: str) -> None:
+def _table(file: str) -> dict[str, Any]:
     import tomllib
 
     if not Path(file).is_file():
         raise ValueError(f"--config {file or '(nothing)'}: no such file; give one as --print-config prints it")
     try:
-        tomllib.loads(Path(file).read_text())
+        return tomllib.loads(Path(file).read_text())
     except ValueError as error:
         raise ValueError(f"--config {file}: is not TOML ({error}); --print-config shows the form") from error
 

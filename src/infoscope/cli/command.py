@@ -14,7 +14,7 @@ from typing import Annotated, Any, get_type_hints
 from cyclopts import Parameter
 from cyclopts.validators import Number
 
-from infoscope.cli.options import DataOptions, Run
+from infoscope.cli.options import DATA_OF_FILES, DataOptions, Run
 from infoscope.cli.session import Session, print_config, tell_cost
 from infoscope.cli.source import options_of
 from infoscope.cli.words import WORDS, Word
@@ -46,14 +46,14 @@ def question_of(name: str) -> type:
     return getattr(importlib.import_module(module), attribute)
 
 
-def options(kind: type) -> list[Option]:
-    """The fields of a question as options."""
+def options(kind: type, named: bool = False) -> list[Option]:
+    """The fields of a question as options; `named` says that a file names the data already."""
     _, told = options_of(kind.__doc__ or "")
     hints = get_type_hints(kind, include_extras=True)
-    return [_option(field, hints[field.name], told[field.name]) for field in dataclasses.fields(kind)]
+    return [_option(field, hints[field.name], told[field.name], named) for field in dataclasses.fields(kind)]
 
 
-def _option(field: dataclasses.Field[Any], hint: Any, told: str) -> Option:
+def _option(field: dataclasses.Field[Any], hint: Any, told: str, named: bool) -> Option:
     word = WORDS.get(str(field.type).replace(" | None", ""))
     required = field.default is dataclasses.MISSING
     default = inspect.Parameter.empty if required else field.default
@@ -64,7 +64,7 @@ def _option(field: dataclasses.Field[Any], hint: Any, told: str) -> Option:
     annotation = Annotated[hint, Parameter(help=told, validator=limits)]
     many = field.name in POSITIONAL and word is not None and word.kind == tuple[str, ...]
     if many:
-        annotation = Annotated[str, Parameter(help=told, required=required)]
+        annotation = Annotated[str, Parameter(help=told, required=required and not named)]
     kind = (
         inspect.Parameter.VAR_POSITIONAL
         if many
@@ -82,14 +82,14 @@ def __getattr__(name: str) -> Callable[..., None]:
     return command(name)
 
 
-@cache
 def command(name: str) -> Callable[..., None]:
     """The function that the command line calls for a question: it reads words, asks, and shows."""
     kind = question_of(name)
-    fields = options(kind)
+    named = DATA_OF_FILES.get(name, [])
+    fields = options(kind, bool(named))
 
     def run(*data: str, **given: Any) -> None:
-        words = {"data": list(data)} if fields[0].parameter.kind is inspect.Parameter.VAR_POSITIONAL else {}
+        words = {"data": list(data) or named} if fields[0].parameter.kind is inspect.Parameter.VAR_POSITIONAL else {}
         reading: DataOptions = given.pop("reading", DataOptions())
         how: Run = given.pop("run", Run())
         words |= given if words else dict(zip([f.name for f in fields], data, strict=False)) | given

@@ -11,6 +11,9 @@ from cyclopts.validators import Number
 
 POSITIVE = Parameter(validator=Number(gte=1))
 
+DATA_OF_FILES: dict[str, list[str]] = {}
+"""The DATA that configuration files name for each command: words without a name can't come through cyclopts."""
+
 
 @Parameter(name="*")
 @dataclass(frozen=True)

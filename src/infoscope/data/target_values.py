@@ -17,6 +17,9 @@ MANY = 20
 
 SEEN = 10
 
+GAPS = 3
+"""Whole numbers from 0 to beyond `MANY`, fewer than one in so many of which occurs, are names, not places."""
+
 FINEST = 2.0**53
 """Most bins of a number whose resolution is found rather than declared."""
 
@@ -28,7 +31,7 @@ def target_of(y: Any, name: str = "y", kind: type[Target] | None = None) -> tupl
     |---|---|
     | words | `Classes`, the alphabet sorted |
     | whole numbers from 0 on, booleans | `Classes` 0 … max(y) |
-    | other whole numbers: 1 … C, −1 and +1, 3 … 8 | `Classes` called by these numbers, with a note |
+    | other whole numbers: 1 … C, −1 and +1, 3 … 8; 0, 7, 1000 | `Classes` called by these numbers, with a note |
     | more than 20 different whole numbers, each seen fewer than 10 times on average | nothing: declare it |
     | numbers with fractions | `Real`, from the smallest to the largest by the smallest gap between two, with a note |
     | (n, m ≥ 2) of 0 and 1, −1 where masked | `Labels` "0" … "m − 1" |
@@ -134,7 +137,8 @@ def _classes(y: np.ndarray, name: str, declared: bool) -> tuple[Target, np.ndarr
             f"{name}: y holds {len(values)} different whole numbers in {len(y)} examples; say whether these are "
             "amounts (target=Real, --target real) or classes (target=Classes, --target classes)"
         )
-    if not len(values) or values[0] == 0 or (len(values) == 1 and values[0] > 0):
+    sparse = not declared and len(values) > 1 and values[-1] + 1 > max(MANY, GAPS * len(values))
+    if not len(values) or (values[0] == 0 and not sparse) or (len(values) == 1 and values[0] > 0):
         return Classes(tuple(map(str, range(int(y.max()) + 1))) if len(y) else ()), y, ()
     named = [str(value) for value in values.tolist()]
     if values[0] < 0 and not declared and named != ["-1", "1"]:

@@ -91,13 +91,21 @@ class Task:
 
     @classmethod
     def of(
-        cls, data: Any, y: Any = None, *, name: str = "", target: Target | type[Target] | None = None, **options: Any
+        cls,
+        data: Any,
+        y: Any = None,
+        *,
+        name: str = "",
+        target: Target | type[Target] | None = None,
+        as_is: bool = False,
+        **options: Any,
     ) -> Task:
         """A task of whatever holds examples.
 
         A name, file or folder as for `from_dataset`; arrays with `y`, or a pair or mapping of both (scipy's sparse
         matrices become dense); a pandas frame; a `datasets.Dataset` or `DatasetDict`; a map-style torch `Dataset` or
-        a `DataLoader` of one; a scikit-learn `Bunch`. `options` are those of `infoscope.data.raw.Reading`.
+        a `DataLoader` of one; a scikit-learn `Bunch`. `options` are those of `infoscope.data.raw.Reading`. With
+        `as_is` arrays keep their types and axes, as sequences (n, length, d) must.
 
         >>> Task.of({"x": np.zeros((3, 2)), "y": ["cat", "dog", "cat"]}).alphabet
         ('cat', 'dog')
@@ -107,7 +115,8 @@ class Task:
         if isinstance(data, str | PurePath):
             return cls.from_dataset(data, target=target, **options)
         title = name or type(data).__name__
-        return from_raw(readers.of(data if y is None else (data, y), title, Reading(**options)), title, target)
+        raw = readers.of(data if y is None else (data, y), title, Reading(**options))
+        return from_raw(dataclasses.replace(raw, as_is=raw.as_is or as_is), title, target)
 
     def __len__(self) -> int:
         return len(self.y)

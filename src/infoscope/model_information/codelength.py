@@ -138,7 +138,7 @@ class CodelengthAnswer:
         if self.question.coder.needs_network:
             names = dict.fromkeys(model_name(code.task, self.question.model) for code in self.codes)
             coder = f"{coder} of {', '.join(names)}"
-        return {"Coder": coder}
+        return {"Coder": coder} | {code.task.name: "; ".join(code.task.notes) for code in self.codes if code.task.notes}
 
     def write(self, folder: Path) -> Mapping[str, str]:
         """The label file and the lengths of every example, where they were asked for."""

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from infoscope.data.inputs import Batch, count, each, pieces, take, to
-from infoscope.data.targets import check_outputs
+from infoscope.data.targets import Classes, check_outputs
 from infoscope.data.task import Task
 from infoscope.run.look import pack, unpack
 from infoscope.training.forward import device_of, forward
@@ -205,6 +205,14 @@ def check_network(network: nn.Module, task: Task) -> None:
     """ValueError unless a network gives what the task's target asks for; it is left in eval mode."""
     first = forward(network.eval(), _own(take(task.x, slice(2)), device_of(network)))
     check_outputs(first, task.target, task.y[:2], network)
+    if isinstance(task.target, Classes) and task.classes > 1 and _are_probabilities(first):
+        raise ValueError(
+            f"{type(network).__name__} gives probabilities, whose rows sum to 1; give logits: leave the softmax out"
+        )
+
+
+def _are_probabilities(outputs: Tensor) -> bool:
+    return bool((outputs >= 0).all() and ((outputs.double().sum(1) - 1).abs() < 1e-5).all())
 
 
 def _own(x: Batch, device: torch.device) -> Batch:
