@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 import infoscope
+from infoscope.mi import KSG
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [page for page in [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")] if "```python" in page.read_text()]
@@ -48,6 +49,7 @@ def namespace() -> dict[str, Any]:
         "b": a + draws.normal(size=(500, 1)),
         "make_network": make_network,
         "network": make_network(),
+        "Mine": KSG,
         "train_one_epoch": train_one_epoch,
         "learner": infoscope.Learner(make_network, infoscope.Recipe(epochs=2, patience=None)),
     }
