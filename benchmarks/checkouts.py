@@ -42,6 +42,13 @@ def works() -> dict[str, Callable[[], float]]:
         except TypeError:  # the word before
             return infoscope.codelength(digits[:n], coder, learner=learner, strict=False).bits
 
+    def of_ensemble(way: str) -> float:
+        try:
+            losses = infoscope.ensemble(members, infoscope.EnsembleSpec(way=way)).losses
+        except AttributeError:  # the words before
+            losses = infoscope.ensemble(members, way=way).losses
+        return float(losses[:, -1].mean())
+
     def trained(factory: Any) -> float:
         return infoscope.fit(infoscope.Learner(factory, short), digits).losses[-1]
 
@@ -51,8 +58,8 @@ def works() -> dict[str, Callable[[], float]]:
         "replay, 200 digits, 3 orders": lambda: of_network(infoscope.Replay(), 200),
         "fit, MLP": lambda: trained(MLP((512,))),
         "fit, CNN": lambda: trained(SmallCNN()),
-        "ensemble, 30 networks": lambda: float(infoscope.ensemble(members, way="vmap").losses[:, -1].mean()),
-        "ensemble, grouped": lambda: float(infoscope.ensemble(members, way="grouped").losses[:, -1].mean()),
+        "ensemble, 30 networks": lambda: of_ensemble("vmap"),
+        "ensemble, grouped": lambda: of_ensemble("grouped"),
         "mutual information, default": lambda: infoscope.mutual_information(x, y, strict=False).value,
         "mutual information, labels": lambda: infoscope.mutual_information(x, (y[:, 0] > 0) * 1, strict=False).value,
     }
