@@ -2,9 +2,9 @@
 
     python benchmarks/checkouts.py OTHER [--rounds 3]
 
-OTHER is the root of another checkout. Each round runs every piece of work here and there, in a process of its own on one
-thread: once for what only a first call does (imports, mostly), which is told apart, then REPEATS times. CPU seconds are
-the least over rounds and repeats, values are compared digit by digit.
+OTHER is the root of another checkout. Each round runs every piece of work here and there, in a process of its own on
+one thread: once for what only a first call does (imports, mostly), which is told apart, then REPEATS times. CPU seconds
+are the least over rounds and repeats, values are compared digit by digit.
 """
 
 from __future__ import annotations
@@ -113,9 +113,7 @@ def main() -> None:
     for name in rounds[0][1]:
         there, here = (rounds[0][side][name][0] for side in (0, 1))
         same = "yes" if there == here else f"no, {here - there:.2g}"
-        (first, before), (now, after) = (
-            [min(one[side][name][k] for one in rounds) for k in (1, 2)] for side in (0, 1)
-        )
+        (first, before), (now, after) = ([min(one[side][name][k] for one in rounds) for k in (1, 2)] for side in (0, 1))
         times = f"{before:.2f} | {after:.2f} | {after / before:.2f} | {first:.2f} | {now:.2f}"
         print(f"| {name} | {there:.6g} | {here:.6g} | {same} | {times} |")
 

@@ -26,7 +26,6 @@ from infoscope.run.progress import report
 from infoscope.training.isolation import isolated
 from infoscope.training.learner import Learner
 
-
 AT_ONCE = 256
 """Predictions that are looked at together."""
 
