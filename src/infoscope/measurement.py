@@ -51,6 +51,7 @@ class Status(Enum):
     INCOMPARABLE = "more than one of data, model and coder differs between the two sides: vary one at a time"
     INSIGNIFICANT = "no more than shuffled labels give: take more samples, or read it as none found"
     BIASED = "values were rejected for what they were, which moves the mean: read the plain mean beside it"
+    OUT_OF_RANGE = "values beyond the range of the bins fell together: take uniform(range='layer'), which covers them"
     NOT_EUCLIDEAN = "negative eigenvalues: no points have these distances, the picture shows what part of them fits"
     DATA_PROCESSING_VIOLATED = "a later layer shows more than an earlier one, which cannot be: the estimate is off"
 
