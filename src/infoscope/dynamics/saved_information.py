@@ -13,10 +13,12 @@ from infoscope.dynamics.plane_cost import seconds
 from infoscope.dynamics.saved_activations import number_in_chain, opened
 from infoscope.figure import Bars, Figure
 from infoscope.measurement import Measurement, Status
+from infoscope.method_text import text_of
 from infoscope.mi.estimate import layer_information
 from infoscope.mi.estimators.binning import Uniform
 from infoscope.mi.estimators.largest import Largest
 from infoscope.mi.method import Method, ShufflingMethod
+from infoscope.mi.methods import METHODS
 from infoscope.options import AtLeast, check_fields
 from infoscope.record import Record, Row
 from infoscope.run import Store, Work
@@ -182,10 +184,9 @@ class SavedInformationAnswer:
 
     def choices(self) -> Mapping[str, str]:
         """The estimator, or that of each information."""
-        found = {m.quantity: m.receipt.method for one in self.layers for m in (one.x_t, one.t_y)}
-        if len(set(found.values())) > 1:
-            return {"estimator": ", ".join(f"{method} for {quantity}" for quantity, method in found.items())}
-        return {"estimator": next(iter(found.values()), "")}
+        if self.question.estimator is not None:
+            return {"estimator": repr(self.question.estimator)}
+        return {"estimator": f"{text_of(BINS, METHODS)} for I(X;T), {text_of(SAMPLE, METHODS)} for I(T;Y)"}
 
     def write(self, folder: Path) -> Mapping[str, str]:
         """No file but the report."""
