@@ -10,11 +10,13 @@ from typing import ClassVar
 import numpy as np
 import torch
 from jaxtyping import Float, Int
+from scipy.special import softmax
 from torch import Tensor, nn
 
 from infoscope.data.task import Task
 from infoscope.measurement import Bound, Status
 from infoscope.mi.method import Claims, Finding
+from infoscope.mi.numerics.logistic import Penalty, cross_entropy, path
 from infoscope.mi.numerics.neighbours import standardised
 from infoscope.mi.sample import Side
 from infoscope.options import share
@@ -28,6 +30,17 @@ from infoscope.training.recipe import Adam, Recipe
 VALIDATION = 0.2
 """Share of the training examples that says when to stop."""
 
+WIDE = 0.25
+"""Columns an example from which a penalised logistic regression is tried beside the network."""
+
+STRENGTHS: dict[Penalty, tuple[float, ...]] = {
+    "squares": tuple(np.geomspace(10, 1e-3, 9).tolist()),
+    "absolute": tuple(np.geomspace(0.3, 1e-3, 11).tolist()),
+}
+"""Strengths of its penalties, from strong to weak: on standardised columns, weights are of the order of 1."""
+
+PENALTIES: tuple[Penalty, ...] = ("squares", "absolute")
+
 FEWEST = 20
 """Examples below which there is too little to learn from and to hold out."""
 
@@ -39,6 +52,9 @@ class Probe:
     H(Y|T) is the least cross-entropy that any predictor has, so the bound holds for every probe, in any number of
     dimensions, with ordinary sampling error; a better probe is a tighter bound. `widths` are the probe's hidden
     layers: none is a linear probe. It may be negative, when the probe predicts worse than the label frequencies do.
+
+    With a quarter as many columns as examples, or more, a network learns little but noise: a logistic regression with a
+    penalty is fitted, too, and the one that does better on validation examples predicts the held-out ones.
     """
 
     widths: tuple[int, ...] = (64,)
@@ -99,9 +115,49 @@ def predicted(
     tasks = [Task.from_arrays(points[rows], y[rows], alphabet=alphabet) for rows in (train, validation)]
     learner = Learner(Network(probe.widths), probe.recipe)
     trained = fit(learner, *tasks, seed=seed)
+    if points.shape[1] >= WIDE * n:
+        fitted = _penalised(points, y, classes, train, validation)
+        if fitted.loss < min(trained.validation_losses):
+            weights, intercept = fitted.again(points, y, classes, np.concatenate([train, validation]))
+            p = torch.from_numpy(softmax(points[test] @ weights + intercept, axis=1))
+            return Predictions(p, torch.from_numpy(y[test]), True)
     network = learner.starting_from(trained.weights).network(tasks[0].shape, classes, seed)
     p = probabilities(network, torch.as_tensor(points[test], dtype=torch.float32))
     return Predictions(p, torch.from_numpy(y[test]), trained.converged)
+
+
+@dataclass(frozen=True)
+class _Penalised:
+    """A logistic regression by its penalty, the strength that does best on validation examples, and its loss there."""
+
+    penalty: Penalty
+    strengths: tuple[float, ...]
+    loss: float
+
+    def again(
+        self, points: Float[np.ndarray, "n d"], y: Int[np.ndarray, " n"], classes: int, rows: Int[np.ndarray, " m"]
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Weights and intercepts of the same on these rows."""
+        *_, last = path(points[rows], y[rows], classes, self.penalty, self.strengths)
+        return last
+
+
+def _penalised(
+    points: Float[np.ndarray, "n d"],
+    y: Int[np.ndarray, " n"],
+    classes: int,
+    train: Int[np.ndarray, " t"],
+    validation: Int[np.ndarray, " v"],
+) -> _Penalised:
+    """The best of both penalties: squares where many columns tell a little, absolute values where few tell much."""
+    found = []
+    for penalty in PENALTIES:
+        for i, (weights, intercept) in enumerate(path(points[train], y[train], classes, penalty, STRENGTHS[penalty])):
+            loss = cross_entropy(points[validation], y[validation], weights, intercept)
+            found.append(_Penalised(penalty, STRENGTHS[penalty][: i + 1], loss))
+            if i > 1 and found[-1].loss > found[-2].loss > found[-3].loss:
+                break
+    return min(found, key=lambda each: each.loss)
 
 
 @dataclass(frozen=True)
