@@ -7,14 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from torch import nn
-
 from infoscope.dynamics.data_processing import data_processing
 from infoscope.dynamics.specification import LayerSpecification
 from infoscope.measurement import Measurement, Status
 from infoscope.mi.estimate import layer_information
 from infoscope.observation.activations import Activations
-from infoscope.observation.layers import unwrapped
 from infoscope.record import Record
 
 
@@ -34,23 +31,12 @@ class LayerResult:
 
 
 def layer_results(
-    activations: Activations,
-    y: Any,
-    how: LayerSpecification,
-    *,
-    side: str,
-    x: Any = None,
-    network: nn.Module | None = None,
+    activations: Activations, y: Any, how: LayerSpecification, *, side: str, x: Any = None
 ) -> list[LayerResult]:
-    """I(X;T) and I(T;Y) of each layer; `x` are the inputs, which methods that neither bin nor add noise need.
-
-    `network` is the one that they are layers of, if it is there: what gives a layer may say how it is measured.
-    """
-    modules = {} if network is None else dict(unwrapped(network).named_modules())
+    """I(X;T) and I(T;Y) of each layer; `x` are the inputs, which methods that neither bin nor add noise need."""
     found = []
     for layer, t in activations.layers.items():
-        method = how.method_for(modules.get(activations.modules.get(layer, layer)))
-        both = layer_information(t, y, method, x=x, null=how.null, seed=how.seed, name=layer)
+        both = layer_information(t, y, how.method, x=x, null=how.null, seed=how.seed, name=layer)
         found.append(LayerResult(side, layer, *(_told(m, layer, activations) for m in (both.x_t, both.t_y))))
     return found
 

@@ -12,6 +12,7 @@ from infoscope import __version__
 from infoscope.measurement import NATS_PER_BIT, Bound, Measurement, Receipt, Status, mean_and_stderr
 from infoscope.mi.estimators.quantised import Quantised
 from infoscope.mi.method import Finding, LayerMethod, LearningMethod, Method, ShufflingMethod
+from infoscope.mi.numerics import discrete, ties
 from infoscope.mi.numerics.subsample import spread
 from infoscope.mi.sample import Side, as_points, is_constant, paired, read, read_labels
 
@@ -24,8 +25,9 @@ SATURATION = 0.95
 DEVIATIONS = 2.0
 """A value counts as significant this many standard deviations above the mean of its shuffled baseline."""
 
-ROUNDING = 1e-9
-"""Nats by which numbers that are equal in exact arithmetic may differ."""
+
+ERRORS = 3.0
+"""A value so many of its errors below 0 is none that information has."""
 
 
 @dataclass(frozen=True)
@@ -163,20 +165,25 @@ def _found(method: Method, x: Side, y: Side, seed: int, store: Store | None) -> 
 
 
 def _of_inputs(method: Method, x: Any, t: Side, name: str, seed: int, store: Store | None) -> Finding:
-    """I(X;T) by a method that neither bins nor adds noise: infinite, unless the sample hides it."""
+    """I(X;T) by a method that neither bins nor adds noise: infinite between continua, unless the sample hides it."""
     infinite = frozenset({Status.INFINITE})
     if x is None:
-        if is_constant(t):
-            return Finding(0.0, 0.0, "the layer is constant", Bound.EXACT)
+        if ties.is_discrete(t):
+            return replace(
+                discrete.entropy(ties.values(t)), bound=Bound.EXACT, notes=("a layer of symbols: I(X;T) is H(T)",)
+            )
         return Finding(math.nan, status=infinite, notes=(f"{type(method).__name__} needs the inputs for I(X;T)",))
     inputs = read(x, "x")
     paired(inputs, t, ("x", name))
+    if ties.is_discrete(inputs) or ties.is_discrete(t):  # a constant, too
+        infinite = frozenset()
     if inputs.labels:
         inputs = as_points(x, "x")
     if "points-points" not in method.takes:
-        return Finding(math.nan, status=infinite, notes=(f"{type(method).__name__} is for I(T;Y) only",))
+        note = f"{type(method).__name__} is for I(T;Y) only"
+        return Finding(math.nan, status=infinite or frozenset({Status.TIES}), notes=(note,))
     found = _found(method, inputs, t, seed, store)
-    return replace(found, status=found.status | (infinite if not is_constant(t) else set()))
+    return replace(found, status=found.status | infinite)
 
 
 def _against_shuffled(
@@ -193,8 +200,7 @@ def _against_shuffled(
         values = [_estimate(method, x, shuffled, seed, store).value for shuffled in shufflings]
     mean, _ = mean_and_stderr(values)
     deviation = float(np.std(values, ddof=1)) if null > 1 else math.nan
-    spread_of_null = 0.0 if math.isnan(deviation) else deviation
-    above = found.value > mean + max(DEVIATIONS * spread_of_null, ROUNDING)
+    above = found.value > mean + DEVIATIONS * (0.0 if math.isnan(deviation) else deviation)
     note = f"{null} shufflings give {mean / NATS_PER_BIT:.6f} ± {deviation / NATS_PER_BIT:.6f} bit (mean, deviation)"
     status = found.status if above else found.status | {Status.INSIGNIFICANT}
     return replace(found, status=status, notes=(*found.notes, note))
@@ -204,9 +210,15 @@ def _measurement(quantity: str, found: Finding, generic: float, receipt: Receipt
     own = generic if found.ceiling is None else found.ceiling
     ceiling = own if math.isinf(own) else min(own, generic)
     full = found.value > SATURATION * ceiling and ceiling > 0
-    status = found.status | ({Status.SATURATED} if full else set())
-    told = replace(receipt, over=found.over, notes=found.notes)
     stderr = math.hypot(found.stderr, found.bias) if found.bias else found.stderr
+    beyond = found.value - generic if found.value > generic * (1 + 1e-9) else 0.0
+    status = found.status | ({Status.SATURATED} if full or (beyond and math.isnan(stderr)) else set())
+    status |= {Status.NEGATIVE} if found.value < -ERRORS * stderr else set()
+    notes = found.notes
+    if beyond > DEVIATIONS * stderr:
+        stderr = beyond / DEVIATIONS
+        notes = (*notes, f"n examples show {generic / NATS_PER_BIT:.6f} bit at most: the error reaches down to there")
+    told = replace(receipt, over=found.over, notes=notes)
     return Measurement(quantity, found.value, stderr, bound=found.bound, status=status, receipt=told)
 
 

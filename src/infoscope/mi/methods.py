@@ -25,7 +25,9 @@ from infoscope.mi.estimators.neural import SMILE as SMILE
 from infoscope.mi.estimators.neural import InfoNCE as InfoNCE
 from infoscope.mi.estimators.noisy import Noisy as Noisy
 from infoscope.mi.estimators.probe import Probe as Probe
+from infoscope.mi.estimators.projected import Projected as Projected
 from infoscope.mi.estimators.quantised import Quantised as Quantised
+from infoscope.mi.estimators.residual import Residual as Residual
 from infoscope.mi.estimators.ross import Ross as Ross
 from infoscope.mi.method import Method
 
@@ -52,5 +54,7 @@ METHODS: dict[str, Method] = {
     "quantised": Quantised(),
     "compressed": Compressed(),
     "copula-critic": CopulaCritic(),
+    "residual": Residual(),
+    "projected": Projected(),
     "largest": Largest(),
 }

@@ -14,8 +14,7 @@ from infoscope.run.store import Store
 class RunContext:
     """Where finished work is kept (`store`), how many processes do it (`jobs`), and on which `device` networks run.
 
-    `on_done` is told of every finished unit of work, `on_rows` of measurements as soon as they are made, `on_plan` how
-    many networks will train, and how long that takes, before they do.
+    `on_done` is told of every finished unit of work, `on_rows` of measurements as soon as they are made.
     """
 
     store: Store | None = None
@@ -23,4 +22,3 @@ class RunContext:
     device: str = "cpu"
     on_done: Callable[[Work], None] | None = None
     on_rows: Callable[[Iterable[Row]], None] | None = None
-    on_plan: Callable[[str], None] | None = None

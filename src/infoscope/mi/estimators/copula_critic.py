@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from statistics import fmean
 from typing import ClassVar
 
 import numpy as np
@@ -12,14 +13,19 @@ from scipy.stats import chi2
 
 from infoscope.measurement import NATS_PER_BIT, Status
 from infoscope.mi.estimators.gaussian import Gaussian
-from infoscope.mi.estimators.neural import FEWEST
+from infoscope.mi.estimators.neural import FEWEST, MEMORY, of_scores
 from infoscope.mi.method import Claims, Finding
 from infoscope.mi.numerics import bounds
-from infoscope.mi.numerics.critic import Critic, Known, Lesson, divided, learn
+from infoscope.mi.numerics.critic import Critic, Known, Lesson, Scores, divided, learn
 from infoscope.mi.numerics.normal_scores import normal_scores
 from infoscope.mi.sample import Side
-from infoscope.options import share
+from infoscope.options import above_zero, share
 from infoscope.run import Store
+from infoscope.training.fit import Diverged
+
+PER_COLUMN = 10
+"""Examples a column below which the normal part is learned badly enough for the critic to mend it: what it adds to that
+is already in the closed form, and only what the whole bound has above it counts."""
 
 LEVEL = 0.001
 """Canonical correlations that Bartlett's test does not find at this level are taken for 0."""
@@ -38,7 +44,8 @@ class CopulaCritic:
     estimate, not a bound: normal dependence of the ranks is taken at its closed form.
 
     A critic that finds too little on held-out pairs finds too much on those it has learned from: the difference counts
-    as a standard error. It does not tell of dependence that the critic has missed on both.
+    as a standard error. It does not tell of dependence that the critic has missed on both. Held-out pairs that would take
+    more than `memory` bytes at once are looked at in blocks. Where training diverges the copula stands alone.
 
     >>> draws = np.random.default_rng(0)
     >>> x = draws.normal(size=(1000, 1))
@@ -49,6 +56,7 @@ class CopulaCritic:
 
     critic: Critic = Critic()
     held_out: float = 0.3
+    memory: float = MEMORY
 
     takes: ClassVar[tuple[str, ...]] = ("points-points",)
     subsampled: ClassVar[bool] = False
@@ -59,6 +67,7 @@ class CopulaCritic:
 
     def __post_init__(self) -> None:
         share(self, "held_out")
+        above_zero(self, "memory")
 
     def estimate(self, x: Side, y: Side, seed: int, store: Store | None = None) -> Finding:
         """Closed form, training, and the gain on held-out pairs."""
@@ -70,10 +79,16 @@ class CopulaCritic:
         known = canonical(a[train], b[train])
         learned = divided(train)[1][: len(test)]
         scored = np.concatenate([test, learned])
-        scores = learn(Lesson(a, b, train, scored, self.critic, seed, known), store)
-        held_out, seen = scores.rows(slice(len(test))), scores.rows(slice(len(test), None))
-        more, error = bounds.gain(held_out.all, held_out.known)
-        forgone = max(0.0, bounds.gain(seen.all, seen.known)[0] - more)
+        try:
+            scores = learn(Lesson(a, b, train, scored, self.critic, seed, known), store)
+        except Diverged as why:
+            note = f"the critic is left out, the normal copula stands alone: {why}"
+            return replace(copula, status=copula.status | {Status.NOT_CONVERGED}, notes=(note,))
+        held_out = scores.rows(slice(len(test)))
+        more, error = self._gain(held_out)
+        if len(train) < PER_COLUMN * (a.shape[1] + b.shape[1]):
+            more = min(more, of_scores(bounds.donsker_varadhan, held_out, self.memory).value - copula.value)
+        forgone = max(0.0, self._gain(scores.rows(slice(len(test), None)))[0] - more)
         counts = more > DEVIATIONS * error
         note = f"the critic adds {more / NATS_PER_BIT:.6f} ± {error / NATS_PER_BIT:.6f} bit to the normal copula"
         return Finding(
@@ -84,6 +99,11 @@ class CopulaCritic:
             notes=(note if counts else f"{note}: not significant, left out",),
             bias=forgone,
         )
+
+    def _gain(self, scores: Scores) -> tuple[float, float]:
+        """What the critic adds on these pairs, and its standard error: block by block."""
+        each = [bounds.gain(block.all, block.known) for block in scores.blocks(self.memory)]
+        return fmean(more for more, _ in each), math.hypot(*(error for _, error in each)) / len(each)
 
 
 def canonical(x: Float[np.ndarray, "n dx"], y: Float[np.ndarray, "n dy"]) -> Known:

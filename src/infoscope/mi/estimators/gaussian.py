@@ -8,12 +8,13 @@ from typing import ClassVar
 
 import numpy as np
 from jaxtyping import Float
-from scipy.special import digamma
+from scipy.special import digamma, polygamma
 
 from infoscope.measurement import Status
 from infoscope.mi.method import Claims, Finding, Map
 from infoscope.mi.numerics.neighbours import standardised
 from infoscope.mi.numerics.normal_scores import normal_scores
+from infoscope.mi.numerics.ties import is_discrete
 from infoscope.mi.sample import Side
 
 RANKS: frozenset[Map] = frozenset({"monotone", "scale", "rows", "sides"})
@@ -30,7 +31,7 @@ class Gaussian:
     that only the dependence has to be normal, not the margins (Ince et al. 2017).
 
     For data that are not normal it is neither a bound nor consistent: it sees correlation alone. Where one side holds a
-    linear copy of the other there is no finite value: NaN, flagged INFINITE.
+    linear copy of the other there is no finite value: NaN, flagged INFINITE, or TIES where values are symbols.
 
     >>> draws = np.random.default_rng(0)
     >>> x = draws.normal(size=(20_000, 1))
@@ -60,14 +61,20 @@ class Gaussian:
         infinite = bool((rho > 1 - 1e-12).any())
         value = math.nan if infinite else float(-0.5 * np.log1p(-(rho**2)).sum())
         bias = wishart_bias(n, p, q) if self.corrected else 0.0
-        status = {Status.INFINITE} if infinite else set()
+        status = {_of_a_copy(x, y)} if infinite else set()
         status |= {Status.TOO_FEW_SAMPLES} if n < 5 * (p + q) else set()
-        # First order: the log-ratio of normal densities has variance Σ ρ², and so has its mean over n, times 1/n.
-        stderr = math.sqrt(float((rho**2).sum()) / n)
+        # First order: the log-ratio of normal densities has variance Σ ρ², and so has its mean over n, times 1/n; and
+        # there is what a sample varies by where nothing is shared.
+        stderr = math.sqrt(float((rho**2).sum()) / n + wishart_variance(n, p, q))
         return Finding(value - bias, stderr, "examples, if normal", status=frozenset(status), ceiling=math.inf)
 
     def _margins(self, side: Side) -> Float[np.ndarray, "n d"]:
         return normal_scores(side.values) if self.copula else standardised(side.values)
+
+
+def _of_a_copy(x: Side, y: Side) -> Status:
+    """Symbols beside their copy hold no more than their entropy, which a covariance does not see."""
+    return Status.TIES if is_discrete(x) or is_discrete(y) else Status.INFINITE
 
 
 def wishart_bias(n: int, p: int, q: int) -> float:
@@ -81,6 +88,15 @@ def wishart_bias(n: int, p: int, q: int) -> float:
         return float(digamma((n - np.arange(1, d + 1)) / 2).sum())
 
     return 0.5 * (log_determinant(p) + log_determinant(q) - log_determinant(p + q))
+
+
+def wishart_variance(n: int, p: int, q: int) -> float:
+    """Var of the sample information of n normal examples in p + q dimensions that share nothing, about p q / 2n², nats².
+
+    Wilks' Λ is then a product of q independent Beta((n − 1 − p − i) / 2, p / 2), i = 0 … q − 1, and I = −½ log Λ.
+    """
+    rest = (n - 1 - p - np.arange(q)) / 2
+    return 0.25 * float((polygamma(1, rest) - polygamma(1, rest + p / 2)).sum())
 
 
 def _basis(points: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n r"]:

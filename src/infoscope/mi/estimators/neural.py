@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from statistics import fmean
 from typing import ClassVar, Protocol
 
 import numpy as np
@@ -18,6 +20,9 @@ from infoscope.mi.sample import Side
 from infoscope.options import above_zero, share
 from infoscope.run import Store
 
+MEMORY = 2.0**30
+"""Bytes that an estimate may take; where held-out pairs ask for more they are looked at in blocks."""
+
 FEWEST = 60
 """Examples below which a critic has nothing to learn from."""
 
@@ -26,10 +31,12 @@ class NeuralBound(Protocol):
     """A bound from a critic that has seen the other part of the sample only: `held_out` is the share it is taken on.
 
     It holds for any critic, and is as tight as the critic is good. Its standard error takes the critic as given.
+    Held-out pairs that would take more than `memory` bytes at once are looked at in blocks.
     """
 
     critic: Critic
     held_out: float
+    memory: float
 
     takes: ClassVar[tuple[str, ...]] = ("points-points", "points-labels")
     subsampled: ClassVar[bool] = False
@@ -43,12 +50,13 @@ class NeuralBound(Protocol):
 
     def __post_init__(self) -> None:
         share(self, "held_out")
+        above_zero(self, "memory")
         if hasattr(self, "clip"):
             above_zero(self, "clip")
 
     def estimate(self, x: Side, y: Side, seed: int, store: Store | None = None) -> Finding:
         """Learn, then bound."""
-        return of_scores(self.bound, critic_scores(x, y, self.critic, self.held_out, seed, store))
+        return of_scores(self.bound, critic_scores(x, y, self.critic, self.held_out, seed, store), self.memory)
 
 
 @dataclass(frozen=True)
@@ -57,6 +65,7 @@ class MINE(NeuralBound):
 
     critic: Critic = Critic()
     held_out: float = 0.3
+    memory: float = MEMORY
     formula = staticmethod(bounds.donsker_varadhan)
 
 
@@ -66,6 +75,7 @@ class NWJ(NeuralBound):
 
     critic: Critic = Critic()
     held_out: float = 0.3
+    memory: float = MEMORY
     formula = staticmethod(bounds.nwj)
 
 
@@ -75,6 +85,7 @@ class InfoNCE(NeuralBound):
 
     critic: Critic = Critic()
     held_out: float = 0.3
+    memory: float = MEMORY
     formula = staticmethod(bounds.infonce)
 
 
@@ -85,6 +96,7 @@ class SMILE(NeuralBound):
     clip: float = 5.0
     critic: Critic = Critic()
     held_out: float = 0.3
+    memory: float = MEMORY
     claims = replace(NeuralBound.claims, errs="anyhow", ceiling=False)
     formula = staticmethod(bounds.smile)
 
@@ -107,9 +119,18 @@ def critic_scores(x: Side, y: Side, critic: Critic, held_out: float, seed: int, 
     return learn(Lesson(a, b, train, test, critic, seed), store)
 
 
-def of_scores(bound: Callable[[Float[np.ndarray, "n n"]], Finding], scores: Scores) -> Finding:
-    """A bound on these scores, flagged if the critic's training had not settled."""
-    found = bound(scores.all)
+def of_scores(bound: Callable[[Float[np.ndarray, "n n"]], Finding], scores: Scores, memory: float = MEMORY) -> Finding:
+    """A bound on these scores, flagged if the critic's training had not settled; the mean over blocks if they are many.
+
+    The blocks' ceiling is that of the smallest.
+    """
+    each = [bound(block.all) for block in scores.blocks(memory)]
+    found = replace(
+        each[0],
+        value=fmean(one.value for one in each),
+        stderr=math.hypot(*(one.stderr for one in each)) / len(each),
+        ceiling=min((one.ceiling for one in each if one.ceiling is not None), default=None),
+    )
     return found if scores.converged else replace(found, status=found.status | {Status.NOT_CONVERGED})
 
 

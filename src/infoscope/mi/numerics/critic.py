@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -22,6 +24,15 @@ SMALLEST = 1e-6
 
 LARGEST = 6.0
 """The learned part of the log-ratio stays between ± this: a few wild scores would govern a mean of exponentials."""
+
+CLOSE = 0.999
+"""Correlations above this ask for double precision."""
+
+BYTES_A_PAIR = 160
+"""Memory that a bound takes for each score: some arrays of doubles, four times over for the rest of the process."""
+
+SMALLEST_BLOCK = 100
+"""Pairs that a bound is taken on at least, whatever memory there is."""
 
 VALIDATION = 0.2
 """Share of the training pairs that says when to stop."""
@@ -43,6 +54,11 @@ class Known:
     a: Float[np.ndarray, "dx r"]
     b: Float[np.ndarray, "dy r"]
     rho: Float[np.ndarray, " r"]
+
+    @property
+    def precision(self) -> torch.dtype:
+        """What its scores are computed in: beside 1/(1 − ρ²) single precision has no digits left."""
+        return torch.float64 if self.rho.max(initial=0) > CLOSE else torch.float32
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,6 +90,13 @@ class Scores:
         """The scores of these pairs alone."""
         kept = {name: part if name == "rho" else part[some] for name, part in self.factors.items()}
         return Scores(kept, self.converged)
+
+    def blocks(self, memory: float) -> list[Scores]:
+        """As few parts of equal size as keep a bound on each of them within so many bytes."""
+        n = len(self.factors["g"])
+        parts = math.ceil(n / max(SMALLEST_BLOCK, math.sqrt(memory / BYTES_A_PAIR)))
+        ends = [n * i // parts for i in range(parts + 1)]
+        return [self.rows(slice(a, b)) for a, b in pairwise(ends)]
 
     def to_bytes(self) -> bytes:
         """This value as bytes."""
@@ -116,23 +139,28 @@ class Contrast(nn.Module):
             nn.init.zeros_(last.weight)
             nn.init.zeros_(last.bias)
         self.a, self.b, self.rho = (
-            nn.Buffer(torch.as_tensor(part, dtype=torch.float32)) for part in (known.a, known.b, known.rho)
+            nn.Buffer(torch.as_tensor(part, dtype=known.precision)) for part in (known.a, known.b, known.rho)
         )
 
     def scores(self, x: Tensor, y: Tensor) -> Tensor:
         """f(x_i, y_j) of all pairs."""
-        known = normal_log_ratio(x @ self.a, y @ self.b, self.rho)
+        known = normal_log_ratio(*self._canonical(x, y), self.rho)
         return known + LARGEST * torch.tanh(self.g(x) @ self.h(y).T / LARGEST)
 
     def factors(self, x: Tensor, y: Tensor) -> dict[str, Tensor]:
         """What the scores are made of: see `Scores`."""
-        return {"g": self.g(x), "h": self.h(y), "u": x @ self.a, "v": y @ self.b, "rho": self.rho}
+        u, v = self._canonical(x, y)
+        return {"g": self.g(x), "h": self.h(y), "u": u, "v": v, "rho": self.rho}
+
+    def _canonical(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        return x.to(self.a.dtype) @ self.a, y.to(self.b.dtype) @ self.b
 
     def forward(self, rows: Tensor) -> Tensor:
         """Two logits a row."""
         f = self.scores(rows[:, : self.dx], rows[:, self.dx :])
         loss = -0.5 * (f.log_softmax(1).diagonal() + f.log_softmax(0).diagonal())
-        z = loss.clamp_min(SMALLEST).expm1().log()
+        # Above 20 the two sides agree to nine digits, and e^ℓ would overflow further on.
+        z = torch.where(loss > 20, loss, loss.clamp(SMALLEST, 20).expm1().log())
         return torch.stack([z, torch.zeros_like(z)], 1)
 
 
