@@ -36,7 +36,7 @@ class Ratio(Protocol):
         ...
 
     def log_ratio(self, x: Points, y: np.ndarray) -> Vector:
-        """log p(x,y)/p(x)p(y)."""
+        """Log p(x,y)/p(x)p(y)."""
         ...
 
 
@@ -248,7 +248,7 @@ class Steps:
 
     @property
     def information(self) -> float:
-        """log m − (m − 1) log 2 / m."""
+        """Log m − (m − 1) log 2 / m."""
         return math.log(self.m) - (self.m - 1) * math.log(2) / self.m
 
     def sample(self, n: int, draws: np.random.Generator) -> Pair:
@@ -281,7 +281,7 @@ class Classified:
         return x, np.minimum(y, self.classes - 1)
 
     def log_ratio(self, x: Points, y: np.ndarray) -> Vector:
-        """log p(y|x)/p(y), p(y) by draws."""
+        """Log p(y|x)/p(y), p(y) by draws."""
         return np.log(self._probabilities(x)[np.arange(len(y)), y]) - np.log(_shares(self))[y]
 
 
@@ -316,7 +316,7 @@ class Centres:
         return self._centres()[y] + draws.normal(size=(n, self.dims)), y
 
     def log_ratio(self, x: Points, y: np.ndarray) -> Vector:
-        """log C p(y|x)."""
+        """Log C p(y|x)."""
         centres = self._centres()
         log_kernel = x @ centres.T - 0.5 * np.square(centres).sum(1)
         return log_kernel[np.arange(len(y)), y] - logsumexp(log_kernel, axis=1) + math.log(self.classes)

@@ -1,4 +1,4 @@
-"""The default answers on any finite numbers, says where it falls back, and its error reaches the truth or it is flagged."""
+"""The default answers on any finite numbers and says where it falls back; its error reaches the truth."""
 
 from __future__ import annotations
 

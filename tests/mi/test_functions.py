@@ -1,4 +1,4 @@
-"""Where one side is a function of the other the information is infinite, or H of what is discrete; the data tell which."""
+"""Where one side is a function of the other, information is infinite, or H of what is discrete; the data tell."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ def test_what_no_information_can_be_is_flagged_on_every_method(method):
 
 @pytest.mark.parametrize("noise", [1e-4, 1e-2, 1e-1])
 def test_what_a_regression_leaves_has_the_noise_s_size(noise):
-    # Y = X² + noise: I = h(Y) − h(noise), and h of X² for X uniform on (0, 1) is log 2 − 1, to first order in the noise.
+    # Y = X² + noise: I = h(Y) − h(noise); h of X² for X uniform on (0, 1) is log 2 − 1, to first order in the noise.
     found = []
     for seed in range(4):
         r = np.random.default_rng(seed)

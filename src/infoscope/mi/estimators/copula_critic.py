@@ -16,12 +16,11 @@ from infoscope.mi.estimators.gaussian import Gaussian
 from infoscope.mi.estimators.neural import FEWEST, MEMORY, of_scores
 from infoscope.mi.method import Claims, Finding
 from infoscope.mi.numerics import bounds
-from infoscope.mi.numerics.critic import Critic, Known, Lesson, Scores, divided, learn
+from infoscope.mi.numerics.critic import Critic, Diverged, Known, Lesson, Scores, divided, learn
 from infoscope.mi.numerics.normal_scores import normal_scores
 from infoscope.mi.sample import Side
 from infoscope.options import above_zero, share
 from infoscope.run import Store
-from infoscope.training.fit import Diverged
 
 PER_COLUMN = 10
 """Examples a column below which the normal part is learned badly enough for the critic to mend it: what it adds to that
@@ -44,8 +43,8 @@ class CopulaCritic:
     estimate, not a bound: normal dependence of the ranks is taken at its closed form.
 
     A critic that finds too little on held-out pairs finds too much on those it has learned from: the difference counts
-    as a standard error. It does not tell of dependence that the critic has missed on both. Held-out pairs that would take
-    more than `memory` bytes at once are looked at in blocks. Where training diverges the copula stands alone.
+    as a standard error. It does not tell of dependence that the critic has missed on both. Held-out pairs that would
+    take more than `memory` bytes at once are looked at in blocks. Where training diverges the copula stands alone.
 
     >>> draws = np.random.default_rng(0)
     >>> x = draws.normal(size=(1000, 1))

@@ -91,7 +91,7 @@ def wishart_bias(n: int, p: int, q: int) -> float:
 
 
 def wishart_variance(n: int, p: int, q: int) -> float:
-    """Var of the sample information of n normal examples in p + q dimensions that share nothing, about p q / 2n², nats².
+    """Variance of the sample information of n normal examples whose sides share nothing, about p q / 2n², nats².
 
     Wilks' Λ is then a product of q independent Beta((n − 1 − p − i) / 2, p / 2), i = 0 … q − 1, and I = −½ log Λ.
     """

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from infoscope.data.task import Task
 from infoscope.run import Store
 from infoscope.run.look import Look, look, pack, unpack
+from infoscope.training.fit import Diverged as Diverged
 from infoscope.training.fit import fit
 from infoscope.training.learner import Learner
 from infoscope.training.recipe import Adam, Recipe

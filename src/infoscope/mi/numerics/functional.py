@@ -1,4 +1,4 @@
-"""Is one side a function of the other, as far as the sample shows? Local residuals that shrink with the neighbourhood."""
+"""Is one side a function of the other, for all that a sample shows? Local residuals that shrink with neighbourhoods."""
 
 from __future__ import annotations
 

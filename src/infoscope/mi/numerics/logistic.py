@@ -21,7 +21,7 @@ Penalty = Literal["squares", "absolute"]
 def path(
     x: Float[np.ndarray, "n d"], y: Int[np.ndarray, " n"], classes: int, penalty: Penalty, strengths: Sequence[float]
 ) -> Iterator[tuple[Float[np.ndarray, "d c"], Float[np.ndarray, " c"]]]:
-    """Weights and intercepts that minimise mean cross-entropy + strength · (½ Σ w² or Σ |w|), for each strength in turn.
+    """Weights and intercepts of least mean cross-entropy + strength · (½ Σ w² or Σ |w|), for each strength in turn.
 
     By FISTA (Beck & Teboulle 2009), begun anew where it overshoots (O'Donoghue & Candès 2015).
     """
@@ -29,7 +29,7 @@ def path(
     target = np.eye(classes)[y]
     centre = x.mean(0)
     x = x - centre
-    # The curvature of cross-entropy is at most ½ of the inputs' largest second moment; one more column is the intercept.
+    # Cross-entropy curves by at most ½ of the inputs' largest second moment; one more column is the intercept.
     rate = 1 / (0.5 * max(1.0, float(np.linalg.norm(x, 2)) ** 2 / n))
     weights, intercept = np.zeros((d, classes)), np.log(np.maximum(target.mean(0), 0.5 / n))
     for strength in strengths:

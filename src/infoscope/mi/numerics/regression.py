@@ -23,7 +23,7 @@ BETTER = 0.02
 def left_out_residuals(
     x: Float[np.ndarray, "n p"], y: Float[np.ndarray, "n q"], draws: np.random.Generator
 ) -> Float[np.ndarray, "n q"]:
-    """y − f(x), each example by an f that was fitted to the others: straight, or curved where that leaves less.
+    """Y − f(x), each example by an f that was fitted to the others: straight, or curved where that leaves less.
 
     f is a ridge regression on the columns of x and on random Fourier features of them (Rahimi & Recht 2007). Leaving
     out example i divides its residual by 1 − H_ii, so no fit is made twice (Allen's PRESS); of the penalties that one

@@ -13,7 +13,7 @@ HEAVY = 6.0
 
 
 def tamed(points: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n m"]:
-    """Columns at mean 0 and deviation 1; heavy-tailed ones through arsinh of their distance from the median in quartiles.
+    """Columns at mean 0 and deviation 1; heavy-tailed ones through arsinh of the distance to the median, in quartiles.
 
     Increasing maps of a column, which leave information as it is; ranks would do it too, but blur what is finer than
     the gaps of the sample.
