@@ -51,7 +51,9 @@ class Bars:
 class Figure:
     """Lines (or bars) that share their axes; the labels say the unit.
 
-    With `frames`, a name for each point of every line ("epoch 12"), the lines are paths that a slider walks along.
+    With `frames`, a name for each point of every line ("epoch 12"), the lines are paths that a slider walks along. With
+    `shades`, a number for each line, they are coloured by it on a scale that `shade_label` names; `nodes` then name the
+    points that every line goes through.
     """
 
     title: str
@@ -62,6 +64,10 @@ class Figure:
     log_y: bool = False
     caption: str = ""
     frames: Sequence[str] = ()
+    shades: Sequence[float] = ()
+    shade_label: str = ""
+    log_shade: bool = False
+    nodes: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "lines", tuple(self.lines))
@@ -73,6 +79,14 @@ class Figure:
         object.__setattr__(self, "frames", tuple(map(str, self.frames)))
         if self.frames and any(len(line.x) != len(self.frames) or isinstance(line, Bars) for line in self.lines):
             raise ValueError(f"figure {self.title!r} has {len(self.frames)} frames; give lines with a point for each")
+        object.__setattr__(self, "shades", _floats(self.shades))
+        object.__setattr__(self, "nodes", tuple(map(str, self.nodes)))
+        if self.shades and (Bars in kinds or self.frames or len(self.shades) != len(self.lines)):
+            raise ValueError(
+                f"figure {self.title!r} has {len(self.shades)} shades; give one a line, no bars, no frames"
+            )
+        if self.shades and any(len(line.x) != len(self.nodes) for line in self.lines):
+            raise ValueError(f"figure {self.title!r} has {len(self.nodes)} nodes; give shaded lines a point for each")
 
     def as_dict(self) -> dict[str, Any]:
         """A JSON-ready dictionary; a number that is not finite is None, a gap."""
@@ -84,6 +98,10 @@ class Figure:
             "log_y": self.log_y,
             "lines": [_line_dict(line) for line in self.lines],
             "frames": self.frames,
+            "shades": _drawn(self.shades),
+            "shade_label": self.shade_label,
+            "log_shade": self.log_shade,
+            "nodes": self.nodes,
         }
 
 

@@ -52,6 +52,7 @@ class Status(Enum):
     NEGATIVE = "below 0 by over three of its errors, and information is never below 0: this method fails on these data"
     INSIGNIFICANT = "no more than shuffled labels give: take more samples, or read it as none found"
     BIASED = "values were rejected for what they were, which moves the mean: read the plain mean beside it"
+    OUT_OF_RANGE = "values beyond the range of the bins fell together: take uniform(range='layer'), which covers them"
     NOT_EUCLIDEAN = "negative eigenvalues: no points have these distances, the picture shows what part of them fits"
     DATA_PROCESSING_VIOLATED = "a later layer shows more than an earlier one, which cannot be: the estimate is off"
 

@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from infoscope.measurement import Measurement
+from infoscope.table_file import write_table
 
 if TYPE_CHECKING:
     import pandas
+    from matplotlib.axes import Axes
 
 Coordinate = str | int | float | bool | None
 
@@ -81,13 +83,28 @@ class Record:
             import pandas
         except ImportError as error:
             raise ImportError("a data frame needs pandas: pip install 'infoscope[frame]'") from error
-        return pandas.DataFrame(
-            [
-                {k: v for k, v in row.items() if k not in ("receipt", "replicates")}
-                | {"method": row["receipt"]["method"]}
-                for row in self.dicts()
-            ]
-        )
+        return pandas.DataFrame(self._flat())
+
+    def export(self, path: str | Path) -> Path:
+        """Write the table to a `.csv` or `.parquet` file, values in bits, the columns of `to_pandas`; the path."""
+        return write_table(self._flat(), Path(path))
+
+    def plot(self, x: str | None = None) -> list[Axes]:
+        """A picture for a notebook, with matplotlib: a panel a quantity, curves along the coordinate `x`.
+
+        Without `x` it is the numeric coordinate with the most values (epoch). Texts (layer, task) name the curves,
+        other numbers (seed) are averaged over.
+        """
+        from infoscope.record_plot import plot
+
+        return plot([(row.coordinates, row.measurement) for row in self], x)
+
+    def _flat(self) -> list[dict[str, Any]]:
+        """A row of plain columns each."""
+        return [
+            {k: v for k, v in row.items() if k not in ("receipt", "replicates")} | {"method": row["receipt"]["method"]}
+            for row in self.dicts()
+        ]
 
     def _repr_html_(self) -> str:
         """The table for a notebook."""
@@ -104,6 +121,11 @@ class Record:
 
 def load(run: str | Path) -> pandas.DataFrame:
     """The table of a saved run (its directory, or its `record.jsonl`) as a data frame, values in bits."""
+    return saved(run).to_pandas()
+
+
+def saved(run: str | Path) -> Record:
+    """The table of a saved run: its directory, or a table in it such as `record.jsonl`."""
     path = Path(run)
     if path.is_dir():
         # Until a run is whole, its rows stand in the partial table.
@@ -112,7 +134,7 @@ def load(run: str | Path) -> pandas.DataFrame:
         )
     if not path.is_file():
         raise ValueError(f"{run}: has no record.jsonl; give the run directory that a command named")
-    return Record(path).to_pandas()
+    return Record(path)
 
 
 def _ends_with_newline(file: Any) -> bool:

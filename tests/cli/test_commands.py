@@ -17,8 +17,11 @@ import torch
 from safetensors.torch import save_file
 
 import infoscope as library
+from infoscope.cli import run
 from infoscope.data.task import Task
+from infoscope.measurement import Measurement
 from infoscope.models import model
+from infoscope.record import Record
 from infoscope.training.fit import fit
 from infoscope.training.learner import Learner, copy_weights
 
@@ -391,3 +394,33 @@ def test_results_do_not_depend_on_the_number_of_jobs(measured):
 def test_weights_from_an_initial_seed_are_the_library_s(own_network):
     network = Learner(model("mlp")).network((1, 8, 8), 10, 0)
     assert all(torch.equal(v, own_network.initial[k]) for k, v in copy_weights(network).items())
+
+
+def test_the_table_of_a_run_is_exported(tmp_path, capsys):
+    record = Record(tmp_path / "run" / "record.jsonl")
+    record.append(Measurement("L(y|x)", 2.0), task="digits")
+    Record(tmp_path / "run" / "plane.jsonl").append(Measurement("I(X;T)", 2.0), epoch=3)
+    assert run(["export", str(tmp_path / "run"), "--out", str(tmp_path / "a.csv")]) == 0
+    assert capsys.readouterr().out == f"1 row: {tmp_path / 'a.csv'}\n"
+    assert (tmp_path / "a.csv").read_text().startswith("task,quantity,value,unit")
+    assert run(["export", str(tmp_path / "run" / "plane.jsonl"), "--out", str(tmp_path / "b.parquet"), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"rows": 1, "file": str(tmp_path / "b.parquet")}
+    assert run(["export", str(tmp_path), "--out", str(tmp_path / "c.csv")]) == 1
+    assert "has no record.jsonl" in capsys.readouterr().err
+    assert run(["export", str(tmp_path / "run"), "--out", str(tmp_path / "c.txt")]) == 1
+    assert "a table is written as .csv or .parquet" in capsys.readouterr().err
+
+
+def test_the_shell_completes_commands_and_their_options(tmp_path, capsys):
+    script = tmp_path / "infoscope.bash"
+    assert run(["--install-completion", "--shell", "bash", "--output", str(script)]) == 0
+    assert str(script) in capsys.readouterr().out
+    words = "COMP_WORDS=(infoscope mi --esti); COMP_CWORD=2;"
+    completed = subprocess.run(
+        ["bash", "-c", f"source {script}; {words} _infoscope; echo ${{COMPREPLY[@]}}"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert completed.stdout.split() == ["--estimator"]
+    assert list(tmp_path.iterdir()) == [script]

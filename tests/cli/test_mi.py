@@ -8,11 +8,18 @@ import pytest
 
 from infoscope.cli.command import command
 from infoscope.cli.options import Run
+from infoscope.mi import mutual_information
 from infoscope.record import Record
 
 
 def mi(
-    file: Path, estimator: str, null: int = 0, seed: int = 0, *, json: bool = False, out: Path | None = None
+    file: Path,
+    estimator: str | None = None,
+    null: int | None = 0,
+    seed: int = 0,
+    *,
+    json: bool = False,
+    out: Path | None = None,
 ) -> None:
     command("mi")(file, estimator=estimator, null=null, seed=seed, run=Run(json=json, out=out))
 
@@ -126,3 +133,55 @@ def test_names_with_hyphens_take_options(layers, capsys):
     assert rows[0]["receipt"]["method"].startswith("KDE(variance=0.1")
     with pytest.raises(ValueError, match="saxe's width is 'a'; it is a number"):
         mi(layers, "saxe(width='a')", json=True)
+
+
+@pytest.fixture
+def noise(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Noise in ten dimensions at three scales, with labels that know nothing of it."""
+    monkeypatch.chdir(tmp_path)
+    draws = np.random.default_rng(0)
+    t = draws.normal(size=(300, 10))
+    np.savez(tmp_path / "noise.npz", y=draws.integers(2, size=300), T1=t, T2=t * 2.0**-10, T3=t * 2.0**10)
+    return tmp_path / "noise.npz"
+
+
+def test_without_an_estimator_noise_tells_nothing_of_random_labels_at_any_scale(noise, capsys):
+    mi(noise, null=None, json=True)
+    rows = json.loads(capsys.readouterr().out)["measurements"]
+    label = [row for row in rows if row["quantity"] == "I(T;Y)"]
+    assert len({row["value"] for row in rows}) == 2  # the same of all layers
+    assert abs(label[0]["value"]) < 3 * label[0]["stderr"] < 0.5
+    assert all("DATA_PROCESSING_VIOLATED" not in row["status"] for row in rows)
+
+
+def test_without_an_estimator_a_label_is_found_and_is_what_mutual_information_finds(noise, capsys):
+    with np.load(noise) as file:
+        y, t = file["y"], file["T1"]
+    t[:, 0] += 4 * y
+    np.savez(noise, y=y, T1=t)
+    mi(noise, null=None)
+    told = capsys.readouterr().out
+    assert "uniform(range='layer') for I(X;T), largest for I(T;Y)" in told
+    mi(noise, json=True, out=noise.parent / "again")
+    rows = json.loads(capsys.readouterr().out)["measurements"]
+    assert rows[1]["value"] == mutual_information(t, y, strict=False).bits > 0.5
+
+
+@pytest.mark.parametrize("estimator", ["kde-upper", "kde-lower", "uniform(range='layer')", "quantised"])
+def test_where_shufflings_cost_little_they_are_made_without_being_asked_for(noise, capsys, estimator):
+    mi(noise, estimator, null=None, json=True)
+    row = json.loads(capsys.readouterr().out)["measurements"][1]
+    assert row["value"] > 0.9
+    assert "INSIGNIFICANT" in row["status"]
+    assert row["receipt"]["notes"][-1].startswith("20 shufflings give")
+    mi(noise, estimator, null=None, out=noise.parent / "shown")
+    assert (
+        "bits about the input and 1.00 about the label (no more than shuffled labels give)" in capsys.readouterr().out
+    )
+    mi(noise, estimator, null=0, json=True, out=noise.parent / "none")
+    assert "INSIGNIFICANT" not in json.loads(capsys.readouterr().out)["measurements"][1]["status"]
+
+
+def test_where_shufflings_cost_as_much_as_the_estimate_they_are_asked_for(noise, capsys):
+    mi(noise, "ross", null=None, json=True)
+    assert "shufflings" not in capsys.readouterr().out

@@ -206,3 +206,29 @@ def test_a_training_that_diverges_shows_what_was_measured_before(run, tmp_path, 
 def test_a_factory_needs_its_data(infoscope):
     told = infoscope("plane", "net:make", code=1).stderr
     assert "if net:make is a factory, name its data too: infoscope plane net:make DATA" in told
+
+
+def test_logits_are_measured_by_bins_that_reach_them(run, tmp_path):
+    options = {"epochs": 200, "schedule": "every(n=200)", "layers": ("act5", "fc6")}
+    printed, _, report = run("tishby", **options)
+    assert [row["receipt"]["method"] for row in printed[::2]] == ["IDNNS(bins=30)", "Uniform(n=30, range='layer')"]
+    assert [row["value"] for row in printed if (row["layer"], row["quantity"]) == ("fc6", "I(T;Y)")] == [
+        pytest.approx(0.689, abs=0.02)
+    ]
+    assert not any("OUT_OF_RANGE" in row["status"] for row in printed)
+    assert "IDNNS(bins=30) for act5; Uniform(n=30, range=&#x27;layer&#x27;) for fc6" in report
+    wrapped, _, report = run("tishby", out="by-name", estimator="idnns", **options)
+    assert wrapped[3]["value"] == pytest.approx(0.046, abs=0.01)
+    assert wrapped[3]["bound"] == "none"
+    assert ["OUT_OF_RANGE" in row["status"] for row in wrapped] == [False, False, True, True]
+    assert "Of fc6 nothing is said: its estimator does not fit it." in report
+
+
+def test_the_report_opens_with_what_compresses_then_the_picture(run):
+    report = run("tishby", epochs=2, replicates=2)[2]
+    lead, figures, numbers = (report.index(word) for word in ('class="lead"', 'id="figures"', 'id="numbers"'))
+    assert lead < figures < numbers
+    assert "compresses: " in report[lead : lead + 400]
+    assert "6 epochs measured of 2 trainings" in report[lead : lead + 800]
+    assert "The layers joined, epoch by epoch" in report
+    assert '"nodes": ["act1", "act2", "act3", "act4", "act5", "fc6"]' in report

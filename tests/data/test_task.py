@@ -143,3 +143,12 @@ def test_equal_inputs_have_equal_hashes():
 def test_label_entropy_is_shannon_s():
     task = Task.from_arrays(torch.zeros(4, 1), [0, 0, 1, 1], alphabet="abc")
     assert task.label_entropy == pytest.approx(np.log(2))
+
+
+def test_a_notebook_shows_what_a_task_holds():
+    task = Task.from_arrays(np.zeros((4, 2)), [0, 1, 1, 0], alphabet=["no", "yes", "unseen"], name="<mine>")
+    shown = task._repr_html_()
+    assert "<caption>&lt;mine&gt;</caption>" in shown
+    assert "<th>an example</th><td>(2,)</td>" in shown
+    assert "one class an example, 3 in all" in shown
+    assert "real numbers" in Task.from_arrays(np.zeros((2, 2)), [0.5, 1.5])._repr_html_()

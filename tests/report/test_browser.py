@@ -287,3 +287,53 @@ def test_a_cloud_of_points_is_drawn_as_points_on_equal_axes(visit, record, tmp_p
     axes = page.evaluate("(() => { const f = document.querySelector('.js-plotly-plot')._fullLayout;"
                          "return [f.xaxis._m, f.yaxis._m]; })()")  # fmt: skip
     assert abs(axes[0]) == pytest.approx(abs(axes[1]))
+
+
+@pytest.fixture
+def joined(tmp_path, record):
+    """A report of 30 epochs, each a line through three layers."""
+    lines = [Line(f"epoch {i}", [12, 9, 6 - i / 10], [1, 0.9, i / 30]) for i in range(30)]
+    figure = Figure("Joined", "I(X;T), bit", "I(T;Y), bit", lines, shades=range(1, 31), shade_label="epoch + 1",
+                    log_shade=True, nodes=["act1", "act<2>", "out"])  # fmt: skip
+    return write_html(tmp_path / "joined.html", record, title="Plane", figures=[figure])
+
+
+def test_lines_through_the_layers_are_coloured_by_the_epoch(visit, joined):
+    page = visit(joined)
+    strokes = page.locator("#figure-0 .js-line").evaluate_all("all => all.map(e => getComputedStyle(e).stroke)")
+    assert len(strokes) == len(set(strokes)) == 30
+    assert (strokes[0], strokes[-1]) == ("rgb(59, 28, 110)", "rgb(216, 168, 0)")
+    assert points(page, 0) == [[3]] * 30
+    ticks = page.locator("#figure-0 .cbaxis .crisp, #figure-0 [class*='cb'] text").all_text_contents()
+    assert {"1", "10", "epoch + 1"} <= set(ticks)
+    assert not page.locator("#figure-0 .legend").is_visible()
+    page.emulate_media(color_scheme="dark")
+    sync_api.expect(page.locator("#figure-0 .js-line").first).to_have_css("stroke", "rgb(138, 107, 224)")
+
+
+def test_pointing_at_a_node_names_its_layer_and_epoch(visit, joined):
+    page = visit(joined)
+    last = page.locator("#figure-0 .points path.point").last
+    last.scroll_into_view_if_needed()
+    node = last.bounding_box()
+    page.mouse.move(node["x"] + node["width"] / 2, node["y"] + node["height"] / 2)
+    page.wait_for_selector("#figure-0 .hoverlayer text")
+    told = page.locator("#figure-0 .hoverlayer").text_content()
+    assert "out: " in told
+    assert "epoch 29" in told
+
+
+def test_the_lines_stand_in_a_table_a_row_each(visit, joined):
+    page = visit(joined)
+    page.locator("#figure-0 summary").click()
+    rows = page.locator("#figure-0 details tr").all_inner_texts()
+    assert rows[0].split("\t") == ["", "act1", "act<2>", "out"]
+    assert rows[1].split("\t") == ["epoch 0", "12.00, 1.000", "9.000, 0.9000", "6.000, 0"]
+    assert len(rows) <= 13
+
+
+def test_a_single_epoch_needs_no_scale(visit, tmp_path, record):
+    figure = Figure("One", "x", "y", [Line("epoch 1", [1, 2], [1, 2])], shades=[2], log_shade=True, nodes=["a", "b"])
+    page = visit(write_html(tmp_path / "one.html", record, title="One", figures=[figure]))
+    assert points(page, 0) == [[2]]
+    assert page.locator("#figure-0 [class*='cb']").count() == 0

@@ -1,19 +1,24 @@
 import dataclasses
+import math
 
 import pytest
 import torch
 from torch import nn
 
 from infoscope import SGD, Adam, Learner, Recipe, Store, Task, ensemble, fit
+from infoscope.data.corruption import Massart
 from infoscope.ensembles.planning import EnsembleSpec, planned
 from infoscope.ensembles.population import Member, Population
+from infoscope.measurement import Status
 from infoscope.models import MLP
 from infoscope.run.context import RunContext
 from infoscope.run.question import cost
+from infoscope.weight_distance import wording
 from infoscope.weight_distance.distance_look import DistanceLook
-from infoscope.weight_distance.member_distances import MemberDistances
+from infoscope.weight_distance.member_distances import MemberDistances, stand_in
 from infoscope.weight_distance.members import Training, members_of
 from infoscope.weight_distance.pictures import MDS, _distinct
+from infoscope.weight_distance.result import common_loss
 from infoscope.weight_distance.weight_distance import WeightDistance, distance, measure_distances
 
 LEARNER = Learner(MLP((16,)), Recipe(Adam(0.01), epochs=6, patience=None))
@@ -201,3 +206,79 @@ def test_a_picture_needs_one_task_and_more_networks_than_axes(digits):
         next(MDS([digits, digits]).stages())
     with pytest.raises(ValueError, match="it is one of loop, vmap"):
         MDS(digits, way="stacked")  # pyright: ignore[reportArgumentType]
+
+
+def test_the_loss_to_compare_at_is_the_lowest_that_all_networks_came_to(digits):
+    noisy = digits.corrupted(Massart(0.5))
+    answer = distance(digits, noisy, model=LEARNER, replicates=3)
+    results = [one.result for one in answer.found]
+    least = [float(row.min()) for one in results for row in one.losses]
+    assert {one.level for one in results} == {max(least)}
+    for task, one in zip((digits, noisy), results, strict=True):
+        assert one.matched is not None
+        assert one.matched.names == one.whole.names
+        for seed, epoch in enumerate(one.matched_epochs):
+            assert float(one.losses[seed, epoch - 1]) <= max(least)
+            assert bool((one.losses[seed, : epoch - 1] > max(least)).all())
+            short = dataclasses.replace(LEARNER, recipe=dataclasses.replace(LEARNER.recipe, epochs=epoch))
+            alone = fit(short, task, seed=seed)
+            far = sum(float((alone.weights[k].double() - w.double()).square().sum()) for k, w in alone.initial.items())
+            assert float(one.matched.values[seed]) == pytest.approx(far**0.5, rel=1e-4)
+    assert answer.sentence().startswith(f"At a training loss of {max(least) / math.log(2):.3g} bits, the lowest that")
+    assert "all 6 networks came down to" in answer.sentence()
+
+
+def test_a_network_that_exploded_is_flagged_and_spoils_no_comparison(digits):
+    wild = Learner(MLP((16,)), Recipe(SGD(100.0, 0.0), epochs=6, patience=None))
+    ones = [Member(one, digits, s, name=name) for s, (name, one) in enumerate([("a", LEARNER), ("b", wild)])]
+    found = measure_distances(ones, EnsembleSpec(until=1.5))
+    loss = float(found.losses[1, -1])
+    assert loss > math.log(10)
+    assert found.worse == {"b": loss}
+    flagged = {
+        row.measurement.quantity: row.measurement.status for row in found.record() if row.coordinates["layer"] is None
+    }
+    assert all(flagged[name] == {Status.WORSE_THAN_UNIFORM} for name in ("d(w0,w)", "sd d(w0,w)", "training loss"))
+    assert flagged["d(w0,w) at matched loss"] == frozenset()
+    assert f"b ended at a training loss of {loss / math.log(2):.4g} bits" in found.whole.mean().receipt.notes
+    told = wording.sentence({"digits": found}, chosen=False)
+    assert told.endswith(f"1 of them ended worse than one who knows nothing: b at {loss / math.log(2):.4g} bits.")
+
+
+def test_what_stands_behind_plus_minus_is_a_standard_error(digits):
+    answer = distance(digits, model=LEARNER, replicates=4)
+    mean = answer.found[0].result.whole.mean()
+    assert (
+        f"{mean.value:.4g} ± {mean.stderr:.2g} far (standard deviation {2 * mean.stderr:.2g} over 4"
+        in answer.sentence()
+    )
+
+
+def test_no_common_loss_is_no_comparison(digits):
+    def losses(*rows):
+        members = [Member(LEARNER, digits, seed) for seed in range(len(rows))]
+        return dataclasses.replace(stand_in(members), losses=torch.tensor(rows), moved=torch.tensor(rows)), math.log(10)
+
+    high, low = losses([2.5, 2.4], [3.0, 2.9]), losses([2.0, 1.0], [1.9, 1.5])
+    assert common_loss([high]) is None
+    assert common_loss([low, high]) == 1.5
+
+
+def test_distances_both_aligned_and_balanced_are_no_larger_than_balanced(digits):
+    members = tuple(Member(LEARNER, digits, seed) for seed in range(2))
+    found = DistanceLook(members, aligned=True, balanced=True)(ensemble(members, EnsembleSpec((0,))))
+    assert found.both is not None
+    assert found.balanced is not None
+    assert (found.both <= found.balanced + 1e-9).all()
+    permuted = distance(digits, model=LEARNER, replicates=2, aligned=True, balanced=True).record()
+    assert "d(w0,w) aligned, balanced" in {row.measurement.quantity for row in permuted}
+
+
+def test_every_network_is_in_one_bar(digits):
+    answer = distance(digits, digits.corrupted(Massart(0.5)), model=LEARNER, replicates=5)
+    by_loss, bars = answer.figures()[:2]
+    assert [sum(line.y) for line in bars.lines] == [5, 5]
+    assert len({line.x for line in bars.lines}) == 1
+    one = answer.found[0].result
+    assert by_loss.lines[0].y[-1] == pytest.approx(one.whole.mean().value)
+    assert by_loss.lines[0].x[-1] == pytest.approx(float(one.losses[:, -1].mean()) / math.log(2))

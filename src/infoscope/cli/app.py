@@ -13,6 +13,8 @@ from infoscope.cli.options import DATA_OF_FILES
 from infoscope.cli.source import summary_of
 from infoscope.questions import QUESTIONS
 
+COMPLETION = "Let the shell complete commands and options: bash, zsh, fish, PowerShell."
+
 app = App(
     name="infoscope",
     help="How many bits of information a data set's labels hold, and how much of it a network has learned.\n\n"
@@ -145,3 +147,25 @@ def explain(term: str, *, json: bool = False) -> None:
 
     text = listing.explain(term)
     print(dumps({"term": term, "text": text}, ensure_ascii=False) if json else text)
+
+
+@app.command
+def export(run: Path, *, out: Path, json: bool = False) -> None:
+    """Write the table of a run to a CSV or Parquet file, values in bits.
+
+    Parameters
+    ----------
+    run
+        A run directory, or a table in it: RUN/plane.jsonl holds every epoch of a plane.
+    out
+        Where to write it: a .csv or a .parquet.
+    json
+        Print one JSON object.
+    """
+    from infoscope.cli import export as command
+
+    command.export(run, out, json)
+
+
+# Only named here, so that nothing of it is imported before it is called.
+app.command("infoscope.cli.completion:install", name="--install-completion", help=COMPLETION)

@@ -58,10 +58,15 @@ class Session:
 
     def context(self) -> RunContext:
         """How the work of this command is done."""
-        return RunContext(self.store, self.jobs, self.run.device, self._count, self._append)
+        return RunContext(self.store, self.jobs, self.run.device, self._count, self._append, self._tell_plan)
 
     def _count(self, work: Work) -> None:
         self.done += 1
+
+    def _tell_plan(self, plan: str) -> None:
+        """On standard error: standard output is for the answer."""
+        if not self.run.quiet:
+            print(plan, file=sys.stderr)
 
     def _append(self, rows: Iterable[Row]) -> None:
         for row in rows:

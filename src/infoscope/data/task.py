@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from html import escape
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -196,6 +197,19 @@ class Task:
     def corrupted(self, corruption: Callable[..., Task], seed: int = 0) -> Task:
         """This task under a corruption (`MissingPixels(0.1)`, `Massart(0.1)` …)."""
         return derive(corruption, self, seed=seed)
+
+    def _repr_html_(self) -> str:
+        """What it holds, for a notebook; no example is read."""
+        said = f", {len(self.target.alphabet)} in all" if isinstance(self.target, Classes | Boxes) else ""
+        facts = {
+            "examples": f"{len(self):,}",
+            "an example": str(self.shape),
+            "target": f"{_WHAT[type(self.target)]}{said}",
+            "splits": ", ".join(f"{name} ({stop - start:,})" for name, (start, stop) in self.splits.items()),
+            "notes": "; ".join(self.notes),
+        }
+        rows = "".join(f"<tr><th>{what}</th><td>{escape(told)}</td></tr>" for what, told in facts.items() if told)
+        return f"<table><caption>{escape(self.name)}</caption>{rows}</table>"
 
     def __reduce__(self) -> tuple[Callable[..., Task], tuple[Any, ...]]:
         if not self.origin.rests_on(arrays):

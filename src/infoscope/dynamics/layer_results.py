@@ -7,11 +7,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from torch import nn
+
 from infoscope.dynamics.data_processing import data_processing
 from infoscope.dynamics.specification import LayerSpecification
 from infoscope.measurement import Measurement, Status
 from infoscope.mi.estimate import layer_information
 from infoscope.observation.activations import Activations
+from infoscope.observation.layers import unwrapped
 from infoscope.record import Record
 
 
@@ -31,12 +34,23 @@ class LayerResult:
 
 
 def layer_results(
-    activations: Activations, y: Any, how: LayerSpecification, *, side: str, x: Any = None
+    activations: Activations,
+    y: Any,
+    how: LayerSpecification,
+    *,
+    side: str,
+    x: Any = None,
+    network: nn.Module | None = None,
 ) -> list[LayerResult]:
-    """I(X;T) and I(T;Y) of each layer; `x` are the inputs, which methods that neither bin nor add noise need."""
+    """I(X;T) and I(T;Y) of each layer; `x` are the inputs, which methods that neither bin nor add noise need.
+
+    `network` is the one that they are layers of, if it is there: what gives a layer may say how it is measured.
+    """
+    modules = {} if network is None else dict(unwrapped(network).named_modules())
     found = []
     for layer, t in activations.layers.items():
-        both = layer_information(t, y, how.method, x=x, null=how.null, seed=how.seed, name=layer)
+        method = how.method_for(modules.get(activations.modules.get(layer, layer)))
+        both = layer_information(t, y, method, x=x, null=how.null, seed=how.seed, name=layer)
         found.append(LayerResult(side, layer, *(_told(m, layer, activations) for m in (both.x_t, both.t_y))))
     return found
 

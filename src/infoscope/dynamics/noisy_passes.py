@@ -12,6 +12,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from infoscope.dynamics.examples import Examples
+from infoscope.dynamics.layer_method import FittedBins
 from infoscope.dynamics.layer_results import LayerResult, noted
 from infoscope.dynamics.specification import LayerSpecification
 from infoscope.measurement import NATS_PER_BIT, Bound, Measurement
@@ -22,7 +23,7 @@ from infoscope.observation.activations import Activations, in_groups
 from infoscope.observation.noise import noise_of
 
 
-def is_measured_in_passes(network: nn.Module, method: Method) -> bool:
+def is_measured_in_passes(network: nn.Module, method: Method | FittedBins) -> bool:
     """Whether the network has noise inside that the method measures exactly; a ValueError if theirs differs."""
     variance = noise_of(network)
     if not isinstance(method, Noisy) or variance is None:
@@ -57,7 +58,7 @@ def _of_layer(
 ) -> LayerResult:
     drawn = [one[layer] for one in passes]
     if all(torch.equal(drawn[0], other) for other in drawn):
-        both = layer_information(drawn[0], examples.y, how.method, seed=how.seed, name=layer)
+        both = layer_information(drawn[0], examples.y, how.method_for(None), seed=how.seed, name=layer)
         return LayerResult(side, layer, both.x_t, both.t_y)
     x_t, t_y = (_over_passes(drawn, other, how) for other in (examples.patterns, examples.y.numpy()))
     return LayerResult(side, layer, x_t.named("I(X;T)"), t_y.named("I(T;Y)"))
@@ -68,7 +69,7 @@ def _over_passes(
 ) -> Measurement:
     def pooled(some: Sequence[Tensor]) -> Measurement:
         return mutual_information(
-            torch.cat(list(some)), np.tile(other, len(some)), how.method, seed=how.seed, strict=False
+            torch.cat(list(some)), np.tile(other, len(some)), how.method_for(None), seed=how.seed, strict=False
         )
 
     whole, half = pooled(drawn), len(drawn) // 2

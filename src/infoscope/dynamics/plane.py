@@ -11,7 +11,7 @@ from infoscope.data.named import AnyTask, NamedTask, name_of, task_of
 from infoscope.data.task import Task, coding_order
 from infoscope.data.tishby import tishby
 from infoscope.dynamics.checkpoints import PlaneCheckpoints
-from infoscope.dynamics.layer_method import check_layer_method
+from infoscope.dynamics.layer_method import FittedBins, check_layer_method, following
 from infoscope.dynamics.plane_answer import PlaneAnswer
 from infoscope.dynamics.plane_curve import PlaneCurve
 from infoscope.dynamics.plane_source import source_of
@@ -19,7 +19,6 @@ from infoscope.dynamics.saved_activations import PlaneArrays, SavedActivations
 from infoscope.dynamics.schedule import SCHEDULES, Logarithmic, Schedule
 from infoscope.dynamics.specification import LayerSpecification, PlaneSpecification, PlaneStudy
 from infoscope.dynamics.training import PlaneTrainings
-from infoscope.mi.estimators.binning import Uniform
 from infoscope.mi.estimators.noisy import Noisy
 from infoscope.mi.estimators.quantised import Quantised
 from infoscope.mi.method import Method
@@ -51,7 +50,9 @@ class Plane:
     ----------
     data
         tishby (the 12-bit task and its network), DATA, module:factory (then DATA), a folder of checkpoints (then DATA
-        and --model), or saved activations: an .npz with one array a layer and the labels y.
+        and --model), or saved activations: an .npz with the labels `y` (n,) and one array (n, …) a layer, named by its
+        layer (`fc1`) or by epoch and layer (`12/fc1`), in the order of the file; `X` are the inputs. Layers named
+        `T1`, `T2` … form a chain, in the order of their numbers.
     on
         The data set that a factory or checkpoints go with.
     model
@@ -60,8 +61,9 @@ class Plane:
         Which epochs: every(n=10), log(per_decade=20), delta(delta=0.01), delta-approximate(delta=0.01). Default:
         delta, or log(per_decade=5) with --noise.
     estimator
-        Such as "idnns", "saxe(width=0.5)", "kde-upper(variance=0.1)". Default: 30 bins over the layer's range, idnns
-        for tishby; with --bits or --noise the exact one.
+        Such as "idnns", "saxe(width=0.5)", "kde-upper(variance=0.1)". Default: 30 bins over the range of a layer's
+        activation function, or over what is seen where that has none (ReLU, logits, saved activations), and idnns on
+        the tanh layers of tishby; with --bits or --noise the exact one. The report says which.
     layers
         Names or globs of layers, repeatable. Default: every layer after its activation.
     epochs
@@ -110,8 +112,9 @@ class Plane:
         """One stage: the trainings, the checkpoints or the arrays."""
         request, choices = self._request()
         curves: list[PlaneCurve] = yield request
-        chosen = {"estimator": repr(self._method), "schedule": repr(self._schedule), **choices}
-        return PlaneAnswer(self._name, tuple(curves), self.seed, isinstance(request, PlaneTrainings), chosen)
+        chosen = {"schedule": repr(self._schedule), **choices}
+        trained = isinstance(request, PlaneTrainings)
+        return PlaneAnswer(self._name, tuple(curves), self.seed, trained, chosen, following(self._method))
 
     def _request(self) -> tuple[PlaneTrainings | PlaneCheckpoints | PlaneArrays, dict[str, str]]:
         """What is needed, and what was chosen for it."""
@@ -204,8 +207,8 @@ class Plane:
         return self.schedule or (Logarithmic(5) if self.noise is not None else SCHEDULES["delta"])
 
     @property
-    def _method(self) -> Method:
-        """The exact one for a network that is quantised or noisy."""
+    def _method(self) -> Method | FittedBins:
+        """The exact one for a network that is quantised or noisy, else bins that fit each layer."""
         if self.estimator is not None:
             return self.estimator
         if self.bits is not None:
@@ -213,7 +216,7 @@ class Plane:
         if self.noise is not None:
             return Noisy(self.noise, 2048)
         is_papers = self.on is None and self._is_tishby
-        return METHODS["idnns"] if is_papers else Uniform(range="layer")
+        return FittedBins(tanh=METHODS["idnns"]) if is_papers else FittedBins()
 
 
 def _parts(task: Task, seed: int) -> tuple[Task, Task]:

@@ -6,8 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from infoscope.dynamics import compression
 from infoscope.dynamics.plane_curve import PlaneCurve, table
 from infoscope.dynamics.plane_figures import figures
+from infoscope.dynamics.plane_paths import paths, sides
 from infoscope.figure import Figure
 from infoscope.record import Record
 
@@ -16,7 +18,8 @@ from infoscope.record import Record
 class PlaneAnswer:
     """What `Plane` comes to: a curve for each training, or one of what was left by one.
 
-    `chosen` is what was chosen for the caller.
+    `chosen` is what was chosen for the caller; `following` are the methods whose scale follows the layer's, as in
+    `paths`.
     """
 
     name: str
@@ -24,6 +27,7 @@ class PlaneAnswer:
     seed: int
     trained: bool
     chosen: Mapping[str, str]
+    following: frozenset[str] = frozenset()
 
     @property
     def title(self) -> str:
@@ -50,19 +54,36 @@ class PlaneAnswer:
         return last
 
     def figures(self) -> Sequence[Figure]:
-        """The path through the epochs, and both informations against the epoch."""
+        """The paths through the epochs, the layers joined, and both informations against the epoch."""
         return figures(self.whole_record())
 
     def sentence(self) -> str:
-        """How many epochs were measured, and of how many trainings."""
+        """What compresses, by how much and in how many networks; then how many epochs were measured."""
+        whole = self.whole_record()
+        found = compression.falls(paths(whole, sides(whole)[0], self.following)) if len(whole) else []
+        several = any(len(curve.epochs) > 1 for curve in self.curves)
+        return " ".join([compression.told(found)] * several + [self._counted()])
+
+    def _counted(self) -> str:
         epochs, n = sum(len(curve.epochs) for curve in self.curves), len(self.curves)
         counted = f"{epochs:,} epoch{'s' * (epochs != 1)} measured"
         of = f" of {n} training{'s' * (n != 1)}" if self.trained else ""
         return f"{counted}{of}, the last shown below; all are in plane.jsonl."
 
     def choices(self) -> Mapping[str, str]:
-        """Estimator and schedule; network and training where there was one."""
-        return self.chosen
+        """The estimator of every layer, and schedule; network and training where there was one."""
+        return {"estimator": self._estimators(), **self.chosen}
+
+    def _estimators(self) -> str:
+        """As the receipts name them; with its layers where there are several."""
+        layers: dict[str, list[str]] = {}
+        for row in self.whole_record():
+            of = layers.setdefault(row.measurement.receipt.method, [])
+            if (layer := str(row.coordinates["layer"])) not in of:
+                of.append(layer)
+        if len(layers) < 2:
+            return next(iter(layers), "")
+        return "; ".join(f"{method} for {', '.join(of)}" for method, of in layers.items())
 
     def write(self, folder: Path) -> Mapping[str, str]:
         """Every epoch, to `plane.jsonl`."""

@@ -71,4 +71,4 @@ def _of_side(network: nn.Module, examples: Examples, how: LayerSpecification, si
         return
     sketch = how.sketch if getattr(how.method, "projects", False) else None
     for group in in_groups(network, examples.x, how.layers, how.batch, how.room, sketch=sketch):
-        yield from layer_results(group, examples.y, how, side=side, x=examples.points)
+        yield from layer_results(group, examples.y, how, side=side, x=examples.points, network=network)

@@ -12,17 +12,28 @@ from infoscope.dynamics.layer_results import LayerResult, along_layers
 from infoscope.dynamics.plane_cost import seconds
 from infoscope.dynamics.saved_activations import number_in_chain, opened
 from infoscope.figure import Bars, Figure
+from infoscope.measurement import Measurement, Status
+from infoscope.method_text import text_of
 from infoscope.mi.estimate import layer_information
-from infoscope.mi.method import Method
+from infoscope.mi.estimators.binning import Uniform
+from infoscope.mi.estimators.largest import Largest
+from infoscope.mi.method import Method, ShufflingMethod
 from infoscope.mi.methods import METHODS
 from infoscope.options import AtLeast, check_fields
 from infoscope.record import Record, Row
-from infoscope.run import Work
+from infoscope.run import Store, Work
 from infoscope.run.context import RunContext
 from infoscope.run.question import Cost, Rows, Stages
 
 TRIAL = 1000
 """Examples of the layer that is tried."""
+
+SHUFFLINGS = 20
+"""Shufflings of the labels where nobody asks for a number and they cost little."""
+
+BINS = Uniform(range="layer")
+SAMPLE = Largest()
+"""What measures I(X;T) and I(T;Y) where no estimator is named."""
 
 
 @dataclass(frozen=True)
@@ -34,23 +45,49 @@ class SavedInformation:
     Attributes
     ----------
     data
-        An .npz with labels `y`, activations `T1`, `T2` … a layer, and the inputs `X` if there are any.
+        An .npz with the labels `y` (n,), one array (n, …) a layer, named `T1`, `T2` … from the input on, and the inputs
+        `X` if there are any; other arrays are not read. Layers of other names or of several epochs: infoscope plane.
     estimator
-        One of `infoscope list estimators`, with options as in "ross(k=3)" or "saxe(width=0.5)".
+        One of `infoscope list estimators`, with options as in "saxe(width=0.5)" or "kde-upper(variance=0.001)".
+        Default: 30 bins over the layer's range for I(X;T); for I(T;Y) largest, for which labels are a sample.
     null
-        Estimate again on so many shufflings of the labels, and flag what is not above them.
+        Estimate again on so many shufflings of the labels, and flag what is not above them. Default: 20 where they cost
+        little (bins, kernels, quantised), else none.
     seed
         Of shufflings, of draws of noise, of what is trained.
     """
 
     data: Path
-    estimator: Method = METHODS["kde-upper"]
-    null: Annotated[int, AtLeast(0)] = 0
+    estimator: Method | None = None
+    null: Annotated[int | None, AtLeast(0)] = None
     seed: Annotated[int, AtLeast(0)] = 0
 
     def __post_init__(self) -> None:
         check_fields(self)
-        check_layer_method(self.estimator)
+        if self.estimator is not None:
+            check_layer_method(self.estimator)
+
+    @property
+    def shufflings(self) -> int:
+        """Shufflings of the labels: as many as were asked for, else some where the method has a cheap way to them."""
+        if self.null is not None:
+            return self.null
+        return SHUFFLINGS if isinstance(self.estimator, ShufflingMethod) else 0
+
+    def measure(self, t: Any, y: Any, x: Any, name: str, store: Store | None) -> LayerResult:
+        """I(X;T) and I(T;Y) of one layer.
+
+        Where no estimator is named, each information has its own: bins that follow the layer's scale for I(X;T), which
+        is infinite of a continuous layer unless something limits it, and the library's own for a sample for I(T;Y). In
+        many dimensions every example has a bin, or a kernel, of its own, and bins would give H(Y) for any labels.
+        """
+        options: dict[str, Any] = {"seed": self.seed, "name": name, "store": store}
+        if self.estimator is not None:
+            both = layer_information(t, y, self.estimator, x=x, null=self.shufflings, **options)
+            return LayerResult("train", name, both.x_t, both.t_y)
+        x_t = layer_information(t, y, BINS, **options).x_t
+        t_y = layer_information(t, y, SAMPLE, null=self.shufflings, **options).t_y
+        return LayerResult("train", name, x_t, t_y)
 
     def stages(self, device: str = "cpu") -> Stages[SavedInformationAnswer]:
         """One stage: all layers."""
@@ -84,7 +121,7 @@ class _Layers:
                 raise ValueError(f"{path}: `X` has shape {x.shape} and `y` {y.shape}; give them row by row in pairs")
             for name in self.names:
                 try:
-                    found.append(self._measure(name, file[name], y, x, context))
+                    found.append(self.question.measure(file[name], y, x, name, context.store))
                 except ValueError as error:
                     if not found:
                         raise ValueError(f"{path}: {error}") from error
@@ -92,13 +129,6 @@ class _Layers:
                 if context.on_done is not None:
                     context.on_done(Work(name, bytes, label=f"layer {name}"))
         return LayersFound(tuple(along_layers(found, chain=True)))
-
-    def _measure(self, name: str, t: Any, y: Any, x: Any, context: RunContext) -> LayerResult:
-        asked = self.question
-        both = layer_information(
-            t, y, asked.estimator, x=x, null=asked.null, seed=asked.seed, name=name, store=context.store
-        )
-        return LayerResult("train", name, both.x_t, both.t_y)
 
     def units(self) -> Mapping[str, int]:
         """One a layer."""
@@ -110,7 +140,7 @@ class _Layers:
             t, y, x = file[self.names[0]], file["y"], file["X"] if "X" in file.files else None
         few = min(TRIAL, len(y))
         some = None if x is None else x[:few]
-        one = seconds(lambda: self._measure(self.names[0], t[:few], y[:few], some, RunContext()))
+        one = seconds(lambda: self.question.measure(t[:few], y[:few], some, self.names[0], None))
         return Cost(self.units(), one * len(y) / few * len(self.names))
 
     def stand_in(self) -> LayersFound:
@@ -147,18 +177,27 @@ class SavedInformationAnswer:
     def sentence(self) -> str:
         """What the first and the last layer hold."""
         told = [
-            f"{one.layer} holds {one.x_t.bits:.2f} bits about the input and {one.t_y.bits:.2f} about the label"
+            f"{one.layer} holds {one.x_t:.2f} bits about the input and {one.t_y:.2f} about the label{_doubt(one.t_y)}"
             for one in (self.layers[0], *self.layers[1:][-1:])
         ]
         return f"By {self.layers[0].x_t.receipt.n:,} examples, {', '.join(told)}."
 
     def choices(self) -> Mapping[str, str]:
-        """The estimator."""
-        return {"estimator": repr(self.question.estimator)}
+        """The estimator, or that of each information."""
+        if self.question.estimator is not None:
+            return {"estimator": repr(self.question.estimator)}
+        return {"estimator": f"{text_of(BINS, METHODS)} for I(X;T), {text_of(SAMPLE, METHODS)} for I(T;Y)"}
 
     def write(self, folder: Path) -> Mapping[str, str]:
         """No file but the report."""
         return {}
+
+
+def _doubt(m: Measurement) -> str:
+    """What a sentence adds to a number that may be none."""
+    if Status.INSIGNIFICANT in m.status:
+        return " (no more than shuffled labels give)"
+    return " (within two standard errors of none)" if m.value < 2 * m.stderr else ""
 
 
 def _layer_names(path: Path) -> tuple[str, ...]:

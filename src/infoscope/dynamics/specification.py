@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from torch import nn
+
 from infoscope.dynamics.examples import Examples, ExamplesLike
+from infoscope.dynamics.layer_method import FittedBins
 from infoscope.dynamics.schedule import Every, Schedule
-from infoscope.mi.estimators.binning import Uniform
 from infoscope.mi.method import Method
 from infoscope.observation.sketch import Sketch
 from infoscope.run import Store
@@ -18,14 +20,15 @@ from infoscope.run import Store
 class LayerSpecification:
     """How the layers of a network are measured.
 
-    `layers` are globs over `named_modules`, see `layer_names`. `null` is the number of shuffled baselines of I(T;Y),
-    `seed` that of every draw. Where the method may see a layer through a projection (`Probe`, `Compressed`), a layer
-    that is too large for `sketch` is projected batch by batch and never held; a lower bound stays one, and the receipt
-    says so. `passes` is how often a network with noise inside (`with_noise`) is run for `Noisy`. `batch` examples go
+    `method` is one for all layers, or chosen for each (`FittedBins`); the receipt says which. `layers` are globs over
+    `named_modules`, see `layer_names`. `null` is the number of shuffled baselines of I(T;Y), `seed` that of every draw.
+    Where the method may see a layer through a projection (`Probe`, `Compressed`), a layer that is too large for
+    `sketch` is projected batch by batch and never held; a lower bound stays one, and the receipt says so.
+    `passes` is how often a network with noise inside (`with_noise`) is run for `Noisy`. `batch` examples go
     through the network at a time, and `room` bounds the bytes of activations that are held.
     """
 
-    method: Method = Uniform(30, "layer")
+    method: Method | FittedBins = FittedBins()
     layers: Sequence[str] | None = None
     null: int = 0
     seed: int = 0
@@ -40,6 +43,10 @@ class LayerSpecification:
         if self.layers is not None:
             globs = (self.layers,) if isinstance(self.layers, str) else tuple(self.layers)
             object.__setattr__(self, "layers", globs)
+
+    def method_for(self, module: nn.Module | None) -> Method:
+        """The method for a layer, the output of this module, or of one that nobody knows."""
+        return self.method.of(module) if isinstance(self.method, FittedBins) else self.method
 
 
 @dataclass(frozen=True)

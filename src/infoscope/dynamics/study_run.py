@@ -113,7 +113,7 @@ def _look(
     specification: PlaneSpecification, architecture: Architecture, epoch: int, weights: Weights
 ) -> Look[PlanePoint]:
     """The look that places a network with these weights on the plane."""
-    return Look(point_of_weights, (specification, architecture, dict(weights)), PlanePoint, label=f"epoch-{epoch}")
+    return Look(point_of_weights, (specification, architecture, dict(weights)), PlanePoint, 2, f"epoch-{epoch}")
 
 
 def _bytes(specification: PlaneSpecification, architecture: Architecture, weights: Weights) -> bytes:

@@ -71,7 +71,7 @@ def planes(
     members = [Member(learner, task, s, name=f"seed-{s}") for s in range(seed, seed + replicates)]
     parts = stacks(planned(members, context=RunContext(store, jobs, device)))
     looks = [
-        Look(curves_of_stack, (part.members, study, part.plan.way, device), PlaneCurves, 4, part.label)
+        Look(curves_of_stack, (part.members, study, part.plan.way, device), PlaneCurves, 5, part.label)
         for part in parts
     ]
     curves = [c for part in look(looks, store, jobs=jobs, on_done=for_each(on_done, parts)) for c in part.curves]

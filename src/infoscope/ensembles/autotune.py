@@ -7,7 +7,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from shutil import which
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import nn
@@ -16,10 +16,12 @@ from infoscope.ensembles.memory import example_bytes, network_bytes, room
 from infoscope.ensembles.population import Member
 from infoscope.ensembles.stack import closed_ways
 from infoscope.ensembles.trials import Trials
-from infoscope.ensembles.ways import Way, WayName, first_line
+from infoscope.ensembles.ways import Way, WayName, check_way, first_line
 from infoscope.training.isolation import isolated
 
-_SHORT = 3.0  # seconds of plain looping below which no trial pays
+_SHORT = 0.5  # seconds of plain looping below which no trial pays
+_SHARE = 0.02  # of the seconds of plain looping that the trial of one way may take
+_LEAST = 0.05  # seconds that it may always take
 _LONG = 600.0  # seconds of training above which compiling may
 _UNIT = 20.0  # seconds that may be lost where networks go one after another
 
@@ -57,9 +59,18 @@ class Plan:
 
     @classmethod
     def from_json(cls, held: Mapping[str, Any]) -> Plan:
-        """The plan that `to_json` gave."""
-        tried = {Way(name, stacked): seconds for name, stacked, seconds in held["tried"]}
-        return cls(**{**held, "way": Way(*held["way"]), "tried": tried})
+        """The plan that `to_json` gave; ValueError, TypeError or KeyError for what it could not have given."""
+        tried = {_way(*one[:2]): float(one[2]) for one in held["tried"]}
+        closed = {str(name): str(why) for name, why in held["closed"].items()}
+        numbers = int(held["bytes_each"]), float(held["seconds"])
+        return cls(_way(*held["way"]), *numbers, tried, cast("dict[WayName, str]", closed), int(held["unit"]))
+
+
+def _way(name: str, stacked: int) -> Way:
+    check_way(name)
+    if not isinstance(stacked, int) or stacked < 1:
+        raise ValueError(f"a stack of {stacked!r}")
+    return Way(cast("WayName", name), stacked)
 
 
 def plan(
@@ -77,39 +88,42 @@ def plan(
     the states of each network that are kept besides its first, best and last.
     """
     first, steps = members[0], _steps(members[0])
+    some = [members[i] for i in sorted({0, len(members) // 2, len(members) - 1})]
     with isolated(first.seed, threads=1):
-        network, other = (_network(member, device) for member in (first, members[-1]))
-        closed = closed_ways(network, [m.recipe for m in members])
+        networks = [_network(member, device) for member in some]
+        closed = closed_ways(networks[0], [m.recipe for m in members])
         if way is not None and way in closed:
-            raise _not_open(way, network, closed[way])
-        each = network_bytes(network, first, kept) + example_bytes(members)
+            raise _not_open(way, networks[0], closed[way])
+        each = network_bytes(networks[0], first, kept) + example_bytes(members)
         most = max(1, min(math.ceil(len(members) / jobs), room(memory, device) // jobs // each))
-        trials = Trials(network, other, first, device)
-        tried = {Way("loop"): trials.of_loop()}
-        alone = tried[Way("loop")] * steps
+        trials = Trials(networks, _network(first, device), some, device)
+        alone = trials.alone * steps
+        tried = {Way("loop"): 1.0}
         if way is not None or (alone * len(members) >= _SHORT and most > 1):
-            _try_stacks(trials, tried, closed, way, most)
+            _try_stacks(trials, tried, closed, way, most, max(_LEAST, _SHARE * alone * len(members)))
         best = _fastest(tried, way)
-        if way is None and best.name == "vmap" and tried[best] * steps * len(members) > _LONG and _has_compiler(device):
+        if way is None and best.name == "vmap" and tried[best] * alone * len(members) > _LONG and _has_compiler(device):
             _try_compiled(trials, tried, closed, best.stacked)
             best = _fastest(tried, way)
     unit = max(1, min(int(_UNIT / alone), most, len(members) // (4 * jobs)))
-    return Plan(best, each, tried[best] * steps, tried, closed, unit if best.name == "loop" else 0)
+    seconds = {way: share * trials.alone for way, share in tried.items()}
+    return Plan(best, each, seconds[best] * steps, seconds, closed, unit if best.name == "loop" else 0)
 
 
 def _try_stacks(
-    trials: Trials, tried: dict[Way, float], closed: dict[WayName, str], way: WayName | None, most: int
-) -> None:
-    """Take note of the seconds of stacks, in each way or the one asked for, and of ways that are closed after all."""
+    trials: Trials, tried: dict[Way, float], closed: dict[WayName, str], way: WayName | None, most: int,
+    seconds: float,
+) -> None:  # fmt: skip
+    """Take note of the costs of stacks, in each way or the one asked for, and of ways that are closed after all."""
     for name in ("grouped", "vmap") if way is None else (way,):
         if name == "loop" or name in closed:
             continue
         try:
-            tried |= trials.of_sizes(name, most)
+            tried |= dict(trials.of_sizes(name, most, seconds))
         except Exception as error:  # vmap says in many ways that it can't
             closed[name] = first_line(error)
             if way is not None:
-                raise _not_open(name, trials.network, closed[name]) from error
+                raise _not_open(name, trials.networks[0], closed[name]) from error
 
 
 def _try_compiled(trials: Trials, tried: dict[Way, float], closed: dict[WayName, str], stacked: int) -> None:

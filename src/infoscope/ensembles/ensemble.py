@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
@@ -32,7 +33,8 @@ def ensemble(
     is kept and used again. Stacks are spread over the processes of `context` and kept in its store when finished,
     half-done ones every few seconds, so that the same call goes on after a crash; `on_done` is called once for each
     network. With `observers` everything runs in this process, and nothing is kept. A network that diverges is left out
-    and named in `failed`.
+    and named in `failed`. Before a stack trains, it is compared what it gives and what its networks give by themselves;
+    where that differs they go one after another, which a warning and `remarks` say.
 
     >>> from infoscope import Learner, Recipe, Task
     >>> from infoscope.models import MLP
@@ -47,11 +49,14 @@ def ensemble(
     if observers:
         return _in_order(gathered(list(_watched(parts, spec.keep, observers, context))), members)
     looks = [
-        Look(fit_stack, (part.members, part.plan.way, context.device, spec.keep), Population, 3, part.label)
+        Look(fit_stack, (part.members, part.plan.way, context.device, spec.keep), Population, 4, part.label)
         for part in parts
     ]
     found = look(looks, context.store, jobs=context.jobs, on_done=for_each(context.on_done, parts))
-    return _in_order(gathered(found), members)
+    population = _in_order(gathered(found), members)
+    for remark in population.remarks:
+        warnings.warn(remark, stacklevel=2)
+    return population
 
 
 def measure_ensemble(

@@ -11,7 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from infoscope.data.inputs import Batch, take
+from infoscope.data.inputs import Batch, take, to
+from infoscope.ensembles.agreement import EXAMPLES, check_agreement
 from infoscope.ensembles.examples import SharedExamples, stacked_inputs
 from infoscope.ensembles.fit_each import fit_each
 from infoscope.ensembles.history import History, population_of
@@ -19,7 +20,7 @@ from infoscope.ensembles.observers import StackMoment, StackObserver
 from infoscope.ensembles.population import Member, Population, SnapshotSpec
 from infoscope.ensembles.stack import Stack
 from infoscope.ensembles.stacked_weights import member as row_of
-from infoscope.ensembles.ways import Way
+from infoscope.ensembles.ways import Way, first_line
 from infoscope.run.progress import report
 from infoscope.run.scratch import Scratch
 from infoscope.training.fit import batches, check_network, unfinished
@@ -47,12 +48,27 @@ def fit_stack(
     if members[0].learner.recipe.loss is None:
         check_network(networks[0], members[0].task)
         networks[0].train()
+    if (why := _closed(networks, members, way, device)) is not None:
+        remark = f"{len(members)} networks from {members[0].called} on were trained one after another: {why}"
+        return fit_each(members, device, keep, observers, (remark,))
     initial = [copy_weights(network) for network in networks]
     recipes = [m.recipe for m in members]
     with isolated(members[0].seed):
         training = _StackTraining(members, Stack(networks, recipes, way.name), networks[0], device, keep, initial)
         training.run(observers)
     return population_of(members, initial, training.histories, training.failed, keep, way)
+
+
+def _closed(networks: Sequence[nn.Module], members: Sequence[Member], way: Way, device: Any) -> str | None:
+    """Why these networks can't go this way after all: the plan was made from a few of them."""
+    task = members[0].task
+    rows = torch.arange(min(EXAMPLES, len(task)))
+    x, y = to(take(task.x, rows), device), task.y[rows].to(device)
+    try:
+        check_agreement(networks, [m.recipe for m in members], way.name, members[0].loss, x, y)
+    except Exception as error:  # vmap says in many ways that it can't
+        return first_line(error)
+    return None
 
 
 class _StackTraining:
@@ -130,22 +146,24 @@ class _StackTraining:
     def _end_epoch(self, means: Tensor, held_out: Tensor | None) -> None:
         """Take note of the epoch; rows that are done or diverged leave the stack."""
         tensors = self.stack.tensors  # one view of the stack for all rows
+        moved = self.stack.moved().tolist()
+        held = [None] * len(self.rows) if held_out is None else held_out.tolist()
         going = [
             i for i, m in enumerate(self.rows)
-            if self._goes_on(m, _RowOf(tensors, i), float(means[i]), None if held_out is None else float(held_out[i]))
+            if self._goes_on(m, _RowOf(tensors, i), float(means[i]), moved[i], held[i])
         ]  # fmt: skip
         if len(going) < len(self.rows):
             self.rows = [self.rows[i] for i in going]
             if going:
                 self.stack.keep(going)
 
-    def _goes_on(self, m: int, weights: _RowOf, mean: float, held_out: float | None) -> bool:
+    def _goes_on(self, m: int, weights: _RowOf, mean: float, moved: float, held_out: float | None) -> bool:
         """Take note of one member's epoch; whether it trains on."""
         history, member = self.histories[m], self.members[m]
         if not math.isfinite(mean):
             self.failed[member.called] = f"training diverged in epoch {self.epoch}: the loss is {mean}"
             return False
-        history.end_epoch(mean, weights, self.keep)
+        history.end_epoch(mean, moved, weights, self.keep)
         recipe = member.learner.recipe
         done = self.epoch >= recipe.epochs
         if held_out is not None:

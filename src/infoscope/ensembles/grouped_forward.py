@@ -6,6 +6,7 @@ image as (examples, networks · channels, height, width), where every channel-wi
 
 from __future__ import annotations
 
+import copy
 import operator
 from collections.abc import Mapping
 from typing import Any, cast
@@ -40,7 +41,8 @@ class GroupedForward:
 
     def __init__(self, network: nn.Module):
         try:
-            self._traced = fx.symbolic_trace(network)
+            # A copy: a forward pass may leave what it was traced with in the network.
+            self._traced = fx.symbolic_trace(copy.deepcopy(network))
         except Exception as error:
             raise NotStackable(f"{type(network).__name__} can't be traced ({first_line(error, 120)})") from error
         self._modules = dict(self._traced.named_modules())

@@ -20,6 +20,7 @@ class History:
     """The training of one member so far."""
 
     losses: list[float] = field(default_factory=list)
+    moved: list[float] = field(default_factory=list)
     held_out: list[float] = field(default_factory=list)
     best: Weights | None = None
     snapshots: dict[int, Weights] = field(default_factory=dict)
@@ -27,9 +28,10 @@ class History:
     matched_epoch: int = -1
     final: Weights | None = None
 
-    def end_epoch(self, mean: float, weights: Callable[[], Weights], keep: SnapshotSpec) -> None:
-        """Take note of an epoch's mean loss, and keep the weights if they are wanted."""
+    def end_epoch(self, mean: float, moved: float, weights: Callable[[], Weights], keep: SnapshotSpec) -> None:
+        """Take note of an epoch's mean loss and of how far the weights are from the start; keep them if wanted."""
         self.losses.append(mean)
+        self.moved.append(moved)
         if len(self.losses) in keep.epochs:
             self.snapshots[len(self.losses)] = weights()
         if keep.loss is not None and self.matched is None and mean <= keep.loss:
@@ -53,7 +55,7 @@ class History:
 
 def population_of(
     members: Sequence[Member], initial: Sequence[Weights], histories: Sequence[History], failed: Mapping[str, str],
-    keep: SnapshotSpec, way: Way,
+    keep: SnapshotSpec, way: Way, remarks: tuple[str, ...] = (),
 ) -> Population:  # fmt: skip
     """The members that did not fail, as one value."""
     good = [i for i, m in enumerate(members) if m.called not in failed]
@@ -77,6 +79,8 @@ def population_of(
         matched_epochs=torch.tensor([history.matched_epoch for history in ended], dtype=torch.long),
         failed=dict(failed),
         ways=(way,),
+        remarks=remarks,
+        moved=padded([torch.tensor(history.moved, dtype=torch.float64) for history in ended]),
     )
 
 

@@ -36,7 +36,7 @@ def network_bytes(network: nn.Module, member: Member, kept: int = 0) -> int:
     del loss
     parameters = {p.data_ptr() for p in network.parameters()}
     activations = sum(size for at, size in held.items() if at not in parameters)
-    return weights * (7 + kept) + 2 * activations * min(member.learner.recipe.batch, len(member.task)) // rows
+    return weights * (8 + kept) + 2 * activations * min(member.learner.recipe.batch, len(member.task)) // rows
 
 
 def example_bytes(members: Sequence[Member]) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,10 +14,11 @@ from infoscope.ensembles.population import Member, SnapshotSpec
 from infoscope.ensembles.ways import WayName, check_way
 from infoscope.run import key
 from infoscope.run.context import RunContext
+from infoscope.run.store import Store
 
 _log = logging.getLogger(__name__)
 
-_VERSION = 2  # of the form in which plans are kept
+_VERSION = 3  # of the form in which plans are kept
 
 
 @dataclass(frozen=True)
@@ -70,7 +72,20 @@ def planned(
     groups = [PlannedGroup(_plan(group, spec, context), tuple(group)) for group in _alike(members)]
     for group in groups:
         _log.info("%s: %s", group.label, group.plan)
+    if context.on_plan is not None:
+        for remark in told(groups, context.jobs):
+            context.on_plan(remark)
     return groups
+
+
+def told(groups: Sequence[PlannedGroup], jobs: int = 1) -> tuple[str, ...]:
+    """How each group is trained, what that fills, and which ways are closed to it."""
+    remarks = []
+    for group in groups:
+        each = f" in each of {jobs} jobs" if jobs > 1 else ""
+        remarks.append(f"{len(group.members)} networks: {group.plan}{each}.")
+        remarks += [f"  not by {name}: {why}" for name, why in group.plan.closed.items()]
+    return tuple(remarks)
 
 
 def stacks(groups: Sequence[PlannedGroup]) -> list[PlannedGroup]:
@@ -86,15 +101,23 @@ def units(groups: Sequence[PlannedGroup]) -> list[PlannedGroup]:
 def _plan(group: Sequence[Member], spec: EnsembleSpec, context: RunContext) -> Plan:
     """The plan in the store, if it fits into the memory that is granted now; else a new one, which is kept."""
     name = _plan_name(group, spec, context)
-    kept = context.store.read_json(name) if context.store is not None and name else None
-    if kept is not None:
-        how = Plan.from_json(kept)
-        if not _too_much(how, spec.memory, context.jobs):
-            return how
+    kept = _kept(context.store, name) if context.store is not None and name else None
+    if kept is not None and not _too_much(kept, spec.memory, context.jobs):
+        return kept
     how = plan(group, device=context.device, way=spec.way, memory=spec.memory, jobs=context.jobs, kept=spec.keep.states)
     if context.store is not None and name:
-        context.store.write_json(name, how.to_json())
+        with suppress(OSError):  # a disk that is full, or for reading only: a plan costs a trial, no more
+            context.store.write_json(name, how.to_json())
     return how
+
+
+def _kept(store: Store, name: str) -> Plan | None:
+    """The plan in the store; None if there is none, or a damaged one, which is made again."""
+    try:
+        held = store.read_json(name)
+        return None if held is None else Plan.from_json(held)
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return None
 
 
 def _plan_name(group: Sequence[Member], spec: EnsembleSpec, context: RunContext) -> str:

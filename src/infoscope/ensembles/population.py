@@ -74,8 +74,10 @@ class Population:
     `initial` and `weights` are stacked state dicts before and after training; `snapshots` those after some epochs (0 is
     the start; one that had stopped before stays as it was); `matched` those at the first epoch whose mean training loss
     came down to what was asked, `matched_epochs` (E,) says when, −1 for never (its row is then the last).
-    `losses` and `validation_losses` are (E, epochs), nats an example, NaN after the end. A network that diverged is in
-    none of them: `failed` names it and says why. `ways` are those in which the networks were computed.
+    `losses` and `validation_losses` are (E, epochs), nats an example, NaN after the end; so is `moved`, how far the
+    trained weights are from the initial ones after each epoch. A network that diverged is in none of them: `failed`
+    names it and says why. `ways` are those in which the networks were computed; `remarks` say where that is another
+    than was planned, and why.
     """
 
     names: tuple[str, ...]
@@ -90,6 +92,8 @@ class Population:
     matched_epochs: Tensor = field(default_factory=lambda: torch.empty(0, dtype=torch.long))
     failed: Mapping[str, str] = field(default_factory=dict)
     ways: tuple[Way, ...] = ()
+    remarks: tuple[str, ...] = ()
+    moved: Tensor = field(default_factory=lambda: torch.empty(0, 0, dtype=torch.float64))
 
     def __len__(self) -> int:
         return len(self.names)
@@ -121,6 +125,7 @@ class Population:
             snapshots={epoch: picked(stacked) for epoch, stacked in self.snapshots.items()},
             losses=self.losses[which],
             validation_losses=self.validation_losses[which],
+            moved=self.moved[which] if len(self.moved) else self.moved,
             matched_epochs=self.matched_epochs[which],
         )
 
@@ -130,6 +135,7 @@ class Population:
             ("losses",): self.losses,
             ("validation_losses",): self.validation_losses,
             ("matched_epochs",): self.matched_epochs,
+            ("moved",): self.moved,
         }
         for part, stacked in (("initial", self.initial), ("weights", self.weights), ("matched", self.matched)):
             tensors |= {(part, name): t for name, t in stacked.items()}
@@ -137,7 +143,7 @@ class Population:
             tensors |= {("snapshots", epoch, name): t for name, t in stacked.items()}
         facts = {"names": self.names, "seeds": self.seeds, "failed": dict(self.failed), "converged": self.converged}
         ways = [dataclasses.astuple(way) for way in self.ways]
-        return pack_paths(tensors, **facts, ways=ways, epochs=list(self.snapshots))
+        return pack_paths(tensors, **facts, ways=ways, epochs=list(self.snapshots), remarks=self.remarks)
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Population:
@@ -156,6 +162,8 @@ class Population:
             matched_epochs=tensors["matched_epochs",],
             failed=facts["failed"],
             ways=tuple(Way(*way) for way in facts["ways"]),
+            remarks=tuple(facts["remarks"]),
+            moved=tensors["moved",],
         )
 
 
@@ -182,6 +190,8 @@ def gathered(parts: Sequence[Population]) -> Population:
         torch.cat([part.matched_epochs for part in full]),
         failed,
         tuple(dict.fromkeys(way for part in full for way in part.ways)),
+        tuple(dict.fromkeys(remark for part in full for remark in part.remarks)),
+        padded([row for part in full for row in part.moved]),
     )
 
 

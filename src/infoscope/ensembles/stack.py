@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 from collections.abc import Callable, Mapping, Sequence
 from itertools import groupby
@@ -25,6 +26,8 @@ _ELEMENTWISE = (
 )  # fmt: skip
 _FUSED = (torch.optim.SGD, torch.optim.Adam, torch.optim.AdamW, torch.optim.Adagrad)
 
+_AT_A_TIME = 1 << 20  # weights
+
 _Losses = Callable[[StackedWeights, Batch, Tensor], Tensor]
 
 
@@ -37,7 +40,8 @@ class Stack:
 
     def __init__(self, networks: Sequence[nn.Module], recipes: Sequence[Recipe], way: WayName):
         check_stackable(networks[0], recipes)
-        self._template, self._way = networks[0], way
+        # Its own copy: what a forward pass leaves in it is no network's of the caller.
+        self._template, self._way = copy.deepcopy(networks[0]), way
         self._loss = cast("Loss", recipes[0].loss)  # a member's recipe has one
         states = [network.state_dict() for network in networks]
         trained = {name: p for name, p in networks[0].named_parameters() if p.requires_grad}
@@ -48,7 +52,8 @@ class Stack:
         others = [name for name in self._names if name not in trained and self._one[name] == name]
         self._others = {name: torch.stack([state[name] for state in states]).contiguous() for name in others}
         self._forward: dict[bool, _Losses] = {}
-        self._hold(torch.stack(rows), list(recipes), None)
+        self._start = torch.stack(rows)
+        self._hold(self._start.clone(), list(recipes), None)
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -86,22 +91,30 @@ class Stack:
         """Losses (E,) on batches (E, b, …); nothing changes but, in training mode, buffers."""
         return self._losses(training)(self._own, x, y)
 
+    def moved(self) -> Tensor:
+        """How far the trained weights of each row are from where they began: (E,), float64."""
+        size = max(1, _AT_A_TIME // max(1, self._rows.shape[1]))
+        pairs = zip(self._rows.detach().split(size), self._start.split(size), strict=True)
+        return torch.cat([torch.linalg.vector_norm(row - first, dim=1, dtype=torch.float64) for row, first in pairs])
+
     def keep(self, rows: Sequence[int]) -> None:
         """Go on with these rows only."""
         which = torch.tensor(rows, device=self._rows.device)
         states = [state for optimizer, _ in self._optimizers for state in self._spread(optimizer)]
         self._others = {name: t[which].contiguous() for name, t in self._others.items()}
+        self._start = self._start[which]
         self._hold(self._rows[which], [self._recipes[r] for r in rows], [states[r] for r in rows])
 
     def state(self) -> dict[str, Any]:
         """All that changes while it trains, as tensors, numbers and their containers."""
         states = [state for optimizer, _ in self._optimizers for state in self._spread(optimizer)]
-        return {"rows": self._rows.detach(), "others": self._others, "optimizers": states}
+        return {"rows": self._rows.detach(), "start": self._start, "others": self._others, "optimizers": states}
 
     def restore(self, state: Mapping[str, Any], recipes: Sequence[Recipe]) -> None:
         """Go on from what `state` gave."""
         device = self._rows.device
         self._others = {name: t.to(device) for name, t in state["others"].items()}
+        self._start = state["start"].to(device)
         self._hold(state["rows"].to(device), list(recipes), state["optimizers"])
 
     def _hold(self, rows: Tensor, recipes: list[Recipe], states: list[dict[str, Any]] | None) -> None:

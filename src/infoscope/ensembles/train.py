@@ -9,7 +9,7 @@ from typing import Generic, TypeVar
 import torch
 
 from infoscope.ensembles.ensemble import ensemble, measure_ensemble
-from infoscope.ensembles.planning import EnsembleSpec, PlannedGroup, planned
+from infoscope.ensembles.planning import EnsembleSpec, PlannedGroup, planned, told
 from infoscope.ensembles.population import Member, Population
 from infoscope.run.context import RunContext
 from infoscope.run.look import Keepable
@@ -95,13 +95,10 @@ def training_cost(groups: Sequence[PlannedGroup], jobs: int = 1) -> Cost:
 
     The remarks say how each group is trained, what that fills, and which ways are closed to it.
     """
-    seconds, remarks = 0.0, []
+    seconds = 0.0
     for group in groups:
         recipe, held_out = group.members[0].learner.recipe, group.members[0].validation
         stops = recipe.patience is not None and held_out is not None
         share = min(recipe.epochs, USUAL_EPOCHS) / recipe.epochs if stops else 1.0
         seconds += group.plan.seconds * share * len(group.members)
-        each = f" in each of {jobs} jobs" if jobs > 1 else ""
-        remarks.append(f"{len(group.members)} networks: {group.plan}{each}.")
-        remarks += [f"  not by {name}: {why}" for name, why in group.plan.closed.items()]
-    return Cost({"trainings": sum(len(group.members) for group in groups)}, seconds, tuple(remarks))
+    return Cost({"trainings": sum(len(group.members) for group in groups)}, seconds, told(groups, jobs))

@@ -25,6 +25,9 @@ SATURATION = 0.95
 DEVIATIONS = 2.0
 """A value counts as significant this many standard deviations above the mean of its shuffled baseline."""
 
+ROUNDING = 1e-9
+"""Nats by which numbers that are equal in exact arithmetic may differ."""
+
 
 ERRORS = 3.0
 """A value so many of its errors below 0 is none that information has."""
@@ -200,7 +203,8 @@ def _against_shuffled(
         values = [_estimate(method, x, shuffled, seed, store).value for shuffled in shufflings]
     mean, _ = mean_and_stderr(values)
     deviation = float(np.std(values, ddof=1)) if null > 1 else math.nan
-    above = found.value > mean + DEVIATIONS * (0.0 if math.isnan(deviation) else deviation)
+    spread_of_null = 0.0 if math.isnan(deviation) else deviation
+    above = found.value > mean + max(DEVIATIONS * spread_of_null, ROUNDING)
     note = f"{null} shufflings give {mean / NATS_PER_BIT:.6f} ± {deviation / NATS_PER_BIT:.6f} bit (mean, deviation)"
     status = found.status if above else found.status | {Status.INSIGNIFICANT}
     return replace(found, status=status, notes=(*found.notes, note))

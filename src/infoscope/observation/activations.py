@@ -32,12 +32,14 @@ class Activations:
     {'1': (5, 4), '2': (5, 2)}
 
     `sketched` holds the true width d of the layers that are given as a random projection (see `Sketch`); `unsteady` are
-    the layers that gave two answers for the same input (dropout that stays on, noise).
+    the layers that gave two answers for the same input (dropout that stays on, noise); `modules` names the module that
+    gave a layer where it is called otherwise, as `act#2`.
     """
 
     layers: Mapping[str, Float[Tensor, "n _d"]]
     sketched: Mapping[str, int] = field(default_factory=dict)
     unsteady: frozenset[str] = frozenset()
+    modules: Mapping[str, str] = field(default_factory=dict)
 
     def __getitem__(self, layer: str) -> Float[Tensor, "n d"]:
         return self.layers[layer]
@@ -52,15 +54,16 @@ class Activations:
 
     def to_bytes(self) -> bytes:
         """As one safetensors file."""
-        facts = {"order": list(self.layers), "sketched": dict(self.sketched), "unsteady": sorted(self.unsteady)}
-        return pack(dict(self.layers), **facts)
+        facts = {"sketched": dict(self.sketched), "unsteady": sorted(self.unsteady), "modules": dict(self.modules)}
+        return pack(dict(self.layers), order=list(self.layers), **facts)
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Activations:
         """The value that `to_bytes` wrote."""
         tensors, facts = unpack(data)
         unsteady = frozenset(facts.get("unsteady", ()))
-        return cls({name: tensors[name] for name in facts["order"]}, facts.get("sketched", {}), unsteady)
+        layers = {name: tensors[name] for name in facts["order"]}
+        return cls(layers, facts.get("sketched", {}), unsteady, facts.get("modules", {}))
 
 
 @dataclass(frozen=True)
@@ -160,7 +163,9 @@ def _outputs(network: nn.Module, names: Sequence[str], x: Inputs, how: _Manner, 
                 seen[name] = seen.get(name, 0) + m
             start += m
     _check_always(seen, n, network)
-    return Activations(held, widths, found.unsteady & held.keys())
+    calls = (size.call for size in found.sizes if size.call.layer in held)
+    modules = {call.layer: call.module for call in calls if call.layer != call.module}
+    return Activations(held, widths, found.unsteady & held.keys(), modules)
 
 
 def _one_pass(

@@ -8,7 +8,7 @@ from typing import ClassVar, Protocol
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from infoscope import __version__
@@ -25,6 +25,9 @@ from infoscope.run.look import Look
 from infoscope.run.progress import report
 from infoscope.training.isolation import isolated
 from infoscope.training.learner import Learner
+
+AT_ONCE = 256
+"""Predictions that are looked at together."""
 
 
 class Coder(Protocol):
@@ -134,15 +137,22 @@ class _Sent:
 
     def through(self, code: Code) -> None:
         """Send all."""
-        n = len(self.symbols)
-        for i, p in enumerate(predictions(code, self.symbols)):
-            symbol = int(self.symbols[i])
+        n, kept = len(self.symbols), []
+        for i, (p, symbol) in enumerate(zip(predictions(code, self.symbols), self.symbols.tolist(), strict=True)):
             self.p[i] = p[symbol]
             if self.leads:
-                (self.correct[i],), (self.margin[i],) = lead(p[None], self.symbols[i : i + 1])
+                kept.append(p)
+                if len(kept) == AT_ONCE or i + 1 == n:
+                    self._lead(i + 1, np.stack(kept))
+                    kept = []
             if self.compressor is not None:
                 self.compressor.put(symbol, p)
             report(i + 1, n)
+
+    def _lead(self, stop: int, p: Float[np.ndarray, "b classes"]) -> None:
+        """Which class led in the last predictions before `stop`, and by how much."""
+        rows = slice(stop - len(p), stop)
+        self.correct[rows], self.margin[rows] = lead(p, self.symbols[rows])
 
     def curve(self, target: Target, y: Tensor, index: np.ndarray, seed: int, receipt: Receipt) -> LossCurve:
         """As a loss curve."""

@@ -121,7 +121,7 @@ def _block(
     for i, prior in enumerate(priors):
         own = mean.reshape(-1, *prior.shape)
         sent = yield read.predict(prior, own, factors[:, i, i])
-        targets[:, i] = read.learn(sent, prior, own).reshape(mean.shape)
+        targets[:, i] = read.learn(sent, prior, own).reshape(-1, mean.shape[1])
         if i + 1 < len(priors):
             mean = rule.send(targets[:, i])
     return targets
@@ -147,7 +147,7 @@ class Reading(Protocol):
         ...
 
     def learn(self, sent: Any, prior: np.ndarray, mean: np.ndarray) -> np.ndarray:
-        """The regressions' targets, of the shape of `mean`; its own mean where there is nothing to learn."""
+        """The regressions' targets, for all noises or each; its own mean where there is nothing to learn."""
         ...
 
 
@@ -166,7 +166,7 @@ class _OfClasses:
         return z - np.logaddexp.reduce(z, axis=1, keepdims=True)
 
     def learn(self, sent: int, prior: np.ndarray, mean: np.ndarray) -> np.ndarray:
-        return np.broadcast_to(np.eye(prior.shape[1])[sent] - np.exp(prior), mean.shape)
+        return np.eye(prior.shape[1])[sent] - np.exp(prior)
 
 
 class _OfLabels:
@@ -195,4 +195,4 @@ class _OfReal:
         return np.stack([means, deviations], -1)
 
     def learn(self, sent: np.ndarray, prior: np.ndarray, mean: np.ndarray) -> np.ndarray:
-        return np.broadcast_to(sent - prior, mean.shape)
+        return sent - prior

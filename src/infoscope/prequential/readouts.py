@@ -26,7 +26,7 @@ class Readout(Protocol):
         """The experts' predictions of an example (see `infoscope.prequential.mixture.Experts`)."""
         ...
 
-    def learn(self, sent: Any, mean: Float[np.ndarray, "kernels width"]) -> Float[np.ndarray, "kernels width"]:
+    def learn(self, sent: Any, mean: Float[np.ndarray, "kernels width"]) -> Float[np.ndarray, "... width"]:
         """The regressions' targets once the example is sent; its own mean where there is nothing to learn."""
         ...
 
@@ -48,9 +48,9 @@ class OfClasses:
         z -= z.max(1, keepdims=True)
         return z - np.log(np.exp(z).sum(1, keepdims=True))
 
-    def learn(self, sent: int, mean: Float[np.ndarray, "kernels width"]) -> Float[np.ndarray, "kernels width"]:
+    def learn(self, sent: int, mean: Float[np.ndarray, "kernels width"]) -> Float[np.ndarray, " width"]:
         """The same for every kernel."""
-        return np.broadcast_to(self.targets[sent], mean.shape)
+        return self.targets[sent]
 
 
 class OfLabels:
@@ -90,9 +90,9 @@ class OfReal:
 
     def learn(
         self, sent: Float[np.ndarray, " width"], mean: Float[np.ndarray, "kernels width"]
-    ) -> Float[np.ndarray, "kernels width"]:
+    ) -> Float[np.ndarray, " width"]:
         """The same for every kernel."""
-        return np.broadcast_to(sent, mean.shape)
+        return sent
 
 
 def readout(target: Classes | Labels | Real, pairs: Pairs) -> Readout:

@@ -37,12 +37,14 @@ def write_html(
     `lead` says the result in one plain sentence. `facts` say how it was made; the one named "command" gets a copy
     button, and what the receipts know (method, data, seeds, version, threads) is added. Every text is shown as it is:
     none can become markup or script. `record` is also inside, as the JSON of `json_text`, in the element `record`.
+    A table of more than a few rows stands below the figures.
     """
     drawn = [thinned(figure) for figure in figures]
     pairs = enumerate(zip(figures, drawn, strict=True))
+    numbers = sections.section("numbers", "The numbers", sections.numbers(record, glossary))
+    pictures = sections.section("figures", "Figures", "\n".join(sections.figure(i, a, b) for i, (a, b) in pairs))
     parts = [
-        sections.section("numbers", "The numbers", sections.numbers(record, glossary)),
-        sections.section("figures", "Figures", "\n".join(sections.figure(i, a, b) for i, (a, b) in pairs)),
+        *((numbers, pictures) if len(record) <= sections.FEW else (pictures, numbers)),
         sections.section("facts", "How it was made", sections.facts(record, facts)),
         sections.section("glossary", "Terms", sections.glossary(glossary)),
     ]

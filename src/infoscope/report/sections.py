@@ -13,6 +13,9 @@ from infoscope.report.thinning import RULE, spread
 
 RECEIPT_FIELDS = ("method", "data", "model", "coder", "seeds", "version", "device", "threads", "notes")
 
+FEW = 8
+"""Rows of a table that is roomy, and stands before the figures."""
+
 
 def section(name: str, heading: str, content: str) -> str:
     """A headed section, or nothing when it would be empty."""
@@ -34,7 +37,7 @@ def numbers(record: Record, glossary: Mapping[str, str]) -> str:
     head = "".join(f'<th scope="col" class="{kind}" role="columnheader">{escape(name)}</th>' for name, kind in heads)
     over = _shared_over(record)
     bodies = "\n".join(_measurement(row, columns, lengths, over, glossary) for row in record)
-    size = "roomy" if len(record) <= 8 else "dense"
+    size = "roomy" if len(record) <= FEW else "dense"
     return (
         f'<table class="numbers {size}" role="table">\n<caption>{_caption(record, shared, over)}</caption>\n'
         f'<thead role="rowgroup"><tr role="row">{head}</tr></thead>\n{bodies}\n</table>'
@@ -150,9 +153,9 @@ def _thinning_note(whole: Figure, drawn: Figure) -> str:
 
 
 def _figure_tables(whole: Figure) -> Iterable[str]:
-    """One table for lines that share their x, else one for each set of x; frames are rows of their own."""
-    if whole.frames:
-        yield _frame_table(whole)
+    """One table for lines that share their x, else one for each set of x; frames and shaded lines are rows."""
+    if whole.frames or whole.shades:
+        yield _table_of_places(whole)
         return
     groups: dict[Sequence[float] | Sequence[str], list[Line | Bars]] = {}
     for line in whole.lines:
@@ -166,18 +169,26 @@ def _figure_tables(whole: Figure) -> Iterable[str]:
         yield f"<table>{note}<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
 
 
-def _frame_table(whole: Figure) -> str:
-    """Both coordinates of every line at a dozen frames."""
-    chosen = spread(range(len(whole.frames)))
-    few = f"; {len(chosen)} of {len(whole.frames):,} frames" if len(chosen) < len(whole.frames) else ""
-    head = "".join(f'<th scope="col">{escape(name)}</th>' for name in ("", *(line.name for line in whole.lines)))
-    rows = ""
-    for i in chosen:
-        pairs = ((line.x[i], line.y[i]) for line in whole.lines if isinstance(line, Line))
-        cells = "".join(f"<td>{_minus(f'{_four_digits(x)}, {_four_digits(y)}')}</td>" for x, y in pairs)
-        rows += f'<tr><th scope="row">{escape(whole.frames[i])}</th>{cells}</tr>'
+def _table_of_places(whole: Figure) -> str:
+    """Both coordinates of every point, at a dozen frames or on a dozen shaded lines."""
+    lines = [line for line in whole.lines if isinstance(line, Line)]
+    if whole.frames:
+        kind, most, names = "frames", len(whole.frames), [line.name for line in lines]
+        rows = [(whole.frames[i], [(a.x[i], a.y[i]) for a in lines]) for i in spread(range(most))]
+    else:
+        kind, most, names = "lines", len(lines), list(whole.nodes)
+        some = (lines[i] for i in spread(whole.shades, whole.log_shade))
+        rows = [(line.name, list(zip(line.x, line.y, strict=True))) for line in some]
+    few = f"; {len(rows)} of {most:,} {kind}" if len(rows) < most else ""
+    head = "".join(f'<th scope="col">{escape(name)}</th>' for name in ("", *names))
+    body = "".join(_places(name, pairs) for name, pairs in rows)
     note = f"<caption>{escape(whole.x_label)}, {escape(whole.y_label)}{few}</caption>"
-    return f"<table>{note}<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
+    return f"<table>{note}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def _places(name: str, pairs: Sequence[tuple[float, float]]) -> str:
+    cells = "".join(f"<td>{_minus(f'{_four_digits(x)}, {_four_digits(y)}')}</td>" for x, y in pairs)
+    return f'<tr><th scope="row">{escape(name)}</th>{cells}</tr>'
 
 
 def _figure_row(x: float | str, i: int, lines: Sequence[Line | Bars]) -> str:

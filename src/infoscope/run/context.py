@@ -14,7 +14,8 @@ from infoscope.run.store import Store
 class RunContext:
     """Where finished work is kept (`store`), how many processes do it (`jobs`), and on which `device` networks run.
 
-    `on_done` is told of every finished unit of work, `on_rows` of measurements as soon as they are made.
+    `on_done` is told of every finished unit of work, `on_rows` of measurements as soon as they are made, `on_plan` how
+    many networks will train, and how long that takes, before they do.
     """
 
     store: Store | None = None
@@ -22,3 +23,4 @@ class RunContext:
     device: str = "cpu"
     on_done: Callable[[Work], None] | None = None
     on_rows: Callable[[Iterable[Row]], None] | None = None
+    on_plan: Callable[[str], None] | None = None

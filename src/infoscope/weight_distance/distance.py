@@ -21,14 +21,17 @@ from infoscope.ensembles.stacked_weights import (
     choose,
     several,
 )
-from infoscope.measurement import Measurement, Receipt, Unit, mean_and_stderr
+from infoscope.measurement import Measurement, Receipt, Status, Unit, mean_and_stderr
 from infoscope.record import Record
 from infoscope.training.learner import Weights
 
 
 @dataclass(frozen=True)
 class Distances:
-    """One distance a network, float64; `layers` holds those of each layer, `left_out` who has none, and why."""
+    """One distance a network, float64; `layers` holds those of each layer, `left_out` who has none, and why.
+
+    `status` is what deceives about them all.
+    """
 
     quantity: str
     names: tuple[str, ...]
@@ -38,6 +41,7 @@ class Distances:
     layers: Mapping[str, Float[Tensor, " members"]] = field(default_factory=dict)
     left_out: Mapping[str, str] = field(default_factory=dict)
     unit: Unit = "1"
+    status: frozenset[Status] = frozenset()
 
     def mean(self) -> Measurement:
         """Mean over networks, with the standard error of the mean; replicates by seed."""
@@ -49,7 +53,12 @@ class Distances:
         left_out = _without_each(self.values)[1]
         value = float(self.values.std())
         return Measurement(
-            f"sd {self.quantity}", value, _jackknife(left_out), self.unit, receipt=self._receipt("networks, jackknife")
+            f"sd {self.quantity}",
+            value,
+            _jackknife(left_out),
+            self.unit,
+            status=self.status,
+            receipt=self._receipt("networks, jackknife"),
         )
 
     def variation(self) -> Measurement:
@@ -63,6 +72,7 @@ class Distances:
             value,
             _jackknife(deviations / means),
             "1",
+            status=self.status,
             receipt=self._receipt("networks, jackknife"),
         )
 
@@ -81,7 +91,9 @@ class Distances:
         # Members may share a seed (equal starts, other data): then only their place tells them apart.
         keys = self.seeds if len(set(self.seeds)) == len(self.seeds) else range(len(self.seeds))
         replicates = dict(zip(keys, values.tolist(), strict=True))
-        return Measurement.from_replicates(self.quantity, replicates, unit=self.unit, receipt=self._receipt("networks"))
+        return Measurement.from_replicates(
+            self.quantity, replicates, unit=self.unit, status=self.status, receipt=self._receipt("networks")
+        )
 
     def _receipt(self, over: str) -> Receipt:
         notes = tuple(f"{name} left out: {why}" for name, why in self.left_out.items())

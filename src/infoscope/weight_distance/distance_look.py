@@ -13,18 +13,17 @@ from infoscope.data.targets import Classes
 from infoscope.ensembles.population import Member, Population
 from infoscope.ensembles.stacked_weights import Networks, choose, member
 from infoscope.symmetry.alignment import aligned_ends
-from infoscope.symmetry.permutations import permutation_groups
+from infoscope.symmetry.permutations import Groups, permutation_groups
 from infoscope.symmetry.scales import balance_all, scale_groups
 from infoscope.training.forward import forward
 from infoscope.training.learner import load_weights
-from infoscope.weight_distance.along_training import matched_distances
 from infoscope.weight_distance.distance import distances_between, weight_distances
 from infoscope.weight_distance.function_distance import function_distances
 from infoscope.weight_distance.member_distances import MemberDistances
 from infoscope.weight_distance.members import example_of
 from infoscope.weight_distance.nearest import squared_distances
 
-VERSION = 2
+VERSION = 3
 """Raised when the same population would give other distances, or the same in another form."""
 
 MOST_INPUTS = 1000
@@ -48,18 +47,17 @@ class DistanceLook:
         if diverged:
             return self(_without(population, diverged))
         if not len(population):
-            none, no_starts = torch.empty(0), torch.empty(0, len(self.starts), dtype=torch.float64)
-            return MemberDistances(
-                (), (), none, torch.empty(0, 0), no_starts, ways=population.ways, failed=population.failed
-            )
+            none, epochs = torch.empty(0), torch.empty(0, 0)
+            no_starts = torch.empty(0, len(self.starts), dtype=torch.float64)
+            nobody = MemberDistances((), (), none, epochs, epochs, no_starts)
+            return replace(nobody, ways=population.ways, failed=population.failed)
         network = _network(self.starts[0])
         found = weight_distances(population, parameters=network)
         plain = MemberDistances(
-            population.names, population.seeds, found.values, population.losses,
+            population.names, population.seeds, found.values, population.losses, population.moved,
             _to_starts(population, network, self.starts), found.layers, _curve(population, network),
-            note=found.receipt.notes[0], ways=population.ways, failed=population.failed,
+            note=found.receipt.notes[0], ways=population.ways, failed=population.failed, remarks=population.remarks,
         )  # fmt: skip
-        plain = _at_matched_loss(plain, population, network)
         if isinstance(self.starts[0].task.target, Classes):
             plain = _as_functions(plain, before, after)
         return self._without_symmetries(plain, population, network)
@@ -67,15 +65,19 @@ class DistanceLook:
     def _without_symmetries(
         self, found: MemberDistances, population: Population, network: nn.Module
     ) -> MemberDistances:
-        task = self.starts[0].task
+        """The same, and the distances that are left when symmetries are taken out: of scales, of places, of both."""
+        plain = Networks(population.initial, population.weights, population.names, population.seeds)
+        task, canonical = self.starts[0].task, plain
         if self.balanced:
             scales = scale_groups(network, example_of(task))
             start, end = balance_all(population.initial, scales), balance_all(population.weights, scales)
-            networks = Networks(start, end, population.names, population.seeds)
-            found = replace(found, balanced=weight_distances(networks, parameters=network).values)
+            canonical = replace(plain, initial=start, weights=end)
+            found = replace(found, balanced=weight_distances(canonical, parameters=network).values)
         if self.aligned:
-            networks = aligned_ends(population, permutation_groups(network, example_of(task)))
-            found = replace(found, aligned=weight_distances(networks, parameters=network).values)
+            groups = permutation_groups(network, example_of(task))
+            found = replace(found, aligned=_aligned(plain, groups, network), unfollowed=groups.fixed)
+            if self.balanced:
+                found = replace(found, both=_aligned(canonical, groups, network))
         return found
 
     @torch.no_grad()
@@ -101,6 +103,11 @@ def _network(one: Member) -> nn.Module:
     return one.learner.network(one.task.shape, one.task.target.outputs, one.seed)
 
 
+def _aligned(networks: Networks, groups: Groups, network: nn.Module) -> Tensor:
+    """Distances after the units of each end were put in the order of its own start."""
+    return weight_distances(aligned_ends(networks, groups), parameters=network).values
+
+
 def _curve(population: Population, network: nn.Module) -> dict[int, Tensor]:
     """From the weights of each epoch kept to the final ones."""
     chosen = choose(population.weights, network)
@@ -108,17 +115,6 @@ def _curve(population: Population, network: nn.Module) -> dict[int, Tensor]:
         epoch: distances_between(weights, population.weights, chosen, population).values
         for epoch, weights in population.snapshots.items()
     }
-
-
-def _at_matched_loss(found: MemberDistances, population: Population, network: nn.Module) -> MemberDistances:
-    """From the initial weights to those at the matched loss, if weights were kept at one."""
-    when = population.matched_epochs
-    if not len(when) or not population.matched:
-        return found
-    values = torch.full((len(population),), torch.nan, dtype=torch.float64)
-    if (when >= 0).any():
-        values[when >= 0] = matched_distances(population, parameters=network).distances.values
-    return replace(found, matched=values, matched_epochs=when)
 
 
 def _as_functions(found: MemberDistances, before: Tensor | None, after: Tensor | None) -> MemberDistances:

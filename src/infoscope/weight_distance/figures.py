@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 import torch
 from torch import Tensor
 
 from infoscope.figure import Bars, Figure, Line
-from infoscope.measurement import Measurement
+from infoscope.measurement import NATS_PER_BIT, Measurement
 from infoscope.weight_distance.mds import Picture
 from infoscope.weight_distance.result import DistanceResult
 
@@ -57,3 +58,28 @@ def _spread(m: Measurement) -> float:
 def _cloud(name: str, points: Tensor) -> Line:
     second = points[:, 1] if points.shape[1] > 1 else torch.zeros(len(points))
     return Line(name, points[:, 0].tolist(), second.tolist(), points=True)
+
+
+def by_loss(found: Mapping[str, DistanceResult]) -> Figure:
+    """The distance from the start against the training loss, mean over networks after each epoch."""
+    lines = []
+    for name, one in found.items():
+        here = ~one.losses.isnan().any(0)
+        loss, moved = one.losses[:, here].mean(0) / NATS_PER_BIT, one.moved[:, here].mean(0)
+        lines.append(Line(name, loss.tolist(), moved.tolist()))
+    caption = "Mean over networks after each epoch, the first one on the right: curves are compared at equal loss."
+    return Figure("Distance against loss", "training loss, bits", "d(w0, w_t)", lines, caption=caption)
+
+
+def histogram(found: Mapping[str, DistanceResult]) -> Figure:
+    """How many networks went how far, in the same bins for all tasks."""
+    every = torch.cat([one.whole.values for one in found.values()])
+    bins = max(1, math.ceil(1 + math.log2(len(every))))  # Sturges
+    low, high = float(every.min()), float(every.max())
+    width = (high - low) / bins
+    names = [f"{low + i * width:.4g} to {low + (i + 1) * width:.4g}" for i in range(bins)] if width else [f"{low:.4g}"]
+    bars = []
+    for name, one in found.items():
+        index = ((one.whole.values - low) / width).long().clamp(max=bins - 1) if width else one.whole.values.long() * 0
+        bars.append(Bars(name, names, torch.bincount(index, minlength=len(names)).double().tolist()))
+    return Figure("How far each network went", "d(w0, w)", "networks", bars, caption="Bins of equal width (Sturges).")

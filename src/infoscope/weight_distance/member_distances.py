@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
 from infoscope.ensembles.population import Member, padded
@@ -21,46 +21,50 @@ class MemberDistances:
     """Numbers of E trained networks, float64, one a network in each tensor.
 
     `whole` is the distance from initial to final weights, `layers` by layer name; `curve` that from the weights after
-    so many epochs to the final ones; `matched` that from the initial weights to those at the matched loss, after
-    `matched_epochs` (NaN and −1 for never); `l2` and `js` those between initial and final predictions; `aligned` and
-    `balanced` after symmetries were taken out. None where it was not asked for, or does not exist. `to_starts`
-    (E, starts) are distances from each final to every initial network, where those differ. `losses` (E, epochs), nats.
+    so many epochs to the final ones; `l2` and `js` those between initial and final predictions; `aligned`, `balanced`
+    and `both` after symmetries were taken out. None where it was not asked for, or does not exist. `to_starts`
+    (E, starts) are distances from each final to every initial network, where those differ. `losses` (E, epochs), nats,
+    and `moved`, the distance from the initial weights, are those of each epoch. `unfollowed` says what alignment left
+    in its place, `remarks` where networks were trained otherwise than was planned.
     """
 
     names: tuple[str, ...]
     seeds: tuple[int, ...]
     whole: Float[Tensor, " members"]
     losses: Float[Tensor, "members epochs"]
+    moved: Float[Tensor, "members epochs"]
     to_starts: Float[Tensor, "members starts"]
     layers: Mapping[str, Float[Tensor, " members"]] = field(default_factory=dict)
     curve: Mapping[int, Float[Tensor, " members"]] = field(default_factory=dict)
-    matched: Float[Tensor, " members"] | None = None
-    matched_epochs: Int[Tensor, " members"] | None = None
     l2: Float[Tensor, " members"] | None = None
     js: Float[Tensor, " members"] | None = None
     aligned: Float[Tensor, " members"] | None = None
     balanced: Float[Tensor, " members"] | None = None
+    both: Float[Tensor, " members"] | None = None
     note: str = ""
     ways: tuple[Way, ...] = ()
     failed: Mapping[str, str] = field(default_factory=dict)
+    unfollowed: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
 
     def to_bytes(self) -> bytes:
         """As one safetensors file."""
-        tensors = {**_tensors(self), ("losses",): self.losses}
-        facts = {"names": self.names, "seeds": self.seeds, "note": self.note, "failed": dict(self.failed)}
-        return pack_paths(tensors, **facts, ways=[dataclasses.astuple(way) for way in self.ways])
+        tensors = _tensors(self) | {(name,): getattr(self, name) for name in _BY_EPOCH}
+        facts = {name: getattr(self, name) for name in ("names", "seeds", "note", *_TEXTS)}
+        ways = [dataclasses.astuple(way) for way in self.ways]
+        return pack_paths(tensors, **facts, failed=dict(self.failed), ways=ways)
 
     @classmethod
     def from_bytes(cls, data: bytes) -> MemberDistances:
         """The value that `to_bytes` wrote."""
         tensors, facts = unpack_paths(data)
         names, seeds, ways = tuple(facts["names"]), tuple(facts["seeds"]), tuple(Way(*way) for way in facts["ways"])
-        losses = tensors.pop(("losses",))
-        rest = _fields(tensors)
-        return cls(names, seeds, losses=losses, note=facts["note"], ways=ways, failed=facts["failed"], **rest)
+        rest = {name: tensors.pop((name,)) for name in _BY_EPOCH} | {name: tuple(facts[name]) for name in _TEXTS}
+        return cls(names, seeds, note=facts["note"], ways=ways, failed=facts["failed"], **rest, **_fields(tensors))
 
 
-_SINGLE = ("whole", "to_starts", "matched", "matched_epochs", "l2", "js", "aligned", "balanced")
+_SINGLE = ("whole", "to_starts", "l2", "js", "aligned", "balanced", "both")
+_BY_EPOCH, _TEXTS = ("losses", "moved"), ("unfollowed", "remarks")
 _NESTED = ("layers", "curve")
 
 
@@ -76,8 +80,11 @@ def joined(parts: Sequence[MemberDistances]) -> MemberDistances:
         names=tuple(name for part in full for name in part.names),
         seeds=tuple(seed for part in full for seed in part.seeds),
         losses=padded([row for part in full for row in part.losses]),
+        moved=padded([row for part in full for row in part.moved]),
         ways=tuple(dict.fromkeys(way for part in full for way in part.ways)),
         failed=failed,
+        unfollowed=tuple(dict.fromkeys(reason for part in full for reason in part.unfollowed)),
+        remarks=tuple(dict.fromkeys(remark for part in full for remark in part.remarks)),
         **_fields({path: torch.cat([tensors[path] for tensors in each]) for path in each[0]}),
     )
 
@@ -101,5 +108,6 @@ def stand_in(members: Sequence[Member]) -> MemberDistances:
         seeds=tuple(member.seed for member in members),
         whole=torch.ones(n, dtype=torch.float64),
         losses=torch.ones(n, 1),
+        moved=torch.ones(n, 1, dtype=torch.float64),
         to_starts=torch.empty(n, 0, dtype=torch.float64),
     )

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
+import torch
 from torch import Tensor
 
 from infoscope import __version__
+from infoscope.data.targets import Classes
 from infoscope.ensembles.population import Member
 from infoscope.ensembles.ways import Way
-from infoscope.measurement import Measurement, Receipt
+from infoscope.measurement import NATS_PER_BIT, Measurement, Receipt, Status
 from infoscope.record import Record
 from infoscope.weight_distance.distance import Distances
 from infoscope.weight_distance.member_distances import MemberDistances
@@ -28,7 +31,8 @@ class DistanceResult:
     `functions` holds |p − q| and the Jensen–Shannon divergence of initial and final predictions. `curve` is the mean
     d(w_t, w_final) by epoch. `other_start_nearer` are networks whose end lies nearer to another's start than to its
     own, with that other; `other_end_nearer` those whose start has another's end nearer than its own; None where all
-    start from one place.
+    start from one place. `losses` and `moved` are those of each epoch; `worse` are networks that ended at a loss above
+    that of one who knows nothing, with that loss, nats.
     """
 
     whole: Distances
@@ -37,12 +41,18 @@ class DistanceResult:
     matched_epochs: tuple[int, ...]
     aligned: Distances | None
     balanced: Distances | None
+    both: Distances | None
     curve: Mapping[int, Measurement]
     other_start_nearer: Mapping[str, str] | None
     other_end_nearer: Mapping[str, str] | None
     losses: Tensor
+    moved: Tensor
     ways: tuple[Way, ...]
     failed: Mapping[str, str]
+    level: float | None = None
+    worse: Mapping[str, float] = field(default_factory=dict)
+    unfollowed: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
 
     def qmcm(self) -> SubsetScale:
         """Algorithm 2 of the paper over these distances, at most 200 of them; its bias is in the receipt."""
@@ -75,6 +85,7 @@ class DistanceResult:
             yield self.whole.variation()
         yield from self.as_printed()
         named = {"at matched loss": self.matched, "aligned": self.aligned, "balanced": self.balanced}
+        named["aligned, balanced"] = self.both
         for name, distances in named.items():
             if distances is not None:
                 yield distances.mean().named(f"d(w0,w) {name}")
@@ -96,26 +107,34 @@ class DistanceResult:
         seeds = self.whole.seeds
         keys = seeds if len(set(seeds)) == len(seeds) else range(len(seeds))
         receipt = replace(self.whole.receipt, method="training loss of the last epoch", over="networks")
-        return Measurement.from_replicates("training loss", dict(zip(keys, last, strict=True)), receipt=receipt)
+        replicates = dict(zip(keys, last, strict=True))
+        return Measurement.from_replicates("training loss", replicates, status=self.whole.status, receipt=receipt)
 
 
-def distance_result(found: MemberDistances, members: Sequence[Member]) -> DistanceResult:
-    """The answer from the numbers of these members."""
+def distance_result(found: MemberDistances, members: Sequence[Member], level: float | None = None) -> DistanceResult:
+    """The answer from the numbers of these members; `level` is a training loss, nats, to compare at."""
     receipt = Receipt(
         "Euclidean", data=members[0].task.fingerprint[:16], model=_name(members[0].learner.factory),
         n=len(found.names), seeds=found.seeds, notes=tuple(filter(None, (found.note,))), version=__version__,
         path=", ".join(map(str, found.ways)),
     )  # fmt: skip
+    worse = _worse(found, knowing_nothing(members[0]))
+    status = frozenset({Status.WORSE_THAN_UNIFORM}) if worse else frozenset()
+    told = tuple(f"{name} ended at a training loss of {loss / NATS_PER_BIT:.4g} bits" for name, loss in worse.items())
+    receipt = replace(receipt, notes=(*receipt.notes, *told, *found.remarks))
     whole = Distances("d(w0,w)", found.names, found.seeds, found.whole, receipt, found.layers, dict(found.failed))
+    whole = replace(whole, status=status)
     plain = replace(whole, layers={})
-    matched, epochs = _matched(plain, found)
+    aligned = replace(plain, receipt=replace(receipt, notes=(*receipt.notes, *found.unfollowed)))
+    matched, epochs = _matched(replace(plain, status=frozenset()), found, level)
     return DistanceResult(
         whole=whole,
         functions=tuple(_functions(plain, found)),
         matched=matched,
         matched_epochs=epochs,
-        aligned=None if found.aligned is None else replace(plain, values=found.aligned),
+        aligned=None if found.aligned is None else replace(aligned, values=found.aligned),
         balanced=None if found.balanced is None else replace(plain, values=found.balanced),
+        both=None if found.both is None else replace(aligned, values=found.both),
         curve={
             epoch: replace(plain, quantity="d(w_t,w)", values=values).mean()
             for epoch, values in sorted(found.curve.items())
@@ -123,8 +142,13 @@ def distance_result(found: MemberDistances, members: Sequence[Member]) -> Distan
         other_start_nearer=_elsewhere(_among(found, members), found.names),
         other_end_nearer=_elsewhere(_among(found, members, ends=True), found.names),
         losses=found.losses,
+        moved=found.moved,
         ways=found.ways,
         failed=dict(found.failed),
+        level=level,
+        worse=worse,
+        unfollowed=found.unfollowed,
+        remarks=found.remarks,
     )
 
 
@@ -137,23 +161,50 @@ def _functions(plain: Distances, found: MemberDistances) -> Iterable[Distances]:
         yield replace(plain, quantity="JS(p,q)", values=found.js, unit="nat", receipt=receipt)
 
 
-def _matched(plain: Distances, found: MemberDistances) -> tuple[Distances | None, tuple[int, ...]]:
-    """The distances of those that came to the matched loss; who did not is left out by name."""
-    if found.matched is None or found.matched_epochs is None:
+def common_loss(parts: Sequence[tuple[MemberDistances, float]]) -> float | None:
+    """The lowest training loss, nats, that every network came down to; None where there is none.
+
+    A network that never did better than one who knows nothing (the loss that goes with each part) counts for nothing.
+    """
+    least = [one for found, nothing in parts for one in _least(found) if one <= nothing]
+    return max(least, default=None)
+
+
+def knowing_nothing(member: Member) -> float:
+    """The loss, nats, of one who knows the classes only; infinite where the loss is not their likelihood."""
+    target = member.task.target
+    known = member.learner.recipe.loss is None and isinstance(target, Classes)
+    return math.log(max(target.outputs, 1)) if known else math.inf
+
+
+def _worse(found: MemberDistances, nothing: float) -> dict[str, float]:
+    """Networks that ended above this loss: finite, and of no use."""
+    last = (float(row[~row.isnan()][-1]) for row in found.losses)
+    return {name: loss for name, loss in zip(found.names, last, strict=True) if loss > nothing}
+
+
+def _least(found: MemberDistances) -> list[float]:
+    return [float(row[~row.isnan()].min()) for row in found.losses]
+
+
+def _matched(plain: Distances, found: MemberDistances, level: float | None) -> tuple[Distances | None, tuple[int, ...]]:
+    """The distances after the first epoch whose training loss is at most the level; who got there never is named."""
+    if level is None:
         return None, ()
-    when = found.matched_epochs.tolist()
-    there = [i for i, t in enumerate(when) if t >= 0]
-    least = [float(row[~row.isnan()].min()) for row in found.losses]
-    missing = {
-        found.names[i]: f"never came to the matched loss (its least was {least[i]:.4g} nats)"
-        for i, t in enumerate(when) if t < 0
-    }  # fmt: skip
+    below = [(row <= level).nonzero()[:, 0].tolist() for row in found.losses]
+    there = [i for i, epochs in enumerate(below) if epochs]
+    left_out = dict(plain.left_out)
+    for i, least in enumerate(_least(found)):
+        if not below[i]:
+            left_out[found.names[i]] = f"never came to the matched loss (its least was {least:.4g} nats)"
     if not there:
         return None, ()
+    epochs = tuple(below[i][0] + 1 for i in there)
     names, seeds = tuple(found.names[i] for i in there), tuple(found.seeds[i] for i in there)
-    left_out = {**plain.left_out, **missing}
-    chosen = replace(plain, names=names, seeds=seeds, values=found.matched[there], left_out=left_out)
-    return chosen, tuple(when[i] for i in there)
+    values = torch.stack([found.moved[i, epoch - 1] for i, epoch in zip(there, epochs, strict=True)])
+    note = f"after the first epoch whose training loss is at most {level / NATS_PER_BIT:.4g} bits"
+    receipt = replace(plain.receipt, notes=(*plain.receipt.notes, note))
+    return replace(plain, names=names, seeds=seeds, values=values, left_out=left_out, receipt=receipt), epochs
 
 
 def _among(found: MemberDistances, members: Sequence[Member], ends: bool = False) -> Tensor | None:

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from infoscope.data.named import Tasks, tasks
-from infoscope.data.targets import Classes
 from infoscope.data.task import Task
 from infoscope.ensembles.planning import EnsembleSpec
 from infoscope.ensembles.population import Member
@@ -22,13 +21,12 @@ from infoscope.options import AtLeast, check_fields
 from infoscope.record import Record, Row
 from infoscope.run.context import RunContext
 from infoscope.run.question import Rows, Stages, ask
-from infoscope.training.learner import Learner
 from infoscope.training.recipe import Optimizer
 from infoscope.weight_distance import figures, wording
 from infoscope.weight_distance.distance_look import VERSION, DistanceLook
 from infoscope.weight_distance.member_distances import MemberDistances, joined, stand_in
 from infoscope.weight_distance.members import Training, example_of, members_of, trained_part
-from infoscope.weight_distance.result import DistanceResult, distance_result
+from infoscope.weight_distance.result import DistanceResult, common_loss, distance_result, knowing_nothing
 
 _STOPS = 12  # epochs of the curve
 
@@ -52,7 +50,7 @@ class WeightDistance:
     seed
         The first of their seeds.
     matched_loss
-        Training loss in bits at which distances are compared too. Default: half of log2 of the number of classes.
+        Training loss in bits at which distances are compared too. Default: the lowest that all networks came down to.
     aligned
         Measure as well after permuting the hidden units of each end to lie near its start.
     balanced
@@ -92,34 +90,47 @@ class WeightDistance:
         if self.aligned or self.balanced:
             for task in given:
                 example_of(task)
-        found: list[TaskDistance] = []
+        found: list[tuple[MemberDistances, tuple[Member, ...]]] = []
         for task in given:
             learner = Training(self.epochs, self.optimizer, self.batch).learner(task, self.model)
-            level = self._level(task, learner)
             members = members_of(task, learner, self.replicates, self.seed)
-            until = None if level is None else level * NATS_PER_BIT
-            spec = EnsembleSpec(_stops(learner.recipe.epochs), until, self.way)
+            spec = EnsembleSpec(_stops(learner.recipe.epochs), way=self.way)
             parts: Sequence[MemberDistances] = yield distances_request(members, spec, self.aligned, self.balanced)
-            result = distance_result(joined(parts), members)
-            found.append(TaskDistance(task.name, model_name(task, self.model), level, result))
-            yield Rows(found[-1].rows())
-        return WeightDistanceAnswer(self, tuple(found))
+            found.append((joined(parts), members))
+            yield Rows(self._of(task, *found[-1], None).rows())
+        level = self._level(found)
+        return WeightDistanceAnswer(
+            self, tuple(self._of(task, *one, level) for task, one in zip(given, found, strict=True))
+        )
 
-    def _level(self, task: Task, learner: Learner) -> float | None:
-        """The training loss to compare at, bits; none unless asked for where the loss is not a cross-entropy."""
-        if self.matched_loss is not None or learner.recipe.loss is not None or not isinstance(task.target, Classes):
-            return self.matched_loss
-        return math.log2(task.target.outputs) / 2
+    def _of(self, task: Task, found: MemberDistances, members: tuple[Member, ...], level: float | None) -> TaskDistance:
+        return TaskDistance(task.name, model_name(task, self.model), distance_result(found, members, level))
+
+    def _level(self, found: Sequence[tuple[MemberDistances, tuple[Member, ...]]]) -> float | None:
+        """The training loss to compare at, nats: the one asked for, or the lowest that all came down to.
+
+        Without being asked for it is one of classes' likelihoods only: other losses have no common zero.
+        """
+        if self.matched_loss is not None:
+            return self.matched_loss * NATS_PER_BIT
+        nothing = [knowing_nothing(members[0]) for _, members in found]
+        if math.inf in nothing:
+            return None
+        return common_loss([(one, limit) for (one, _), limit in zip(found, nothing, strict=True)])
 
 
 @dataclass(frozen=True)
 class TaskDistance:
-    """What is found for one task, by networks of this name, and the training loss in bits that was to be matched."""
+    """What is found for one task, by networks of this name."""
 
     name: str
     model: str
-    level: float | None
     result: DistanceResult
+
+    @property
+    def level(self) -> float | None:
+        """The training loss in bits that was to be matched."""
+        return None if self.result.level is None else self.result.level / NATS_PER_BIT
 
     def rows(self) -> tuple[Row, ...]:
         """All quantities, at the task's name."""
@@ -143,17 +154,18 @@ class WeightDistanceAnswer:
         return Record.of(row for one in self.found for row in one.rows())
 
     def figures(self) -> list[Figure]:
-        """The way to the final weights, and the distance of each layer."""
+        """Distance against loss, all distances, the way to the final weights, and the distance of each layer."""
         results = {one.name: one.result for one in self.found}
-        return [figures.curve(results), figures.layers(results)]
+        by_loss = [figures.by_loss(results)] if any(one.moved.numel() for one in results.values()) else []
+        return [*by_loss, figures.histogram(results), figures.curve(results), figures.layers(results)]
 
     def sentence(self) -> str:
-        """How far the weights went."""
-        return " ".join(wording.sentence(one.name, one.result) for one in self.found)
+        """How far the weights went: at one training loss where they are compared at one, and in the end."""
+        return wording.sentence({one.name: one.result for one in self.found}, self.question.matched_loss is None)
 
     def choices(self) -> Mapping[str, str]:
         """How each task's networks were trained, who reached the matched loss, and who was left out."""
-        return {one.name: wording.choices(one.result, one.model, one.level) for one in self.found}
+        return {one.name: wording.choices(one.result, one.model) for one in self.found}
 
     def write(self, folder: Path) -> Mapping[str, str]:
         """No file but the report."""
@@ -185,14 +197,15 @@ def measure_distances(
     `spec.snapshots` are the epochs of the curve d(w_t, w_final), `spec.until` a training loss in nats to compare at.
     """
     parts = distances_request(tuple(members), spec, aligned, balanced).take(context)
-    return distance_result(joined(parts), members)
+    return distance_result(joined(parts), members, spec.until)
 
 
 def distances_request(
     members: tuple[Member, ...], spec: EnsembleSpec, aligned: bool = False, balanced: bool = False
 ) -> TrainAndMeasure[MemberDistances]:
     """What a stage needs: these networks' distances, from the start on; no weights are kept."""
-    spec = replace(spec, snapshots=(0, *spec.snapshots))
+    # The distance after every epoch is kept, and with it that at any loss.
+    spec = replace(spec, snapshots=(0, *spec.snapshots), until=None)
     look = DistanceLook(members, aligned, balanced)
     return TrainAndMeasure(members, look, MemberDistances, stand_in, spec, VERSION)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -57,3 +58,8 @@ class Quantised:
     def layer(self, t: Side, y: Side, seed: int) -> tuple[Finding, Finding]:
         """H(T) and I(T;Y)."""
         return discrete.of_layer(values(t), y)
+
+    def shuffled(self, x: Side, shufflings: Sequence[Side], seed: int) -> list[float]:
+        """I(X;Y) for each of these shufflings; the values of X are told apart once."""
+        found = values(x)
+        return [discrete.plug_in(found, values(y), self.corrected).value for y in shufflings]

@@ -8,6 +8,7 @@
   const PRINT_WIDTH = 640; // px: fits A4 and letter between the page's margins
   const MARKED_UP_TO = 40; // points: fewer are shown as points too
   const LONGEST_TICK = 24; // characters: the pointer and the table show the whole name
+  const SHADES = ["--s0", "--s1", "--s2", "--s3", "--s4"]; // from the least to the largest
 
   // Plotly reads some HTML in its texts; ours is text and nothing else.
   const plain = (text) => text.replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;");
@@ -23,7 +24,7 @@
   // On the page, the legend and the label of the y axis are text around the plot; a saved figure carries them inside.
   function saved(figure, data) {
     const page = layout(figure, 800, 450), font = { color: themed("--soft"), size: 13 };
-    const keys = figure.lines.length > 1;
+    const keys = figure.lines.length > 1 && !figure.shades.length;
     const legend = { orientation: "h", x: 0, y: 1.02, yanchor: "bottom" };
     const title = { text: plain(figure.y_label), x: 0, xref: "container", xanchor: "left", y: 1, yref: "container", yanchor: "top", pad: { t: 14, l: 8 }, font };
     return { data, layout: { ...page, title, legend, showlegend: keys, margin: { ...page.margin, t: keys ? 80 : 48 } } };
@@ -91,6 +92,31 @@
     ];
   }
 
+  // Lines coloured by a number, and the scale that tells which: each stop of the scale is a colour of the page.
+  function shades(figure) {
+    const place = (v) => (figure.log_shade ? Math.log10(v) : v), values = figure.shades.map(place);
+    const low = Math.min(...values), high = Math.max(...values), share = (v) => (v - low) / (high - low || 1);
+    const stops = SHADES.map((name) => themed(name)), last = stops.length - 1;
+    const parts = (hex) => [1, 3, 5].map((i) => parseInt(hex.slice(i, i + 2), 16));
+    const colour = (at) => {
+      const k = Math.min(Math.floor(at * last), last - 1), from = parts(stops[k]), to = parts(stops[k + 1]);
+      return `rgb(${from.map((v, i) => Math.round(v + (to[i] - v) * (at * last - k)))})`;
+    };
+    const drawn = figure.lines.map((line, i) => ({
+      type: "scatter", mode: "lines+markers", name: plain(line.name), showlegend: false, x: line.x, y: line.y, text: figure.nodes.map(plain),
+      opacity: 0.8, line: { color: colour(share(values[i])), width: 1, simplify: false }, marker: { size: 5, color: colour(share(values[i])) },
+      hovertemplate: "%{text}: %{x}, %{y}",
+    }));
+    if (low === high) return drawn;
+    const decades = Array.from({ length: Math.floor(high) - Math.ceil(low) + 1 }, (_, i) => Math.ceil(low) + i);
+    const ticks = figure.log_shade && { tickvals: decades, ticktext: decades.map((v) => (10 ** v).toLocaleString("en")) };
+    const soft = { color: themed("--soft"), size: 13 };
+    const bar = { title: { text: plain(figure.shade_label), side: "right", font: soft }, thickness: 12, outlinewidth: 0, tickfont: soft, ...ticks };
+    const colorscale = stops.map((stop, i) => [i / last, stop]);
+    const scale = { color: [low], cmin: low, cmax: high, colorscale, showscale: true, colorbar: bar };
+    return [...drawn, { type: "scatter", mode: "markers", x: [null], y: [null], showlegend: false, hoverinfo: "skip", marker: scale }];
+  }
+
   // The whole path's range, so that axes stand still while it is walked.
   function span(values, log) {
     const shown = values.filter((v) => v !== null && (!log || v > 0)).map((v) => (log ? Math.log10(v) : v));
@@ -131,7 +157,7 @@
       y.range = span(figure.lines.flatMap((line) => line.y), figure.log_y);
     }
     return {
-      width, height, showlegend: false, hovermode: figure.frames.length || cloud ? "closest" : "x unified", dragmode: touch ? false : "zoom", barmode: "group", bargap: 0.35,
+      width, height, showlegend: false, hovermode: figure.frames.length || figure.shades.length || cloud ? "closest" : "x unified", dragmode: touch ? false : "zoom", barmode: "group", bargap: 0.35,
       paper_bgcolor: themed("--paper"), plot_bgcolor: themed("--paper"), uirevision: "kept",
       font: { family: themed("--sans"), size: 13, color: themed("--ink") },
       hoverlabel: { bgcolor: themed("--paper"), bordercolor: themed("--rule"), font: { color: themed("--ink") }, namelength: -1 },
@@ -145,7 +171,7 @@
   }
 
   function legend(list, figure, hidden, redraw) {
-    if (figure.lines.length < 2) return;
+    if (figure.lines.length < 2 || figure.shades.length) return;
     const colours = colourNames(figure.lines);
     list.hidden = false;
     figure.lines.forEach((line, i) => {
@@ -195,6 +221,7 @@
     let at = figure.frames.length - 1;
     const save = element.querySelector(".save");
     const data = () => {
+      if (figure.shades.length) return shades(figure);
       const colours = colourNames(figure.lines).map(themed);
       return figure.lines.flatMap((line, i) => (at < 0 ? traces(line, colours[i], !hidden.has(i)) : path(line, colours[i], !hidden.has(i), at)));
     };
