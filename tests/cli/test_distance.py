@@ -72,7 +72,7 @@ def test_mds_draws_starts_and_ends(measured, infoscope, tmp_path):
     assert 0 < rows["MDS explained"]["value"] <= 1
     assert "axis 1" in (tmp_path / "run" / "report.html").read_text()
     shared = infoscope("mds", "digits", "--replicates", 8, "--starts", 2, "--epochs", 2, "--aligned", "--json").stdout
-    assert {r["networks"] for r in json.loads(shared)["measurements"]} == {"start and end", "end, aligned"}
+    assert {r["networks"] for r in json.loads(shared)["measurements"]} == {"start and end", "start and end, aligned"}
     told = infoscope("mds", "digits", "--replicates", 3, code=1).stderr
     assert "a picture needs more networks" in told
 

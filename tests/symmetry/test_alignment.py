@@ -6,7 +6,7 @@ from torch import nn
 
 from infoscope.ensembles.stacked_weights import Networks, stack
 from infoscope.models import MLP, CifarResNet, PreActResNet, SmallCNN
-from infoscope.symmetry import align, align_all, aligned_ends, permutation_groups
+from infoscope.symmetry import align, align_all, align_jointly, aligned_ends, mean_distance, permutation_groups
 from infoscope.symmetry.alignment import _Matching
 from infoscope.weight_distance import weight_distances
 
@@ -144,3 +144,38 @@ def test_what_can_not_be_aligned():
     bad = {k: v * torch.nan if k == "fc2.bias" else v for k, v in weights.items()}
     with pytest.raises(ValueError, match=r"the network has NaN or infinity in fc2\.bias"):
         align(weights, bad, groups)
+
+
+def test_networks_of_one_start_keep_their_order_among_each_other():
+    """Distances inside of a bundle stay, and the mean of all never grows."""
+    groups, stacked, bundles = two_bundles(noise=0.05)
+    found = align_jointly(stacked, groups, bundles=bundles)
+    assert found.after < found.before
+    for a, b in ((0, 2), (1, 3)):
+        before, after = (mean_distance({k: v[[a, b]] for k, v in w.items()}) for w in (stacked, found.weights))
+        assert after == pytest.approx(before, rel=1e-6)
+
+
+def test_permuted_copies_meet_whatever_their_bundles():
+    groups, stacked, bundles = two_bundles(noise=0.0)
+    for one in (bundles, None):
+        assert align_jointly(stacked, groups, bundles=one).after == pytest.approx(0, abs=1e-6)
+
+
+def test_networks_that_lie_well_already_stay():
+    groups, stacked, _ = two_bundles(noise=0.0)
+    same = {k: v[[0, 2]] for k, v in stacked.items()}
+    found = align_jointly(same, groups)
+    assert (found.before, found.after) == (0, 0)
+    assert all(torch.equal(found.weights[k], v) for k, v in same.items())
+
+
+def two_bundles(noise):
+    """A network, a permuted copy, and each with noise; every second one belongs to the copy."""
+    torch.manual_seed(0)
+    network = MLP((20, 20))((6,), 3)
+    groups = permutation_groups(network, (6,))
+    own = {k: v.detach() for k, v in network.state_dict().items()}
+    copy = groups.permuted(own, groups.random(3))
+    parts = [{k: v + noise * torch.randn_like(v) for k, v in one.items()} for one in (own, copy, own, copy)]
+    return groups, stack(parts), [0, 1, 0, 1]

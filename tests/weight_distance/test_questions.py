@@ -8,11 +8,11 @@ from torch import nn
 from infoscope import SGD, Adam, Learner, Recipe, Store, Task, ensemble, fit
 from infoscope.data.corruption import Massart
 from infoscope.ensembles.planning import EnsembleSpec, planned
-from infoscope.ensembles.population import Member, Population
+from infoscope.ensembles.population import Member
 from infoscope.measurement import Status
 from infoscope.models import MLP
 from infoscope.run.context import RunContext
-from infoscope.run.question import cost
+from infoscope.run.question import ask, cost
 from infoscope.weight_distance import wording
 from infoscope.weight_distance.distance_look import DistanceLook
 from infoscope.weight_distance.member_distances import MemberDistances, stand_in
@@ -184,14 +184,9 @@ def test_memory_said_before_the_run_counts_what_is_kept_on_the_way(digits):
 
 
 def test_a_start_whose_first_network_diverged_is_drawn_once():
-    names = ("seed 2", "seed 3", "seed 5")  # of starts 0, 1, 1
-    weights = {"w": torch.tensor([[0.0], [1.0], [1.0]])}
-    left = Population(names, (2, 3, 5), weights, weights, torch.zeros(3, 1), torch.zeros(3, 0), (True,) * 3)
-    left = dataclasses.replace(left, matched_epochs=torch.zeros(3, dtype=torch.long))
-    task = Task.from_arrays(torch.zeros(2, 1), [0, 1])
-    members = [Member(Learner(nn.Linear), task, seed, name=f"seed {seed}") for seed in range(6)]
-    assert _distinct(left, members, 2)["w"].tolist() == [[0.0], [1.0]]
-    assert _distinct(left.take([1, 2]), members, 2)["w"].tolist() == [[1.0]]
+    left = {"w": torch.tensor([[0.0], [1.0], [1.0]])}  # of starts 0, 1, 1
+    assert _distinct(left, torch.tensor([0, 1, 1]))["w"].tolist() == [[0.0], [1.0]]
+    assert _distinct({"w": left["w"][1:]}, torch.tensor([0, 0]))["w"].tolist() == [[1.0]]
 
 
 def test_the_way_that_was_chosen_is_in_the_receipt(digits):
@@ -282,3 +277,46 @@ def test_every_network_is_in_one_bar(digits):
     one = answer.found[0].result
     assert by_loss.lines[0].y[-1] == pytest.approx(one.whole.mean().value)
     assert by_loss.lines[0].x[-1] == pytest.approx(float(one.losses[:, -1].mean()) / math.log(2))
+
+
+@pytest.mark.parametrize("starts", [None, 2])
+def test_aligned_networks_lie_no_farther_from_each_other(digits, starts):
+    """Aligned one by one to the first network, those of the second start drew spread that is not there."""
+    answer = ask(MDS(digits, model=LEARNER, replicates=8, starts=starts, aligned=True))
+    rows = {(row.coordinates["networks"], row.measurement.quantity): row.measurement for row in answer.record()}
+    where = "end" if starts is None else "start and end"
+    plain, aligned = (rows[name, "d(w_i,w_j)"].value for name in (where, f"{where}, aligned"))
+    assert aligned < plain
+    ends = answer.population.weights
+    pairs = [
+        sum(float((ends[k][i].double() - ends[k][j].double()).square().sum()) for k in ends) ** 0.5
+        for i in range(8)
+        for j in range(i)
+    ]
+    assert plain == pytest.approx(sum(pairs) / 28, rel=1e-6)
+    assert answer.choices()["Alignment"] == "every hidden unit is followed"
+
+
+class Normed(nn.Sequential):
+    """A response norm across neighbouring maps, which has no symmetry."""
+
+    def __init__(self):
+        super().__init__(
+            nn.Conv2d(1, 4, 3), nn.LocalResponseNorm(2), nn.ReLU(), nn.Conv2d(4, 4, 3), nn.ReLU(), nn.Flatten(),
+            nn.Linear(64, 10),
+        )  # fmt: skip
+
+
+def test_what_alignment_could_not_follow_stands_behind_the_number(digits):
+    learner = Learner(Normed, Recipe(epochs=1, patience=None))
+    reason = "local_response_norm is not followed: units that enter it keep their places"
+    answer = distance(digits, model=learner, replicates=2, aligned=True)
+    rows = {row.measurement.quantity: row.measurement for row in answer.record()}
+    assert reason in rows["d(w0,w) aligned"].receipt.notes
+    assert reason not in rows["d(w0,w)"].receipt.notes
+    assert reason in answer.choices()["digits"]
+    pictures = ask(MDS(digits, model=learner, replicates=4, aligned=True))
+    assert pictures.choices()["Alignment"] == reason
+    behind = {row.coordinates["networks"]: row.measurement.receipt.notes for row in pictures.record()}
+    assert reason in behind["end, aligned"]
+    assert reason not in behind["end"]

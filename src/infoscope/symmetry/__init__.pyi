@@ -2,6 +2,9 @@ from .alignment import Alignment as Alignment
 from .alignment import align as align
 from .alignment import align_all as align_all
 from .alignment import aligned_ends as aligned_ends
+from .joint_alignment import JointAlignment as JointAlignment
+from .joint_alignment import align_jointly as align_jointly
+from .joint_alignment import mean_distance as mean_distance
 from .permutations import Group as Group
 from .permutations import Groups as Groups
 from .permutations import permutation_groups as permutation_groups

@@ -89,6 +89,13 @@ def align(
     return best
 
 
+def nearer(
+    reference: Weights, other: Weights, groups: Groups, start: tuple[Permutation, ...], names: tuple[str, ...]
+) -> tuple[Permutation, ...]:
+    """From permutations that are known already to such as bring the other network no farther from the reference."""
+    return _Matching(groups, reference, frozenset(names)).descend(other, start, 0)
+
+
 def align_all(
     weights: StackedWeights, groups: Groups, reference: Weights | None = None, **options
 ) -> dict[str, Tensor]:

@@ -9,21 +9,23 @@ from pathlib import Path
 from typing import Annotated
 
 import torch
+from torch import Tensor, nn
 
 from infoscope.data.named import Tasks, tasks
 from infoscope.data.task import Task
 from infoscope.ensembles.planning import EnsembleSpec
 from infoscope.ensembles.population import Member, Population
-from infoscope.ensembles.stacked_weights import StackedWeights, member
+from infoscope.ensembles.stacked_weights import StackedWeights, member, stack
 from infoscope.ensembles.train import Train
 from infoscope.ensembles.ways import WayName, check_way
 from infoscope.figure import Figure
+from infoscope.measurement import Measurement
 from infoscope.models.default import Model, model_name
 from infoscope.options import AtLeast, check_fields
 from infoscope.record import Record
 from infoscope.run.question import Stages
-from infoscope.symmetry.alignment import align_all
-from infoscope.symmetry.permutations import permutation_groups
+from infoscope.symmetry.joint_alignment import JointAlignment, align_jointly, mean_distance
+from infoscope.symmetry.permutations import Groups, permutation_groups
 from infoscope.training.recipe import Optimizer
 from infoscope.weight_distance import figures, wording
 from infoscope.weight_distance.landmarks import landmark_mds
@@ -52,7 +54,7 @@ class MDS:
     dimensions
         Of the picture; the first two are drawn.
     aligned
-        Permute the hidden units of every network to lie near the first one's.
+        Show them as well with their hidden units in one order; networks of one start change theirs in one way.
     way
         How networks train together: loop, vmap, compiled or grouped. Default: the fastest in a short trial.
     epochs
@@ -117,40 +119,85 @@ class MDSAnswer:
         return f"Networks trained on {self.task.name}, seen from afar"
 
     @cached_property
+    def network(self) -> nn.Module:
+        """A network of this kind: which of the weights are parameters, and how units hang together."""
+        first = self.members[0]
+        return first.learner.network(self.task.shape, self.task.target.outputs, first.seed)
+
+    @cached_property
+    def groups(self) -> Groups:
+        """The units that may change places, and what was left where it is."""
+        return permutation_groups(self.network, example_of(self.task))
+
+    @cached_property
+    def own_start(self) -> Tensor | None:
+        """The start of each network, counted through, where starts are shared."""
+        if self.question.starts is None:
+            return None
+        place = {m.called: i % self.question.starts for i, m in enumerate(self.members)}
+        return torch.tensor([place[name] for name in self.population.names]).unique(return_inverse=True)[1]
+
+    @cached_property
+    def alignment(self) -> JointAlignment | None:
+        """The final networks in one order of units, if that was asked for."""
+        if not self.question.aligned:
+            return None
+        bundles = None if self.own_start is None else self.own_start.tolist()
+        return align_jointly(self.population.weights, self.groups, bundles=bundles, parameters=self.network)
+
+    @cached_property
+    def ends(self) -> dict[str, StackedWeights]:
+        """The final weights by picture."""
+        where = "end" if self.own_start is None else "start and end"
+        plain = {where: self.population.weights}
+        return plain if self.alignment is None else plain | {f"{where}, aligned": self.alignment.weights}
+
+    @cached_property
     def pictures(self) -> dict[str, Picture]:
         """By where the networks stand: start, end, or both in one picture where starts are shared."""
-        first, population = self.members[0], self.population
-        network = first.learner.network(self.task.shape, self.task.target.outputs, first.seed)
-        shown: dict[str, tuple[StackedWeights, ...]] = {
-            "start": (population.initial,), "end": (population.weights,),
-        }  # fmt: skip
-        if self.question.starts is not None:
-            starts = _distinct(population, self.members, self.question.starts)
-            shown = {"start and end": (starts, population.weights)}
-        if self.question.aligned:
-            groups, to = permutation_groups(network, example_of(self.task)), member(population.weights, 0)
-            shown["end, aligned"] = (align_all(population.weights, groups, to, parameters=network),)
+        shown: dict[str, tuple[StackedWeights, ...]] = {}
+        if self.own_start is None:
+            shown["start"] = (self.population.initial,)
+        for where, weights in self.ends.items():
+            shown[where] = (*self._starts(where), weights)
         dimensions = self.question.dimensions
         return {
-            where: landmark_mds(*stacks, dimensions=dimensions, parameters=network) for where, stacks in shown.items()
+            where: landmark_mds(*stacks, dimensions=dimensions, parameters=self.network)
+            for where, stacks in shown.items()
         }
 
+    def _starts(self, where: str) -> tuple[StackedWeights, ...]:
+        """The starts that stand in a picture of ends, in the order of units that their networks have in it."""
+        if self.own_start is None:
+            return ()
+        starts = _distinct(self.population.initial, self.own_start)
+        if self.alignment is None or self.ends[where] is self.population.weights:
+            return (starts,)
+        turns = self.alignment.permutations
+        return (stack([self.groups.permuted(member(starts, i), turn) for i, turn in enumerate(turns)]),)
+
     def record(self) -> Record:
-        """Radii and explained share of each picture (coordinate `networks`)."""
+        """Radii and explained share of each picture (coordinate `networks`), and how far its ends are from each other.
+
+        Behind the numbers of an aligned picture stands what alignment could not follow.
+        """
         record, path = Record(), wording.ways(self.population.ways)
         for where, picture in self.pictures.items():
-            for one in (*picture.radii(), picture.share()):
-                receipt = replace(one.receipt, path=path)
-                record.append(replace(one, receipt=receipt), task=self.task.name, networks=where)
+            aligned = self.alignment is not None and self.ends.get(where) is self.alignment.weights
+            receipt = replace(picture.receipt, path=path)
+            if aligned:
+                receipt = replace(receipt, notes=(*receipt.notes, *self.groups.fixed))
+            rows = [replace(one, receipt=receipt) for one in (*picture.radii(), picture.share())]
+            if where in self.ends:
+                apart = mean_distance(self.ends[where], self.network)
+                rows.append(Measurement("d(w_i,w_j)", apart, unit="1", receipt=replace(receipt, method="Euclidean")))
+            for one in rows:
+                record.append(one, task=self.task.name, networks=where)
         return record
 
     def figures(self) -> list[Figure]:
         """The pictures; networks of one start in one colour."""
-        own = None
-        if self.question.starts is not None:
-            place = {m.called: i % self.question.starts for i, m in enumerate(self.members)}
-            own = torch.tensor([place[name] for name in self.population.names])
-        return [figures.picture(where, picture, own) for where, picture in self.pictures.items()]
+        return [figures.picture(where, picture, self.own_start) for where, picture in self.pictures.items()]
 
     def sentence(self) -> str:
         """Which networks these are, how they were trained, and who was left out."""
@@ -159,8 +206,13 @@ class MDSAnswer:
         return f"{trained}{wording.left_out(self.population.failed)}."
 
     def choices(self) -> Mapping[str, str]:
-        """The network."""
-        return {"Network": model_name(self.task, self.question.model)}
+        """The network, what alignment left in its place, and where training went another way than was planned."""
+        found = {"Network": model_name(self.task, self.question.model)}
+        if self.question.aligned:
+            found["Alignment"] = "; ".join(self.groups.fixed) or "every hidden unit is followed"
+        if self.population.remarks:
+            found["Training"] = "; ".join(self.population.remarks)
+        return found
 
     def write(self, folder: Path) -> Mapping[str, str]:
         """No file but the report."""
@@ -176,8 +228,7 @@ def _sharing(members: Sequence[Member], starts: int, seed: int) -> tuple[Member,
     return tuple(replace(m, learner=m.learner.starting_from(weights[i % starts])) for i, m in enumerate(members))
 
 
-def _distinct(population: Population, members: Sequence[Member], starts: int) -> StackedWeights:
+def _distinct(initial: StackedWeights, start: Tensor) -> StackedWeights:
     """Each start once, also where the first network that had it diverged."""
-    place = {m.called: i % starts for i, m in enumerate(members)}
-    rows = {place[name]: row for row, name in reversed(list(enumerate(population.names)))}
-    return {k: v[[rows[start] for start in sorted(rows)]] for k, v in population.initial.items()}
+    rows = [int((start == i).nonzero()[0]) for i in range(int(start.max()) + 1)]
+    return {k: v[rows] for k, v in initial.items()}
