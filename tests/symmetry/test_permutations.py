@@ -8,7 +8,7 @@ from torch.nn import functional as F
 from infoscope.models import MLP, CifarResNet, LeNet5, PreActResNet, SmallCNN
 from infoscope.symmetry import permutation_groups
 from infoscope.symmetry.permutations import same_function, trial
-from infoscope.symmetry.torch_rules import RULES
+from infoscope.symmetry.torch_rules import PLAIN
 
 SHAPE = (3, 12, 12)
 
@@ -66,6 +66,46 @@ def tokens(m: Odd, x: Tensor) -> Tensor:
     return m.c(m.norm(x)).mean(1)
 
 
+class Attention(nn.Module):
+    """A layer of a transformer as people write it: three heads of four places, in one of several ways."""
+
+    def __init__(self, way: str, classes: int):
+        super().__init__()
+        self.way, self.embed, self.at = way, nn.Linear(3, 12), nn.Parameter(torch.randn(1, 8, 12))
+        self.first = nn.Parameter(torch.randn(1, 1, 12))  # a token of its own
+        self.norm, self.qkv, self.out = nn.LayerNorm(12), nn.Linear(12, 36), nn.Linear(12, 12)
+        self.again, self.up, self.down, self.head = (
+            nn.LayerNorm(12), nn.Linear(12, 20), nn.Linear(20, 12), nn.Linear(12, classes))  # fmt: skip
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = torch.cat([self.first.expand(len(x), -1, -1), self.embed(x)], 1) + self.at
+        h = h + self.out(self.attend(self.norm(h)))
+        h = h + self.down(F.gelu(self.up(self.again(h))))
+        return self.head(h[:, 0])
+
+    def attend(self, h: Tensor) -> Tensor:
+        n, length, width = h.shape
+        if self.way == "together":
+            q, k, v = self.qkv(h).reshape(n, length, 3, 3, 4).permute(2, 0, 3, 1, 4).unbind(0)
+        else:
+            q, k, v = (t.view(n, length, 3, 4).transpose(1, 2) for t in self.qkv(h).split(width, dim=-1))
+        if self.way == "by hand":
+            scores = (q @ k.transpose(-2, -1)) / 2
+            scores = scores.masked_fill(torch.ones(length, length).tril() == 0, float("-inf"))
+            found = F.dropout(scores.softmax(-1), 0.0) @ v
+        else:
+            found = F.scaled_dot_product_attention(q, k, v, is_causal=True)
+        return found.transpose(1, 2).contiguous().view(n, length, width)
+
+
+def encoder(shape, classes: int) -> nn.Module:
+    layer = nn.TransformerEncoderLayer(12, 3, 10, dropout=0.1, batch_first=True)
+    return Odd(lambda m, x: m.c(m.b(m.a(x)).mean(1)), a=nn.Linear(3, 12), b=layer, c=nn.Linear(12, classes))
+
+
+# The residual stream, the heads, the places of queries with keys and of values in each, and the units in between.
+HEADS = [12, 3, 4, 4, 4, 4, 4, 4]
+
 NETWORKS = {
     "mlp": (MLP((30, 50)), (8,), [30, 50]),
     "tanh": (MLP((10, 7, 5, 4, 3), "tanh"), (12,), [10, 7, 5, 4, 3]),
@@ -86,6 +126,9 @@ NETWORKS = {
     "position": (
         lambda s, k: Odd(lambda m, x: m.c((m.a(x) + m.at).relu()), a=nn.Linear(3, 5), c=nn.Linear(5, k),
                          at=nn.Parameter(torch.randn(1, 7, 5))), (7, 3), [5]),
+    "encoder": (encoder, (7, 3), [*HEADS, 10]),
+    **{f"attention {way}": (lambda s, k, way=way: Attention(way, k), (7, 3), [*HEADS, 20])
+       for way in ("by hand", "apart", "together")},
     "prelu": (lambda s, k: nn.Sequential(nn.Linear(8, 5), nn.PReLU(5), nn.Linear(5, k)), (8,), [5]),
     "pooled": (
         lambda s, k: nn.Sequential(conv(3, 5), nn.AvgPool2d(3), nn.Flatten(), nn.BatchNorm1d(80), nn.Linear(80, k)),
@@ -176,7 +219,7 @@ def test_a_rule_that_is_wrong_is_found_out(monkeypatch):
         "flip is not followed: units that enter it keep their places",
         "add is not followed: units that enter it keep their places",
     )
-    monkeypatch.setitem(RULES, "flip", RULES["relu"])
+    monkeypatch.setitem(PLAIN, "flip", PLAIN["relu"])
     assert permutation_groups(network, (3,)).fixed == (
         "1 groups changed the output when they were tried and keep their places",
     )
@@ -202,7 +245,7 @@ def test_reading_where_nobody_looks_is_found_out():
     assert groups.fixed[-1].startswith("1 groups changed the output")
 
 
-def test_recurrent_units_and_heads_of_attention_keep_their_places():
+def test_recurrent_units_keep_their_places():
     class Recurrent(nn.Module):
         def __init__(self):
             super().__init__()
@@ -214,9 +257,22 @@ def test_recurrent_units_and_heads_of_attention_keep_their_places():
     groups = permutation_groups(Recurrent(), (7, 3))
     assert [g.size for g in groups] == [4]
     assert groups.fixed[0].startswith("lstm is not followed")
-    block = nn.TransformerEncoderLayer(6, 2, 10, dropout=0.0, batch_first=True)
-    network = nn.Sequential(nn.Linear(3, 6), block, nn.Linear(6, 2))
-    assert 10 in [g.size for g in permutation_groups(network, (7, 3))]
+
+
+def test_a_rotation_of_queries_pins_heads_to_their_places():
+    """What tells the places of queries apart is not followed: heads stay, and the rest moves."""
+
+    class Rotated(Attention):
+        def attend(self, h: Tensor) -> Tensor:
+            n, length, width = h.shape
+            q, k, v = (t.view(n, length, 3, 4).transpose(1, 2) for t in self.qkv(h).chunk(3, -1))
+            turn = torch.linspace(0, 1, 4)
+            found = F.scaled_dot_product_attention(q * turn.cos(), k * turn.sin(), v)
+            return found.transpose(1, 2).reshape(n, length, width)
+
+    groups = permutation_groups(Rotated("", 2), (7, 3))
+    assert sorted(group.size for group in groups) == [12, 20]
+    assert any("mul is not followed" in reason for reason in groups.fixed)
 
 
 def test_the_network_itself_is_not_touched():

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 
 import torch
 from jaxtyping import Float
@@ -141,7 +142,8 @@ class _Matching:
                 turn = _assigned(sum(self._similarity(place, moved) for place in self._places(group)))
                 tried = group.permuted(moved, turn)
                 if self._gain(group, moved, tried) > 0:
-                    found[i], moved, better = found[i][turn], tried, True
+                    self._turn(found, i, turn)
+                    moved, better = tried, True
             if not better:
                 break
         return tuple(found)
@@ -151,10 +153,14 @@ class _Matching:
         found = {i: torch.arange(group.size) for i, group in enumerate(self.groups)}
         moved, left = dict(other), set(found)
         while left:
-            i = max(left, key=lambda j: self._known(j, left))
+            free = [j for j in left if not self._within(j, left)]
+            i = max(free, key=lambda j: self._known(j, left))
             group = self.groups.groups[i]
             turn = _assigned(
-                sum(self._similarity(place, moved, self._hidden(place, left)) for place in self._places(group))
+                sum(
+                    self._similarity(place, moved, self._hidden(place, left), i in self.heads)
+                    for place in self._places(group)
+                )
             )
             found[i], moved = turn, group.permuted(moved, turn)
             left.remove(i)
@@ -182,9 +188,44 @@ class _Matching:
             }
         )
 
-    def _similarity(self, place: Place, moved: Weights, hidden: tuple[int, ...] = ()) -> Float[Tensor, "units units"]:
-        """⟨reference's weights of unit i, the other's of unit j⟩, the hidden axes sorted."""
-        a, b = (_rows(weights[place.name], place, hidden) for weights in (self.reference, moved))
+    def _turn(self, found: list[Permutation], i: int, turn: Permutation) -> None:
+        """Take note that the units of a group moved; what had moved inside of them is carried along."""
+        found[i] = found[i][turn]
+        inside = self.heads.get(i, [])
+        before = [[found[j] for j in head] for head in inside]
+        for head, source in enumerate(turn.tolist() if inside else []):
+            for j, one in zip(inside[head], before[source], strict=False):
+                if len(found[j]) == len(one):
+                    found[j] = one
+
+    def _within(self, j: int, left: set[int]) -> bool:
+        """Whether a group stands inside of heads that are not matched yet."""
+        return any(j in head for i in left & set(self.heads) for head in self.heads[i])
+
+    @cached_property
+    def heads(self) -> dict[int, list[list[int]]]:
+        """Groups of heads, and the groups that stand inside of each head."""
+        owner: dict[tuple[str, int, int], list[tuple[int, int]]] = defaultdict(list)
+        for i, group in enumerate(self.groups):
+            for place in group.places:
+                for unit, positions in enumerate(place.positions.tolist()):
+                    for position in positions if len(positions) > 1 else ():
+                        owner[place.name, place.axis, position].append((i, unit))
+        found: dict[int, list[list[int]]] = {}
+        for j, group in enumerate(self.groups):
+            place = group.places[0]
+            positions = place.positions.flatten().tolist()
+            sets = [set(owner[place.name, place.axis, position]) for position in positions]
+            for i, head in set.intersection(*sets):
+                if i != j:
+                    found.setdefault(i, [[] for _ in range(self.groups.groups[i].size)])[head].append(j)
+        return found
+
+    def _similarity(
+        self, place: Place, moved: Weights, hidden: tuple[int, ...] = (), shuffled: bool = False
+    ) -> Float[Tensor, "units units"]:
+        """⟨reference's weights of unit i, the other's of unit j⟩, hidden axes sorted, and units inside if shuffled."""
+        a, b = (_rows(weights[place.name], place, hidden, shuffled) for weights in (self.reference, moved))
         return a @ b.T
 
     def _gain(self, group: Group, moved: Weights, tried: Weights) -> float:
@@ -194,13 +235,13 @@ class _Matching:
         return before * (1 - 1e-12) - sum(float(_squares(self.reference[k], tried[k])) for k in names)
 
 
-def _rows(weight: Tensor, place: Place, hidden: tuple[int, ...]) -> Float[Tensor, "units weights"]:
+def _rows(weight: Tensor, place: Place, hidden: tuple[int, ...], shuffled: bool) -> Float[Tensor, "units weights"]:
     """The weights of each unit as a row."""
     values = weight.detach().double().cpu()
     for axis in hidden:
         values = values.sort(axis)[0]
-    units = values.movedim(place.axis, 0)[place.positions.flatten()]
-    return units.reshape(len(place.positions), -1)
+    units = values.movedim(place.axis, 0)[place.positions]
+    return (units.sort(1)[0] if shuffled else units).flatten(1)
 
 
 def _assigned(similarity: Tensor | int) -> Permutation:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -36,7 +36,11 @@ class Place:
 
 @dataclass(frozen=True)
 class Group:
-    """Units that may change places among themselves without a change of the function."""
+    """Units that may change places among themselves without a change of the function.
+
+    A unit may be a head of attention, which moves with all its places; they are then units of groups of their own,
+    further on in the list.
+    """
 
     places: tuple[Place, ...]
 
@@ -86,10 +90,11 @@ def permutation_groups(network: nn.Module, example: Tensor | Sequence[int]) -> G
     """Which hidden units of this network are interchangeable, and all the places in its weights where each stands.
 
     The network runs on an `example` (a batch, or the shape of one input) with every unit tagged. Tags are followed
-    through linear layers and convolutions (depthwise too), normalisations, activations, pooling, flattening, sums
-    (residual connections tie units), concatenations, paddings, slices. What enters any other function keeps its
-    place, and `fixed` names the function. The groups are then tried: units of a copy with random weights change
-    places, and a group that changes the output in eval mode is given up.
+    through linear layers, embeddings and convolutions (depthwise too), normalisations, activations, pooling,
+    flattening, sums (residual connections tie units), concatenations, paddings, slices and attention, whose heads are
+    a group, as are the places of queries with keys, and those of values, inside of each head. What enters any other
+    function keeps its place, and `fixed` names the function. The groups are then tried: units of a copy with random
+    weights change places, and a group that changes the output in eval mode is given up.
 
     >>> network = nn.Sequential(nn.Linear(3, 5), nn.ReLU(), nn.Linear(5, 2))
     >>> [(place.name, place.axis) for group in permutation_groups(network, (3,)) for place in group.places]
@@ -97,7 +102,7 @@ def permutation_groups(network: nn.Module, example: Tensor | Sequence[int]) -> G
     """
     tried, x = trial(network, example)
     trace = traced(tried, x, RULES)
-    groups = _exchangeable(trace)
+    groups = [*_heads(trace), *_exchangeable(trace)]  # heads first: what moves inside of them moves with them
     weights = tried.state_dict()
     good = holding(groups, lambda some: same_function(tried, x, _shuffled(some, weights)))
     reasons = [f"{name} is not followed: units that enter it keep their places" for name in trace.reasons]
@@ -161,17 +166,49 @@ def places(trace: Trace, units: Sequence[Mapping[tuple[str, int], list[int]]]) -
 def _exchangeable(trace: Trace) -> list[Group]:
     """Units that were made, changed and read by the same calls, and stand in the same weights equally often.
 
-    A unit that no weight reads is no hidden unit: it left the network, by a way that nobody saw perhaps.
+    A unit that no weight reads is no hidden unit: it left the network, by a way that nobody saw perhaps. Queries and
+    keys read each other.
     """
-    marks: dict[int, set[int]] = defaultdict(set)
+    read = {trace.units.find(i) for queries, _ in trace.attended for i in queries.ravel().tolist()}
+    marks: dict[int, set[Hashable]] = defaultdict(set)
     for mark, ids in trace.marks:
         for i in {i for i in ids.tolist() if i > FIXED}:
             marks[trace.units.find(i)].add(mark)
     alike: dict[object, list[Mapping[tuple[str, int], list[int]]]] = defaultdict(list)
     for root, where in occurrences(trace, trace.units).items():
-        if any(trace.powers[key] == READ for key in where):
+        if root in read or any(trace.powers[key] == READ for key in where):
             alike[frozenset(marks[root]), tuple((key, len(at)) for key, at in where.items())].append(where)
     return [Group(places(trace, units)) for units in alike.values() if len(units) > 1]
+
+
+def _heads(trace: Trace) -> list[Group]:
+    """Heads of attention that move as wholes: the places of their queries, keys and values, in the order they have."""
+    where = occurrences(trace, trace.units)
+    found: dict[tuple[tuple[int, ...], ...], Group] = {}
+    for queries, values in trace.attended:
+        heads = [
+            tuple(dict.fromkeys(trace.units.find(i) for i in (*q, *v)))
+            for q, v in zip(queries.tolist(), values.tolist(), strict=True)
+        ]
+        every = [root for head in heads for root in head]
+        if len(heads) < 2 or len(set(every)) < len(every) or not all(root in where for root in every):
+            continue
+        units = [_together(where, head) for head in heads]
+        forms = [{key: len(at) for key, at in unit.items()} for unit in units]
+        if all(form == forms[0] for form in forms) and any(trace.powers[key] == READ for key in forms[0]):
+            found[tuple(heads)] = Group(places(trace, units))
+    return list(found.values())
+
+
+def _together(
+    where: Mapping[int, Mapping[tuple[str, int], list[int]]], roots: Sequence[int]
+) -> dict[tuple[str, int], list[int]]:
+    """The positions of all units of a head, weight by weight."""
+    found: dict[tuple[str, int], list[int]] = defaultdict(list)
+    for root in roots:
+        for key, at in where[root].items():
+            found[key] += at
+    return found
 
 
 def _shuffled(groups: Sequence[Group], weights: Weights) -> dict[str, Tensor]:

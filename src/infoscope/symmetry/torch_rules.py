@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from infoscope.symmetry.trace import FIXED, MADE, NEUTRAL, READ, Call, Ids, Rule, Tag, Trace
+from infoscope.symmetry.head_rules import HEAD_RULES, Split, self_attention
+from infoscope.symmetry.trace import FIXED, MADE, NEUTRAL, READ, Call, Ids, Rule, Rules, Tag, Trace
 
 # A unit made α > 0 times as large comes out of these α times as large.
 _HOMOGENEOUS = (
@@ -20,7 +21,7 @@ _HOMOGENEOUS = (
 )
 _BENT = (
     *("tanh", "sigmoid", "gelu", "silu", "elu", "selu", "celu", "mish", "relu6", "hardtanh", "hardswish"),
-    *("hardsigmoid", "softplus", "softsign", "exp"),
+    *("hardsigmoid", "softplus", "softsign", "exp", "pow"),
 )
 
 
@@ -105,6 +106,39 @@ def _affine(trace: Trace, tag: Tag, weight: Tensor | None, bias: Tensor | None) 
     return Tag(tag.axis, np.where(tag.units == NEUTRAL, made, tag.units), made)
 
 
+def _embedding(trace: Trace, call: Call) -> Tag | None:
+    weight = call.get(1, "weight")
+    if not trace.knows(weight) or call.get(3, "max_norm") is not None:
+        return None
+    made = trace.along(weight, 1, MADE)
+    return Tag(call.result.ndim - 1, made, made)
+
+
+def _addmm(trace: Trace, call: Call) -> Tag | None:
+    """Bias + x W, whose weight stands the other way round than that of `linear`."""
+    bias, x, weight = call.get(0, "input"), call.get(1, "mat1"), call.get(2, "mat2")
+    tag = trace.tag(x)
+    if not _own(trace, weight, bias) or (tag is not None and tag.axis != 1):
+        return None
+    trace.join(tag or _fixed(x, 1), trace.along(weight, 0, READ))
+    made = trace.along(weight, 1, MADE)
+    trace.join(Tag(1, made, made), trace.along(bias, 0, MADE))
+    return Tag(1, made, made)
+
+
+def _expand(trace: Trace, call: Call) -> Tag | None:
+    """Copies along axes of length 1, of an activation or of a parameter such as a token of its own."""
+    x, shape = call.get(0, "input"), call.result.shape
+    new = len(shape) - x.ndim
+    tag = trace.tag(x)
+    if trace.knows(x):
+        made = trace.along(x, x.ndim - 1, MADE)
+        tag = Tag(x.ndim - 1, made, made)
+    if tag is None or shape[new + tag.axis] != x.shape[tag.axis]:
+        return None
+    return replace(tag, axis=new + tag.axis)
+
+
 def _prelu(trace: Trace, call: Call) -> Tag | None:
     tag, weight = trace.tag(call.get(0, "input")), call.get(1, "weight")
     if tag is None or not trace.knows(weight):
@@ -114,7 +148,7 @@ def _prelu(trace: Trace, call: Call) -> Tag | None:
     return tag
 
 
-def _reshape(trace: Trace, call: Call) -> Tag | None:
+def _reshape(trace: Trace, call: Call) -> Tag | Split | None:
     """Row-major order is kept, so that units stay apart as long as no axis before theirs changes."""
     x, to = call.get(0, "input"), call.result.shape
     tag = trace.tag(x)
@@ -124,7 +158,12 @@ def _reshape(trace: Trace, call: Call) -> Tag | None:
     if to[: a + 1] and to[:a] == shape[:a] and len(to) > a and not to[a] % shape[a]:
         return _repeated(tag, to[a] // shape[a])
     behind = len(to) - (len(shape) - a)
-    return replace(tag, axis=behind) if behind >= 0 and to[behind:] == shape[a:] else None
+    if behind >= 0 and to[behind:] == shape[a:]:
+        return replace(tag, axis=behind)
+    if a == len(shape) - 1 and to[:a] == shape[:a]:  # such as (n, positions, units) to (n, positions, heads, places)
+        trace.rigid(tag.scales)
+        return Split(tuple(range(a, len(to))), tag.units.reshape(to[a:]))
+    return None
 
 
 def _reduce(trace: Trace, call: Call) -> Tag | None:
@@ -278,7 +317,7 @@ def _own(trace: Trace, *weights: Tensor | None) -> bool:
     return all(w is None or trace.knows(w) for w in weights)
 
 
-RULES: dict[str, Rule] = {
+PLAIN: dict[str, Rule] = {
     **dict.fromkeys(_HOMOGENEOUS, _each(homogeneous=True)),
     **dict.fromkeys(_BENT, _each(homogeneous=False)),
     **dict.fromkeys(("conv1d", "conv2d", "conv3d"), _conv),
@@ -289,7 +328,11 @@ RULES: dict[str, Rule] = {
     **dict.fromkeys(("cat", "concat"), _cat),
     **dict.fromkeys(("add", "iadd", "radd", "sub", "isub", "rsub"), _add),
     **dict.fromkeys(("mul", "imul", "rmul", "div", "truediv", "itruediv"), _multiply),
+    **dict.fromkeys(("expand", "repeat"), _expand),
+    "addmm": _addmm,
+    "embedding": _embedding,
     "linear": _linear,
+    "multi_head_attention_forward": self_attention,
     "layer_norm": _layer_norm,
     "prelu": _prelu,
     "getitem": _getitem,
@@ -298,3 +341,5 @@ RULES: dict[str, Rule] = {
     "transpose": _transpose,
 }
 """Rules by the functions' names, underscores of in-place and operator forms taken off."""
+
+RULES = Rules(PLAIN, HEAD_RULES)

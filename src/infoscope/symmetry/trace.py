@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -75,6 +75,14 @@ Rule = Callable[["Trace", Call], Tag | Sequence[Tag] | None]
 """What a function does to tags; None if it can't be followed."""
 
 
+@dataclass(frozen=True)
+class Rules:
+    """Rules by the functions' names: for units along one axis, and for heads that stand apart."""
+
+    plain: Mapping[str, Rule]
+    heads: Mapping[str, Callable[[Trace, Call], Any]] = field(default_factory=dict)
+
+
 class Trace(TorchFunctionMode):
     """Follows tags through every torch function that the network calls, by its `rules`.
 
@@ -82,7 +90,7 @@ class Trace(TorchFunctionMode):
     which power of a unit's scale each axis of each weight grows: 1 where the unit is made, −1 where it is read.
     """
 
-    def __init__(self, network: nn.Module, rules: dict[str, Rule]) -> None:
+    def __init__(self, network: nn.Module, rules: Rules) -> None:
         super().__init__()
         self.rules = rules
         self.units, self.scales = Classes(), Classes()
@@ -93,10 +101,12 @@ class Trace(TorchFunctionMode):
         self.axes: dict[tuple[str, int], Ids] = {}
         self.powers: dict[tuple[str, int], int] = {}
         self.normalised: list[Ids] = []
-        self.marks: list[tuple[int, Ids]] = []
+        self.marks: list[tuple[Hashable, Ids]] = []
+        self.attended: list[tuple[Ids, Ids]] = []
         self.reasons: dict[str, None] = {}
         self.seen: set[int] = set()
         self._tags: dict[int, Tag] = {}
+        self._apart: dict[int, Any] = {}
         self._alive: list[Tensor] = []  # an id is a tensor's own only while it lives
         self._calls = 0
 
@@ -105,10 +115,13 @@ class Trace(TorchFunctionMode):
         options = kwargs or {}
         result = func(*args, **options)
         name = getattr(func, "__name__", str(func)).strip("_")
-        met = [t for t in tensors((args, options)) if id(t) in self._tags or id(t) in self.names]
+        met = [t for t in tensors((args, options)) if self._meets(id(t))]
         if met and (any(True for _ in tensors(result)) or name in _READS):
             self._follow(Call(name, args, options, result), met)
         return result
+
+    def _meets(self, i: int) -> bool:
+        return i in self._tags or i in self._apart or i in self.names
 
     def _follow(self, call: Call, met: list[Tensor]) -> None:
         self._calls += 1
@@ -116,20 +129,39 @@ class Trace(TorchFunctionMode):
         for slot, t in enumerate(met):
             if id(t) in self._tags:
                 self.marks.append((8 * self._calls + min(slot, 7), self._tags[id(t)].units))
-        rule = self.rules.get(call.name)
+        # Where heads stand apart other rules hold: they know several axes of units.
+        apart = any(id(t) in self._apart for t in met)
+        rule = (self.rules.heads if apart else self.rules.plain).get(call.name)
         found = rule(self, call) if rule else None
         if found is None:
             self.reasons[call.name] = None
             for t in met:
                 self.fix(t)
             return
-        for t, tag in zip(tensors(call.result), [found] if isinstance(found, Tag) else found, strict=True):
-            self._tags[id(t)] = tag
+        for t, tag in zip(tensors(call.result), found if isinstance(found, (list, tuple)) else [found], strict=True):
+            self._tags.pop(id(t), None)
+            self._apart.pop(id(t), None)
+            (self._tags if isinstance(tag, Tag) else self._apart)[id(t)] = tag
             self._alive.append(t)
 
     def tag(self, t: Any) -> Tag | None:
         """What is known of a tensor; None says that its units are fixed."""
         return self._tags.get(id(t))
+
+    def apart(self, t: Any) -> Any:
+        """What is known of an activation whose heads stand apart; None of any other."""
+        return self._apart.get(id(t))
+
+    def attend(self, queries: Ids, values: Ids) -> None:
+        """Heads that read by these units (heads, places) of their queries, joined with their keys, from these values.
+
+        The units of one head are told from those of another; heads may change places as wholes.
+        """
+        self.rigid(queries.ravel())
+        self.rigid(values.ravel())
+        for side, units in (("queries", queries), ("values", values)):
+            self.marks += [((len(self.attended), side, head), ids) for head, ids in enumerate(units)]
+        self.attended.append((queries, values))
 
     def knows(self, t: Any) -> bool:
         """Whether this is one of the network's own parameters or buffers."""
@@ -161,6 +193,9 @@ class Trace(TorchFunctionMode):
         """The units of this activation, or along all axes of this parameter, stay as they are."""
         tag = self._tags.get(id(t))
         known = [] if tag is None else [(tag.units, tag.scales)]
+        if id(t) in self._apart:
+            units = self._apart[id(t)].units.ravel()
+            known.append((units, units))
         if self.knows(t):
             for axis in range(t.ndim):
                 key = self.names[id(t)][0], axis
@@ -185,7 +220,7 @@ def tensors(value: Any) -> Iterable[Tensor]:
             yield from tensors(item)
 
 
-def traced(network: nn.Module, x: Tensor, rules: dict[str, Rule]) -> Trace:
+def traced(network: nn.Module, x: Tensor, rules: Rules) -> Trace:
     """The trace of one run in eval mode and one in training mode (some heads are for training only).
 
     What comes out of the network is fixed.
