@@ -27,6 +27,7 @@ from .prequential.entk import NTK
 from .prequential.kernel import Kernel
 from .prequential.label_file import read_labels, write_labels
 from .prequential.loss_curve import LossCurve
+from .prequential.mixed import Mixed
 from .prequential.replay import Replay
 from .quantities import explain
 from .record import Record, load
@@ -75,6 +76,7 @@ __all__ = [
     "Member",
     "MissingObjects",
     "MissingPixels",
+    "Mixed",
     "Networks",
     "Plane",
     "Population",

@@ -18,6 +18,7 @@ from infoscope.mi.methods import METHODS
 from infoscope.prequential.coders import CODERS
 from infoscope.training.learner import Weights
 from infoscope.training.recipe import OPTIMIZERS
+from infoscope.training.weights_file import weights_from
 
 TARGETS: dict[str, type[Target]] = {"classes": Classes, "labels": Labels, "real": Real, "tokens": Tokens}
 
@@ -76,38 +77,6 @@ def corruption(text: str) -> Corruption:
         return make(float(level))
     except ValueError as error:
         raise ValueError(f"{text!r}: write the level as a fraction, such as {kind}=0.1") from error
-
-
-def weights_from(path: Path) -> Weights:
-    """Tensors by name from a .safetensors file, or from a .pt that holds tensors only."""
-    import torch
-
-    if not path.is_file():
-        raise ValueError(f"{path}: no such file")
-    try:
-        if path.suffix == ".safetensors":
-            from safetensors.torch import load_file
-
-            return {
-                name: tensor.float() if tensor.is_floating_point() else tensor
-                for name, tensor in load_file(path).items()
-            }
-        loaded: Any = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # each format raises its own
-        raise ValueError(
-            f"{path}: cannot be read as weights ({type(error).__name__}); save the tensors alone: model.state_dict()"
-        ) from error
-    tensors = loaded.get("state_dict", loaded) if isinstance(loaded, dict) else loaded
-    if not isinstance(tensors, dict) or not all(isinstance(value, torch.Tensor) for value in tensors.values()):
-        raise ValueError(f"{path}: holds a {type(tensors).__name__}, not tensors by name; save model.state_dict()")
-    return {_unwrapped(name): tensor for name, tensor in tensors.items()}
-
-
-def _unwrapped(name: str) -> str:
-    """A parameter's name without what data parallelism and compilation put before it."""
-    for wrapper in ("module.", "_orig_mod."):
-        name = name.removeprefix(wrapper)
-    return name
 
 
 def _weights_or_seed(word: str, reading: DataOptions) -> Weights | int:

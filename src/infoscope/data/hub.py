@@ -18,6 +18,7 @@ from infoscope.data.sources import EMBEDDED
 from infoscope.data.tables import LABELS, from_frame, label_column
 from infoscope.data.targets import Classes
 from infoscope.data.text import from_documents, hashed_words
+from infoscope.data.texts import Texts
 
 TOKENS = ("input_ids", "attention_mask", "token_type_ids")
 """Columns that a tokenizer wrote, which go to a network by these names."""
@@ -63,7 +64,11 @@ def _raw(source: str, parts: Parts, reading: Reading, key: str | None) -> Raw:
         return _table(source, parts, label, reading, splits)
     if label is None and kinds[inputs[0]] == "text":
         return _language(source, parts, inputs[0], reading)
-    return Raw(_kept(source, parts, inputs[0], reading.size, key), y, target, splits)
+    x = _kept(source, parts, inputs[0], reading.size, key)
+    if kinds[inputs[0]] == "image":
+        return Raw(x, y, target, splits)
+    texts = [text for part in parts.values() for text in part[inputs[0]]]
+    return Raw(Texts.of(texts, x), y, target, splits)
 
 
 def _kind(feature: Any) -> str:

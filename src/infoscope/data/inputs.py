@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar, overload
@@ -165,7 +166,7 @@ def _axes(x: Tensor) -> Tensor:
 def _view(x: Array, change: Callable[[Tensor], Tensor]) -> Array:
     if isinstance(x, Tensor):
         return change(x)
-    return Mapped(change(x.source), x.rows, x.change, x.device)
+    return dataclasses.replace(x, source=change(x.source))
 
 
 def _as_floats(x: Array) -> Array:

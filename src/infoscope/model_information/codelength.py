@@ -22,9 +22,9 @@ from infoscope.options import AtLeast, check_fields
 from infoscope.prequential import codelength as estimate
 from infoscope.prequential.coders import CODERS
 from infoscope.prequential.encode import Coder
-from infoscope.prequential.kernel import Kernel
 from infoscope.prequential.label_file import Written, write_labels
 from infoscope.prequential.loss_curve import LossCurve, is_curves
+from infoscope.prequential.mixed import Mixed
 from infoscope.record import Record, Row
 from infoscope.run.context import RunContext
 from infoscope.run.look import Looks
@@ -43,7 +43,7 @@ class Codelength:
     data
         The data sets; their train splits where they have them.
     coder
-        kernel (model-free), or a network's own: replay, entk, blocks, blocks-warm.
+        mixed or kernel (model-free), or a network's own: replay, entk, blocks, blocks-warm.
     model
         The network of such a coder, from its initial weights.
     replicates
@@ -59,7 +59,7 @@ class Codelength:
     """
 
     data: Tasks
-    coder: Coder = Kernel()
+    coder: Coder = Mixed()
     model: Model = None
     replicates: Annotated[int, AtLeast(1)] = 3
     seed: Annotated[int, AtLeast(0)] = 0
@@ -169,7 +169,7 @@ def codelength(
     context: RunContext = ...,
     strict: bool = True,
 ) -> Measurement: ...
-def codelength(what: Any, coder: Coder = Kernel(), *, strict: bool = True, **options: Any) -> Measurement:
+def codelength(what: Any, coder: Coder = Mixed(), *, strict: bool = True, **options: Any) -> Measurement:
     """In how few bits can these labels be sent, given the inputs? L(y|x), nats, an upper bound.
 
     `what` is a task, or what `Task.of` makes one of (a name, a frame, a pair of arrays); its labels are sent by `coder`
@@ -187,7 +187,7 @@ def codelength(what: Any, coder: Coder = Kernel(), *, strict: bool = True, **opt
 
 def loss_curves(
     what: Any,
-    coder: Coder = Kernel(),
+    coder: Coder = Mixed(),
     *,
     model: Model = None,
     replicates: int = 3,

@@ -17,7 +17,7 @@ from infoscope.model_information.task_information import TaskInformation
 from infoscope.models.default import Model, learner_for, model_name
 from infoscope.options import AtLeast, check_fields
 from infoscope.prequential.encode import Coder
-from infoscope.prequential.kernel import Kernel
+from infoscope.prequential.mixed import Mixed
 from infoscope.prequential.replay import Replay
 from infoscope.record import Record, Row
 from infoscope.run.context import RunContext
@@ -75,7 +75,7 @@ class Difficulty:
         for task, part, learner in zip(given, parts, learners, strict=True):
             whole = training_part(task)
             some = self.examples or min(MOST_CODED, len(whole))
-            curves = yield label_looks(whole, Kernel(), None, self.replicates, self.seed, some, device)
+            curves = yield label_looks(whole, Mixed(), None, self.replicates, self.seed, some, device)
             seeds = range(self.seed, self.seed + self.replicates)
             known = yield from train_then_code(part, learner, self.coder, seeds, device)
             found.append(TaskDifficulty(task.name, LabelCode(whole, curves), known, part))

@@ -19,6 +19,7 @@ from infoscope.models.lenet import LeNet5
 from infoscope.models.mlp import MLP
 from infoscope.models.preact_resnet import PreActResNet
 from infoscope.models.resnet import ResNet
+from infoscope.models.squeezenet import SqueezeNet
 from infoscope.models.tensorflow_demos import TFCnnDemo, TFMnistDemo
 from infoscope.models.vgg import VGG
 from infoscope.models.yolov3 import YOLOv3
@@ -36,6 +37,7 @@ __all__ = [
     "PreActResNet",
     "ResNet",
     "SmallCNN",
+    "SqueezeNet",
     "TFCnnDemo",
     "TFMnistDemo",
     "YOLOv3",
@@ -61,6 +63,7 @@ MODELS: dict[str, Factory] = {
     "vgg11": VGG(11),
     "vgg16": VGG(16),
     "googlenet": GoogLeNet(),
+    "squeezenet": SqueezeNet(),
     "resnet18": ResNet(18),
     "resnet101": ResNet(101),
     "yolov3": YOLOv3(),

@@ -65,7 +65,7 @@ class Blocks:
         past: list[object] = []
         for start, stop in boundaries(n, self.first, self.growth):
             part = take(x, slice(start, stop))
-            table = _ignorant(target, stop - start, len(self.temperatures))
+            table = ignorant(target, stop - start, 1 if isinstance(target, Real) else len(self.temperatures))
             if start:
                 weights = self._train(learner, take(x, slice(start)), as_tensor(past), target, seed)
                 trained = learner.starting_from(weights)
@@ -84,14 +84,14 @@ class Blocks:
         return fit(learner, past[aside:], past[:aside] if aside else None, seed=seed, device=device).weights
 
 
-def _ignorant(target: Target, n: int, temperatures: int) -> Float[np.ndarray, "n experts ..."]:
-    """What is predicted before anything was trained."""
+def ignorant(target: Target, n: int, experts: int) -> Float[np.ndarray, "n experts ..."]:
+    """What experts predict of n examples before anything was learned."""
     match target:
         case Classes():
-            return np.full((n, temperatures, target.outputs), -np.log(target.outputs))
+            return np.full((n, experts, target.outputs), -np.log(target.outputs))
         case Labels():
-            return np.zeros((n, temperatures, target.outputs))
-    return np.stack([np.zeros((n, 1, target.outputs)), np.ones((n, 1, target.outputs))], -1)
+            return np.zeros((n, experts, target.outputs))
+    return np.stack([np.zeros((n, experts, target.outputs)), np.ones((n, experts, target.outputs))], -1)
 
 
 def as_tensor(sent: list[Any]) -> Tensor:

@@ -4,9 +4,11 @@ from infoscope.prequential.blocks import Blocks
 from infoscope.prequential.encode import Coder
 from infoscope.prequential.entk import NTK
 from infoscope.prequential.kernel import Kernel
+from infoscope.prequential.mixed import Mixed
 from infoscope.prequential.replay import Replay
 
 CODERS: dict[str, Coder] = {
+    "mixed": Mixed(),
     "kernel": Kernel(),
     "replay": Replay(),
     "entk": NTK(),

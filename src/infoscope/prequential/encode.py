@@ -117,12 +117,20 @@ def encode(
         coder=repr(coder),
         n=len(index),
         seeds=(seed,),
-        notes=("boxes by counts alone; the images were not looked at",) if isinstance(target, Boxes) else (),
+        notes=_notes(coder, target),
         version=__version__,
         device=device,
         threads=torch.get_num_threads(),
     )
     return sent.curve(target, y, index, seed, receipt)
+
+
+def _notes(coder: Coder, target: Target) -> tuple[str, ...]:
+    """What a reader of the number must know of how it came about."""
+    notes = ("boxes by counts alone; the images were not looked at",) if isinstance(target, Boxes) else ()
+    if getattr(coder, "features", None) is not None:
+        notes += ("given frozen features, whose own information is excluded",)
+    return notes
 
 
 class _Sent:

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from infoscope.data.inputs import Inputs
+from infoscope.data.inputs import Array, Inputs
 
 SMALLEST_IMAGE = 5  # an image with a shorter side has no patches worth learning and is read as a vector
 CHUNK = 2**20  # entries of a map that are made at once, so that they stay in cache
@@ -143,12 +143,17 @@ def features(x: Inputs, patches: Patches | None = None, seed: int = 0) -> Float[
     given = given.float()
     if bad := int((~torch.isfinite(given.flatten(1))).any(1).sum()):
         raise ValueError(f"x has {bad} of {len(given)} examples with NaN or infinite entries; drop or fix them")
-    if given.ndim == 4 and min(given.shape[2:]) >= SMALLEST_IMAGE:
+    if is_images(given):
         if max(given.shape[2:]) > LARGEST_IMAGE:
             sides = min(given.shape[2], LARGEST_IMAGE), min(given.shape[3], LARGEST_IMAGE)
             given = F.adaptive_avg_pool2d(given, sides)
         return (patches or Patches())(given, seed)
     return _columns(given.flatten(1))
+
+
+def is_images(x: Array) -> bool:
+    """Whether these are images with patches worth learning."""
+    return x.ndim == 4 and min(x.shape[2:]) >= SMALLEST_IMAGE
 
 
 def _columns(x: Float[Tensor, "n d"]) -> Float[Tensor, "n d"]:

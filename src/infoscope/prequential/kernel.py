@@ -98,7 +98,7 @@ class Kernel:
             learners = self._learners(features(x, self.patches, seed), target, size, seed)
             blocks = [next(learner) for learner in learners]
         for start in range(0, n, size):
-            targets = yield from _send(blocks, read)
+            targets = yield from send(blocks, read)
             if start + size < n:
                 with isolated(seed, self.threads):
                     blocks = [learner.send(own) for learner, own in zip(learners, targets, strict=True)]
@@ -143,7 +143,7 @@ class Kernel:
         return [projected(phi, noise, width, size) for phi, noise in pairs], edges
 
 
-def _send(blocks: list[Block], read: Readout) -> Generator[np.ndarray, Any, Float[np.ndarray, "kernels b width"]]:
+def send(blocks: list[Block], read: Readout) -> Generator[np.ndarray, Any, Float[np.ndarray, "kernels b width"]]:
     """Experts for a block of examples, one by one; returns its targets for each kernel."""
     factors, means = (np.stack(parts) for parts in zip(*blocks, strict=True))
     scales = read.scales(np.diagonal(factors, axis1=1, axis2=2))

@@ -261,6 +261,7 @@ def versions() -> dict[str, str]:
         "python": platform.python_version(),
         "torch": torch.__version__,
         "numpy": np.__version__,
+        "scikit-learn": version("scikit-learn"),
         "constriction": version("constriction"),
         "cpu": f"{platform.machine()} {torch.backends.cpu.get_cpu_capability()}",
     }

@@ -32,10 +32,15 @@ class Readout(Protocol):
 
 
 class OfClasses:
-    """Targets onehot(y) − 1/C, read as p ∝ exp(β m / v^(α/2))."""
+    """Targets onehot(y) − 1/C, read as p ∝ exp(β m / v^(α/2)).
 
-    def __init__(self, target: Classes, pairs: Pairs) -> None:
-        self.width, self.pairs = target.outputs, np.array(pairs).T
+    And, for each w of `soft`, as the probability that a mean of one-hot targets estimates, its negative part folded
+    up: p ∝ log(1 + exp((m + 1/C) / s)), s = w √v. Where labels are noisy that is the calibrated one.
+    """
+
+    def __init__(self, target: Classes, pairs: Pairs, soft: tuple[float, ...] = ()) -> None:
+        self.width, self.slopes = target.outputs, len(pairs)
+        self.pairs = np.array([*pairs, *((w, -1.0) for w in soft)]).T
         self.targets = np.eye(self.width) - 1 / self.width
 
     def scales(self, deviations: Float[np.ndarray, "kernels b"]) -> Float[np.ndarray, "kernels b pairs"]:
@@ -44,9 +49,14 @@ class OfClasses:
 
     def predict(self, mean: Float[np.ndarray, "kernels width"], scale: Float[np.ndarray, "kernels pairs"]) -> Any:
         """Log-probabilities (experts, classes)."""
-        z = (scale[:, :, None] * mean[:, None, :]).reshape(-1, self.width)
+        z = (scale[:, : self.slopes, None] * mean[:, None, :]).reshape(-1, self.width)
         z -= z.max(1, keepdims=True)
-        return z - np.log(np.exp(z).sum(1, keepdims=True))
+        rows = z - np.log(np.exp(z).sum(1, keepdims=True))
+        if scale.shape[1] == self.slopes:
+            return rows
+        z = (mean[:, None, :] + 1 / self.width) / scale[:, self.slopes :, None]
+        z = np.log(np.logaddexp(0, np.maximum(z, -30))).reshape(-1, self.width)
+        return np.concatenate([rows, z - np.log(np.exp(z).sum(1, keepdims=True))])
 
     def learn(self, sent: int, mean: Float[np.ndarray, "kernels width"]) -> Float[np.ndarray, " width"]:
         """The same for every kernel."""
@@ -95,11 +105,11 @@ class OfReal:
         return sent
 
 
-def readout(target: Classes | Labels | Real, pairs: Pairs) -> Readout:
+def readout(target: Classes | Labels | Real, pairs: Pairs, soft: tuple[float, ...] = ()) -> Readout:
     """How regressions of this target are read, by these slopes and powers where it is one of words."""
     match target:
         case Classes():
-            return OfClasses(target, pairs)
+            return OfClasses(target, pairs, soft)
         case Labels():
             return OfLabels(target, pairs)
         case Real():

@@ -1,0 +1,1 @@
+"""Families of experts for labels of examples: what predicts tables, images, text and frozen features, one a file."""

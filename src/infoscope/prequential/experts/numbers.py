@@ -1,0 +1,67 @@
+"""Experts' means of numbers made into one: regressed on, online."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Float
+
+from infoscope.prequential.mixture import Experts
+
+FREEDOMS = (0.01, 0.1)
+"""Prior variances of the weights."""
+
+
+def stacked(families: Sequence[Experts]) -> Experts:
+    """All that the families predict of an example's numbers, and Bayesian regressions of these on their means.
+
+    Within each family the mean is that of its experts; weights begin at equal shares with prior variance `FREEDOMS`,
+    the noise is learned from past residuals, and each number has weights of its own.
+    """
+    rows = [next(family) for family in families]
+    stacks = [[Regression(len(rows), freedom) for freedom in FREEDOMS] for _ in range(rows[0].shape[1])]
+    while True:
+        known = np.stack([each[:, :, 0].mean(0) for each in rows])
+        own = np.array(
+            [[stack.predict(means) for stack in of_number] for of_number, means in zip(stacks, known.T, strict=True)]
+        )
+        sent = yield np.concatenate([*rows, np.moveaxis(own, 0, 1)])
+        for of_number, number in zip(stacks, sent, strict=True):
+            for stack in of_number:
+                stack.learn(float(number))
+        try:
+            rows = [family.send(sent) for family in families]
+        except StopIteration:
+            return
+
+
+class Regression:
+    """Online Bayesian linear regression about equal shares; a constant is among the inputs.
+
+    Predicts mean and deviation √(1 + φᵀΣφ), in units of the noise, whose variance is that of the residuals so far.
+    """
+
+    def __init__(self, size: int, freedom: float) -> None:
+        self.weights = np.append(np.full(size, 1 / size), 0.0)
+        self.covariance = np.eye(size + 1) * freedom
+        self.inputs, self.mean = np.zeros(size + 1), 0.0
+        self.count, self.squares = 1.0, 1.0
+
+    def predict(self, means: Float[np.ndarray, " size"]) -> tuple[float, float]:
+        """Mean and deviation."""
+        self.inputs = np.append(means, 1.0)
+        self.mean = float(self.weights @ self.inputs)
+        noise = self.squares / self.count
+        spread = float(self.inputs @ self.covariance @ self.inputs) / noise
+        return self.mean, (1 + spread) ** 0.5
+
+    def learn(self, number: float) -> None:
+        """Bayes' rule, with the noise that the residuals so far tell."""
+        noise, step = self.squares / self.count, self.covariance @ self.inputs
+        error = number - self.mean
+        scale = noise + self.inputs @ step
+        self.covariance -= np.outer(step, step / scale)
+        self.weights += step * (error / scale)
+        self.count += 1
+        self.squares += error**2

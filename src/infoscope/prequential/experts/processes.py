@@ -1,0 +1,107 @@
+"""Gaussian processes on a table's columns, over a grid of widths and noises."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from infoscope.data.targets import Real
+from infoscope.prequential.experts.columns import ranked, standard
+from infoscope.prequential.experts.family import ExampleTarget
+from infoscope.prequential.gaussian_process import Blocks, exact, projected
+from infoscope.prequential.gram import (
+    centred,
+    centred_features,
+    exponential,
+    gaussian,
+    median,
+    nystrom,
+    squared_distances,
+    with_constant,
+)
+from infoscope.prequential.graph import leading_components, nearest_by_rows, spread
+from infoscope.prequential.kernel import send
+from infoscope.prequential.mixture import Experts
+from infoscope.prequential.readouts import readout
+from infoscope.training.isolation import isolated
+
+
+@dataclass(frozen=True)
+class Processes:
+    """Regressions of the labels on standardised and on ranked columns, read as `Kernel` reads its own.
+
+    Gaussian kernels of each width in `gaussians`, in units of the median distance, and exponential ones in
+    `exponentials`, each with several noises, so that noisy labels find theirs; the spreading of labels along the graph
+    of neighbours; and a linear regression. Up to `exact` examples the kernels are whole; beyond, they are projected on
+    `landmarks`.
+    """
+
+    gaussians: tuple[tuple[float, float], ...] = ((0.4, 0.1), (1.0, 0.03), (1.0, 0.3), (2.5, 0.01), (2.5, 0.1))
+    exponentials: tuple[tuple[float, float], ...] = ((1.0, 0.02), (1.0, 0.2), (1.0, 1.0))
+    spreads: tuple[float, ...] = (0.1, 1.0)
+    readouts: tuple[tuple[float, float], ...] = ((8.0, 1.0), (6.0, 0.0), (12.0, 0.0), (3.0, 0.0))
+    soft: tuple[float, ...] = (0.1, 0.3)
+    neighbours: int = 8
+    rank: int = 200
+    alpha: float = 0.995
+    exact: int = 2500
+    landmarks: int = 1000
+    block: int = 500
+
+    def experts(self, x: Float[np.ndarray, "n d"], target: ExampleTarget, seed: int) -> Experts:
+        """What they predict of the next example."""
+        read, n = readout(target, self.readouts, self.soft), len(x)
+        with isolated(seed, threads=1):
+            learners = [*self._learners(x, target, seed)]
+            blocks = [next(learner) for learner in learners]
+        for start in range(0, n, self.block):
+            targets = yield from send(blocks, read)
+            if start + self.block < n:
+                with isolated(seed, threads=1):
+                    blocks = [learner.send(own) for learner, own in zip(learners, targets, strict=True)]
+
+    def _learners(self, x: Float[np.ndarray, "n d"], target: ExampleTarget, seed: int) -> Iterator[Blocks]:
+        real, width, generator = isinstance(target, Real), target.outputs, torch.Generator().manual_seed(seed)
+        parts = [torch.from_numpy(columns(x).astype(np.float32)) for columns in (standard, ranked)]
+        for f in parts[:1] if torch.equal(*parts) else parts:
+            if len(f) <= self.exact:
+                yield from self._whole(f, real, width)
+            else:
+                yield from self._projected(f, real, width, generator)
+        f = parts[0]
+        linear = with_constant(f / max(1, f.shape[1]) ** 0.5)
+        yield from (projected(linear, noise, width, self.block) for noise in ((1.0,) if real else (0.1, 1.0)))
+        edges = nearest_by_rows(leading_components(f, 100, generator), self.neighbours)
+        phi = centred_features(spread(*edges, self.rank, self.alpha))
+        yield from (projected(with_constant(phi) if real else phi, noise, width, self.block) for noise in self.spreads)
+
+    def _whole(self, f: Float[Tensor, "n d"], real: bool, width: int) -> Iterator[Blocks]:
+        squares = squared_distances(f, f)
+        squares /= median(squares)
+        for scale, noise in self.gaussians:
+            kernel = gaussian(squares / scale**2)
+            yield exact(kernel + 1 if real else centred(kernel), noise, width, self.block)
+        for scale, noise in self.exponentials:
+            kernel = exponential(squares / scale**2)
+            yield exact(kernel + 1 if real else kernel, noise, width, self.block)
+
+    def _projected(
+        self, f: Float[Tensor, "n d"], real: bool, width: int, generator: torch.Generator
+    ) -> Iterator[Blocks]:
+        some = f[torch.randperm(len(f), generator=generator)[: self.landmarks]]
+        among = squared_distances(some, some)
+        squares = squared_distances(f, some).div_(median(among))
+        among /= median(among)
+        for kind, grid in ((gaussian, self.gaussians), (exponential, self.exponentials)):
+            for scale in dict.fromkeys(scale for scale, _ in grid):
+                phi = nystrom(kind(squares / scale**2), kind(among / scale**2))
+                if real:
+                    phi = with_constant(phi)
+                elif kind is gaussian:
+                    phi = centred_features(phi)
+                yield from (projected(phi, noise, width, self.block) for own, noise in grid if own == scale)

@@ -1,0 +1,84 @@
+"""The default code of labels: experts of several kinds, chosen by what the inputs are, in one mixture."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+from torch import Tensor, nn
+
+from infoscope.data.inputs import Inputs
+from infoscope.data.targets import Boxes, Classes, Labels, Real, Target, Tokens
+from infoscope.data.texts import Texts
+from infoscope.options import at_least
+from infoscope.prequential.committee import together
+from infoscope.prequential.experts.boosting import Boosting
+from infoscope.prequential.experts.class_gaussians import ClassGaussians
+from infoscope.prequential.experts.family import ExampleTarget
+from infoscope.prequential.experts.forest import Forest
+from infoscope.prequential.experts.logistic import LogisticRegression
+from infoscope.prequential.experts.processes import Processes
+from infoscope.prequential.experts.relevance import Relevance
+from infoscope.prequential.experts.text import WordProcesses, WordRegression
+from infoscope.prequential.features import is_images
+from infoscope.prequential.frozen import frozen
+from infoscope.prequential.kernel import Kernel, of_examples
+from infoscope.prequential.mixture import Experts
+
+
+@dataclass(frozen=True)
+class Mixed:
+    """Experts of other kinds in one mixture: whatever predicts these labels best, at the price of finding out.
+
+    Which experts there are follows from the inputs alone, never from a label:
+
+    - **images** (n, channels, height, width): Gaussian processes on patches and label spreading, as `Kernel`;
+    - **texts**: n-grams by Gaussian processes and logistic regression, and `Kernel` on hashed words;
+    - **tables** (n, d): Gaussian processes over a grid of widths and noises, logistic regression, class Gaussians,
+      forests, boosting, and Gaussian processes on what has mattered so far (`infoscope.prequential.experts`).
+
+    The families are made into a few by a `Committee` (classes) or a regression (numbers), and these are mixed, so that
+    L ≤ the best expert's + log E and a few bits for each hand-over. With `features`, a frozen network or array, come
+    experts on what it says of the inputs: what it knows itself is not counted, see `infoscope.prequential.frozen`.
+
+    Tokens and boxes are sent as by `Kernel`.
+    """
+
+    features: Any = None
+    wide: int = 256
+    needs_network: ClassVar[bool] = False
+    takes: ClassVar[tuple[type[Target], ...]] = (Classes, Labels, Real, Tokens, Boxes)
+
+    def __post_init__(self) -> None:
+        at_least(self, "wide", 1)
+        object.__setattr__(self, "features", frozen(self.features))
+
+    def experts(self, x: Inputs, target: Target, seed: int = 0, network: nn.Module | None = None) -> Experts:
+        """What is predicted of the next example, which is then sent."""
+        if isinstance(target, Tokens | Boxes):
+            yield from Kernel().experts(x, target, seed)
+            return
+        known = of_examples(target)
+        families = self._families(x, known, seed)
+        if self.features is not None:
+            said = self.features(x, seed)
+            families += self._of_vectors(said, known, seed)
+        yield from together(families, known)
+
+    def _families(self, x: Inputs, target: ExampleTarget, seed: int) -> list[Experts]:
+        if isinstance(x, Mapping) or is_images(x):
+            return [Kernel().experts(x, target, seed)]
+        if isinstance(x, Texts):
+            texts = x.words()
+            families = [WordProcesses(), *([] if isinstance(target, Real) else [WordRegression()])]
+            return [Kernel().experts(x, target, seed), *(family.experts(texts, target, seed) for family in families)]
+        return self._of_vectors(x[:], target, seed)
+
+    def _of_vectors(self, x: Tensor, target: ExampleTarget, seed: int) -> list[Experts]:
+        table = x.detach().cpu().numpy().reshape(len(x), -1).astype(np.float64)
+        families: list[Any] = [Processes(), Forest(), Boosting()]
+        if not isinstance(target, Real):
+            families += [LogisticRegression(), ClassGaussians(), Relevance()]
+        return [family.experts(table, target, seed) for family in families]

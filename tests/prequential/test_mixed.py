@@ -1,0 +1,108 @@
+"""The default code on tables, texts and numbers: it cannot cheat, it decodes, and it pays little for its choice."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from infoscope import Kernel, Mixed, Task
+from infoscope.data.targets import Classes, Labels, Real
+from infoscope.data.texts import Texts
+from infoscope.prequential.encode import code, encode
+from infoscope.prequential.label_file import read_labels, write_labels
+from infoscope.prequential.loss_curve import predictions
+
+N = 40
+
+
+def table(n=N):
+    draws = np.random.default_rng(0)
+    kinds = np.eye(3)[draws.integers(3, size=n)]
+    return torch.from_numpy(np.concatenate([draws.normal(size=(n, 3)), kinds], 1)).float()
+
+
+def texts(n=N):
+    draws = np.random.default_rng(1)
+    words = np.array(["good", "bad", "film", "plot", "the", "a", "very", "not"])
+    return Texts.of(" ".join(draws.choice(words, 5)) for _ in range(n))
+
+
+X = table()
+CASES = {
+    "classes": (X, Classes(("a", "b", "c")), X[:, 3:].argmax(1)),
+    "texts": (texts(), Classes(("n", "p")), torch.tensor(["good" in text for text in texts().words()]).long()),
+    "labels": (X, Labels(("u", "v")), torch.where(X[:, 2:3] < 1, (X[:, :2] > 0).int(), torch.tensor([0, -1]))),
+    "numbers": (X, Real(0.01, -8.0, 8.0), (X[:, :1] + X[:, 3:4]).double().round(decimals=2)),
+    "texts, numbers": (texts(), Real(1.0, 0.0, 60.0), torch.tensor([[len(text)] for text in texts().words()]).double()),
+}  # fmt: skip
+each_case = pytest.mark.parametrize("name", CASES)
+
+
+def task_of(name):
+    x, target, y = CASES[name]
+    return Task.from_arrays(x, y, target=target, name=name)
+
+
+def said(name, symbols):
+    x, target, y = CASES[name]
+    return list(predictions(code(x, target, target.mask(y), Mixed(), 0, None), symbols))
+
+
+@each_case
+def test_no_symbol_reaches_its_own_prediction_or_an_earlier_one(name):
+    _, target, y = CASES[name]
+    symbols, _ = target.cut(y)
+    before = said(name, symbols)
+    place, other = len(symbols) // 2, symbols.copy()
+    other[place:] = np.where(other[place:] == 0, 1, 0)
+    again = said(name, other)
+    assert all(np.array_equal(p, q) for p, q in zip(before[: place + 1], again[: place + 1], strict=True))
+    assert not all(map(np.array_equal, before[place + 1 :], again[place + 1 :]))
+
+
+@each_case
+def test_a_file_gives_the_targets_back_to_one_who_has_the_inputs(name, tmp_path):
+    task = task_of(name)
+    curve = encode(task, Mixed(), None, 3, keep=True)
+    written = write_labels(tmp_path / "labels", task, curve, coder="mixed")
+    assert written.payload_bits <= written.header.codelength_bits + 32
+    assert "scikit-learn" in written.header.versions
+    decoded = read_labels(written.path, task.x, Mixed())
+    assert np.allclose(decoded.labels, task.y.numpy(), atol=1e-9)
+
+
+def test_random_labels_cost_what_uniform_does():
+    x = torch.randn(200, 5, generator=torch.Generator().manual_seed(0))
+    target = Classes(("a", "b", "c"))
+    y = np.random.default_rng(0).integers(3, size=200)
+    p = np.stack(list(predictions(code(x, target, np.ones(200, bool), Mixed(), 0, None), y)))
+    cost = -np.log2(p[np.arange(200), y]).sum()
+    experts = len(next(Mixed().experts(x, target))) + 4
+    assert 200 * math.log2(3) - 20 <= cost <= 200 * math.log2(3) + math.log2(experts)
+
+
+def test_images_cost_what_the_kernel_alone_says():
+    x = torch.rand(40, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+    task = Task.from_arrays(x, (x[:, 0, :4].mean((1, 2)) > 0.5).long())
+    assert encode(task, Mixed(), None, 0).total == encode(task, Kernel(), None, 0).total
+
+
+def test_a_rule_on_one_of_many_columns_is_found():
+    """A threshold among 30 columns takes some dozens of bits; likeness over all columns cannot say it."""
+    x = torch.randn(400, 30, generator=torch.Generator().manual_seed(1))
+    task = Task.from_arrays(x, (x[:, 7] > 0).long())
+    assert encode(task, Mixed(), None, 0).total / math.log(2) < 100
+    assert encode(task, Kernel(), None, 0).total / math.log(2) > 250
+
+
+def test_columns_of_any_scale_cost_the_same():
+    """Ranks, trees and standardised columns do not know the unit of a column."""
+    x, target, y = CASES["classes"]
+    units = torch.tensor([1e-3, 1.0, 1e4, 1.0, 1.0, 1.0])
+    first, second = (
+        encode(Task.from_arrays(each, y, target=target), Mixed(), None, 0).total for each in (x, x * units)
+    )
+    assert second == pytest.approx(first, rel=2e-3)
