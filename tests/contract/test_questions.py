@@ -12,7 +12,7 @@ import numpy as np
 
 from infoscope.data.task import Task
 from infoscope.models import MLP
-from infoscope.prequential.kernel import Kernel
+from infoscope.prequential.mixed import Mixed
 from infoscope.prequential.replay import Replay
 from infoscope.questions import QUESTIONS
 from infoscope.testing import parametrize_with_checks
@@ -32,7 +32,7 @@ SMALL = {
 SAVED = Path(tempfile.gettempdir()) / "infoscope-contract-of-questions" / "saved.npz"
 """Activations of a network, for questions about a file."""
 
-CODERS = {Replay: Replay(replays=1, floor=8), Kernel: Kernel()}
+CODERS = {Replay: Replay(replays=1, floor=8), Mixed: Mixed()}
 
 
 def small(place: str) -> Any:

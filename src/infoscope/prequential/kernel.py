@@ -51,6 +51,8 @@ class Kernel:
     is a Bayesian linear regression on the features, slopes N(0, 1/d), constant N(0, 1). Tokens are predicted from their
     own past by `contexts`. Boxes are sent by counts alone: nothing here looks at the image.
 
+    For noisy labels, `noisy` are further noises of the spreading, and `soft` further readouts (`OfClasses`).
+
     One preset serves all data. It says the more, the more the features' distance tells; where the labels turn on a
     detail of the inputs, a trained network says it in fewer bits.
 
@@ -71,6 +73,8 @@ class Kernel:
     block: int = 1000
     threads: int = 1
     real_noises: tuple[float, ...] = (0.1, 1.0)
+    noisy: tuple[float, ...] = ()
+    soft: tuple[float, ...] = ()
     contexts: Contexts = Contexts()
     needs_network: ClassVar[bool] = False
     takes: ClassVar[tuple[type[Target], ...]] = (Classes, Labels, Real, Tokens, Boxes)
@@ -80,7 +84,7 @@ class Kernel:
             at_least(self, name, 1)
         at_least(self, "exact", 0)
         share(self, "alpha")
-        if min(*self.noises, *self.real_noises, *(slope for slope, _ in self.readouts)) <= 0:
+        if min(*self.noises, *self.real_noises, *self.noisy, *self.soft, *(slope for slope, _ in self.readouts)) <= 0:
             raise ValueError(f"{self}: noises and slopes are above 0")
 
     def experts(self, x: Inputs, target: Target, seed: int = 0, network: nn.Module | None = None) -> Experts:
@@ -93,7 +97,7 @@ class Kernel:
             return
         n = count(x)
         size = self.block if n <= self.exact else 2 * self.block
-        read = readout(of_examples(target), self.readouts)
+        read = readout(of_examples(target), self.readouts, self.soft)
         with isolated(seed, self.threads):
             learners = self._learners(features(x, self.patches, seed), target, size, seed)
             blocks = [next(learner) for learner in learners]
@@ -111,7 +115,7 @@ class Kernel:
             near, edges = self._projected(f, isinstance(target, Real), width, size, torch.Generator().manual_seed(seed))
         phi = centred_features(spread(*edges, self.rank, self.alpha))
         if not isinstance(target, Real):
-            return [*near, projected(phi, self.noises[2], width, size)]
+            return [*near, *(projected(phi, noise, width, size) for noise in (self.noises[2], *self.noisy))]
         linear = f / f.shape[1] ** 0.5
         return [*near, *(projected(with_constant(each), 1.0, width, size) for each in (phi, linear))]
 

@@ -12,7 +12,6 @@ from torch import Tensor, nn
 from infoscope.data.inputs import Inputs
 from infoscope.data.targets import Boxes, Classes, Labels, Real, Target, Tokens
 from infoscope.data.texts import Texts
-from infoscope.options import at_least
 from infoscope.prequential.committee import together
 from infoscope.prequential.experts.boosting import Boosting
 from infoscope.prequential.experts.class_gaussians import ClassGaussians
@@ -34,7 +33,8 @@ class Mixed:
 
     Which experts there are follows from the inputs alone, never from a label:
 
-    - **images** (n, channels, height, width): Gaussian processes on patches and label spreading, as `Kernel`;
+    - **images** (n, channels, height, width): Gaussian processes on patches and label spreading, as `Kernel`, which
+      at the noises `noisy` and by the readouts `soft` serves noisy labels too;
     - **texts**: n-grams by Gaussian processes and logistic regression, and `Kernel` on hashed words;
     - **tables** (n, d): Gaussian processes over a grid of widths and noises, logistic regression, class Gaussians,
       forests, boosting, and Gaussian processes on what has mattered so far (`infoscope.prequential.experts`).
@@ -47,12 +47,12 @@ class Mixed:
     """
 
     features: Any = None
-    wide: int = 256
+    noisy: tuple[float, ...] = (1.0, 10.0)
+    soft: tuple[float, ...] = (0.1, 0.3)
     needs_network: ClassVar[bool] = False
     takes: ClassVar[tuple[type[Target], ...]] = (Classes, Labels, Real, Tokens, Boxes)
 
     def __post_init__(self) -> None:
-        at_least(self, "wide", 1)
         object.__setattr__(self, "features", frozen(self.features))
 
     def experts(self, x: Inputs, target: Target, seed: int = 0, network: nn.Module | None = None) -> Experts:
@@ -69,7 +69,7 @@ class Mixed:
 
     def _families(self, x: Inputs, target: ExampleTarget, seed: int) -> list[Experts]:
         if isinstance(x, Mapping) or is_images(x):
-            return [Kernel().experts(x, target, seed)]
+            return [Kernel(noisy=self.noisy, soft=self.soft).experts(x, target, seed)]
         if isinstance(x, Texts):
             texts = x.words()
             families = [WordProcesses(), *([] if isinstance(target, Real) else [WordRegression()])]

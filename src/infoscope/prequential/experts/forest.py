@@ -18,13 +18,16 @@ from infoscope.prequential.mixture import Experts
 class Forest:
     """Random forests (Breiman 2001) and extremely randomised trees (Geurts, Ernst & Wehenkel 2006) of scikit-learn.
 
-    Each of `leaves`, the smallest leaf, makes one of both, of at most `trees`, fewer while few labels are known. Shares in the
-    leaves, averaged over trees, are read as probabilities, with a weight of 1/(n + 2) on the classes' frequencies; of numbers their mean.
+    Each of `leaves`, the smallest leaf, makes one of both, of at most `trees`: fewer while few labels are known, and
+    down to `fewest` where they would be grown on more than so many `rows` in all. Shares in the leaves, averaged over
+    trees, are read as probabilities, with a weight of 1/(n + 2) on the classes' frequencies; of numbers their mean.
     """
 
     trees: int = 100
-    leaves: tuple[int, ...] = (1, 5)
+    leaves: tuple[int, ...] = (2,)
     features: float = 0.4
+    rows: int = 400_000
+    fewest: int = 25
     first: int = 12
     growth: float = 1.25
 
@@ -62,4 +65,4 @@ class Forest:
         return np.stack([found, np.ones_like(found)], -1)
 
     def _trees(self, n: int) -> int:
-        return min(self.trees, 10 + n // 2)
+        return min(self.trees, 10 + n // 2, max(self.fewest, self.rows // n))
