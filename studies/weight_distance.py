@@ -83,6 +83,8 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--out", type=Path, default=Path("infoscope-runs/weight_distance"))
     given = parser.parse_args()
+    if given.replicates is not None and given.replicates < 2:
+        parser.error(f"--replicates is {given.replicates}; distances and pictures take 2 or more networks")
     torch.set_num_threads(1)
     found = {**EXPERIMENTS, "table2": table2, "simulation": simulation, "fit": fit_check}[given.what](given)
     name = f"{given.what}-{Path(given.data).name}-{given.model or 'default'}"
@@ -337,15 +339,16 @@ def _rows(found: dict[str, DistanceResult]) -> dict[str, Any]:
 
 
 def _pictures(population: Population, learner: Learner, stacks: dict[str, Sequence[Any]]) -> dict[str, Any]:
-    """The picture of each, in three dimensions as in the paper."""
+    """The picture of each, in three dimensions as in the paper, or as many as its points can take."""
     told: dict[str, Any] = {"failed": dict(population.failed), "way": _ways(population.ways)}
     for name, some in stacks.items():
-        picture: Picture = classical_mds(*some, dimensions=3)
+        points = sum(len(next(iter(stack.values()))) for stack in some)
+        picture: Picture = classical_mds(*some, dimensions=min(3, points - 1))
         mean, deviation = picture.radii()
+        print(f"{name}: {points} points, radius {mean.value:.4f} ± {deviation.value:.4f} in", end=" ")
         print(
-            f"{name}: {len(picture.points)} points, radius {mean.value:.4f} ± {deviation.value:.4f} in three", end=" "
+            f"{picture.points.shape[1]} dimensions, which hold {picture.explained:.1%}; in all {_radius(picture):.4f}"
         )
-        print(f"dimensions, which hold {picture.explained:.1%}; in all {_radius(picture):.4f}")
         told[name] = {"points": picture.points.tolist(), "explained": picture.explained, "radius": mean.value}
         told[name]["deviation"] = deviation.value
     return told

@@ -1,0 +1,74 @@
+"""The studies as a wheel installs them: `python -m infoscope_studies.NAME`, from any folder."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+TINY = {
+    "as_if_random": ("--epochs", "3", "--late", "2", "--replicates", "2", "--jobs", "2"),
+    "delta_skip": ("--epochs", "3", "--replicates", "2"),
+    "images": ("digits", "--epochs", "1", "--replicates", "2", "--examples", "50"),
+    "information_plane_tishby": ("--epochs", "3", "--replicates", "2"),
+    "invertibility": ("--epochs", "2", "--replicates", "2"),
+    "layer_compression": ("--epochs", "2", "--replicates", "2"),
+    "parameter_sweep": ("--epochs", "2", "--replicates", "2", "--what", "bins"),
+    "quantised": ("--epochs", "2", "--replicates", "2", "--bits", "2"),
+    "weight_distance": ("experiment1", "--replicates", "3", "--epochs", "1", "--examples", "60"),
+}
+
+
+@pytest.fixture
+def installed(tmp_path):
+    """Call `python` in an empty folder, with the studies where the wheel puts them."""
+    build = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["wheel"]
+    (target,) = build["force-include"].values()
+    ignored = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(ROOT / "studies", tmp_path / "site" / target, ignore=ignored)
+    (tmp_path / "elsewhere").mkdir()
+    paths = os.pathsep.join([str(tmp_path / "site"), *filter(None, [os.environ.get("PYTHONPATH")])])
+
+    def call(*words: str) -> subprocess.CompletedProcess[str]:
+        environment = os.environ | {"PYTHONPATH": paths, "PYTHONDONTWRITEBYTECODE": "1"}
+        return subprocess.run(
+            [sys.executable, *words], cwd=tmp_path / "elsewhere", env=environment, capture_output=True, text=True
+        )
+
+    return call
+
+
+def test_every_study_is_known_here():
+    mains = {path.stem for path in (ROOT / "studies").glob("*.py") if "def main(" in path.read_text(encoding="utf-8")}
+    assert mains == set(TINY)
+
+
+def test_every_study_tells_its_options(installed):
+    code = (
+        "import runpy, sys\n"
+        f"for name in {sorted(TINY)!r}:\n"
+        "    sys.argv = [name, '--help']\n"
+        "    try:\n"
+        "        runpy.run_module(f'infoscope_studies.{name}', run_name='__main__')\n"
+        "    except SystemExit as left:\n"
+        "        print(name, left.code)\n"
+    )
+    done = installed("-c", code)
+    assert done.stderr == ""
+    ended = {tuple(line.split()) for line in done.stdout.splitlines()}
+    assert {(name, "0") for name in TINY} <= ended
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", TINY)
+def test_a_study_runs(installed, name):
+    done = installed("-m", f"infoscope_studies.{name}", *TINY[name])
+    assert done.returncode == 0, done.stderr
+    assert "leaked" not in done.stderr
+    assert done.stdout
