@@ -9,6 +9,7 @@ from scipy.stats import spearmanr
 from torch import nn
 
 import infoscope
+from infoscope.data.combine import union
 from infoscope.data.corruption import Massart, ShuffledLabels
 from infoscope.data.partition import partition
 from infoscope.data.task import Task
@@ -84,6 +85,28 @@ def test_a_split_that_nobody_can_check_is_said_to_be(digits):
         coded, LEARNER, QUICK, weights=trained.weights, trained_on=digits[:350], initial=trained.initial, replicates=1
     )
     assert sure.bits > 10
+
+
+def test_images_that_were_trained_on_do_not_count_when_they_are_stored_again(digits):
+    """Rounded to bytes they are other numbers, and hold what the network has learned by heart."""
+    trained, old, new = fit(LEARNER, digits[:300], digits[300:350]), digits[:100], digits[400:500]
+    again = Task.from_arrays((old.array * 255).round() / 255 + 1e-7, old.labels, alphabet=digits.alphabet)
+    options = {"weights": trained.weights, "trained_on": digits[:350], "initial": trained.initial, "replicates": 1}
+    with pytest.raises(ValueError, match="every example of 'arrays' is one that was trained on"):
+        infoscope.information(again, LEARNER, QUICK, **options)
+    mixed = infoscope.information(union(again, new), LEARNER, QUICK, **options)
+    assert mixed.receipt.n == 100
+    assert "100 examples nearly equal to trained ones were not coded" in mixed.receipt.notes
+    unchecked = infoscope.information(again, LEARNER, QUICK, **options | {"trained_on": None}, strict=False)
+    assert mixed.bits < 0.8 * unchecked.bits
+
+
+def test_what_was_changed_in_another_way_leaves_a_doubt(digits):
+    trained, old = fit(LEARNER, digits[:300], digits[300:350]), digits[:100]
+    noise = 0.15 * torch.randn(old.array.shape, generator=torch.Generator().manual_seed(0))
+    changed = Task.from_arrays(old.array + noise, old.labels, alphabet=digits.alphabet)
+    known = about(changed, LEARNER, weights=trained.weights, trained_on=digits[:350], replicates=1)
+    assert Status.UNVERIFIED_SPLIT in known.measurements()[0].status
 
 
 def test_a_training_that_ran_out_of_epochs_says_so(digits):

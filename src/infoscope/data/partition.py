@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from infoscope.data.near_duplicates import near_duplicates
+from infoscope.data.shared_passages import shared_passages
 from infoscope.data.task import Task
 
 MOST_CODED = 10_000
@@ -96,3 +98,40 @@ def without_overlap(coded: Task, *trained_on: Task) -> tuple[Task, int]:
     if len(coded) and not len(keep):
         raise ValueError(f"every example of {coded.name!r} equals one that was trained on; nothing is left to code")
     return (coded, 0) if len(keep) == len(coded) else (coded[keep], len(coded) - len(keep))
+
+
+@dataclass(frozen=True)
+class Unseen:
+    """What of a task was not trained on, as far as could be checked: whether all was, and what was found, in words."""
+
+    task: Task
+    verified: bool
+    notes: tuple[str, ...]
+
+
+def unseen(coded: Task, trained_on: Task) -> Unseen:
+    """`coded` without the examples that were trained on, equal ones and nearly equal ones, which are counted.
+
+    What is nearly equal depends on the inputs: see `near_duplicates`, and `shared_passages` for sequences of tokens. It
+    is not verified where neither can tell, and where what is left is still nearer to the trained examples than these
+    are to each other.
+    """
+    coded, equal = without_overlap(coded, trained_on)
+    notes = [f"{equal} examples equal to trained ones were not coded"] if equal else []
+    found = near_duplicates(coded.x, trained_on.x) or shared_passages(coded, trained_on)
+    if found is None:
+        what = "equal inputs" if coded.shape == trained_on.shape else "nothing"
+        return Unseen(coded, False, (*notes, f"against {len(trained_on)} trained examples {what} could be checked"))
+    keep = np.flatnonzero(~found.near)
+    if len(coded) and not len(keep):
+        raise ValueError(
+            f"every example of {coded.name!r} is one that was trained on, but for {found.looked_for}; nothing is left to "
+            "code: give examples that were not trained on"
+        )
+    if len(keep) < len(coded):
+        notes.append(f"{len(coded) - len(keep)} examples nearly equal to trained ones were not coded")
+        coded = coded[keep]
+    notes.append(f"checked against {len(trained_on)} trained examples: equal inputs, and {found.looked_for}")
+    if found.crowded:
+        notes.append("what is left lies nearer to the trained examples than these do to each other")
+    return Unseen(coded, not found.crowded, tuple(notes))

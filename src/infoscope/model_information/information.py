@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any, overload
 
 from infoscope.data.named import Tasks, tasks, training_part
-from infoscope.data.partition import MOST_CODED, Partition, partition, without_overlap
+from infoscope.data.partition import MOST_CODED, Partition, partition, unseen
 from infoscope.data.task import Task
 from infoscope.ensembles.population import Member, Population
 from infoscope.ensembles.train import Train
@@ -109,10 +109,11 @@ class Information:
         Without `trained_on` nobody can check that the coded examples are new, and the status is UNVERIFIED_SPLIT.
         """
         assert self.weights is not None
-        coded, status, notes = self._unseen(coded.shuffled(self.seed))
+        most = MOST_CODED if self.k is None else self.k
+        coded, status, notes = self._unseen(coded.shuffled(self.seed), most)
         if self.k is not None and self.k > len(coded):
             raise ValueError(f"{coded.name!r} has {len(coded)} examples to code, and k = {self.k} were asked for")
-        coded = coded[: min(MOST_CODED if self.k is None else self.k, len(coded))]
+        coded = coded[: min(most, len(coded))]
         initial = self.initial
         if isinstance(initial, int):
             initial = copy_weights(learner.network(coded.shape, coded.target.outputs, initial))
@@ -120,15 +121,13 @@ class Information:
         pairs = [(start, learner.starting_from(self.weights))] * len(seeds)
         return (yield from both_codes(coded, pairs, self.coder, seeds, device, status, notes))
 
-    def _unseen(self, coded: Task) -> tuple[Task, frozenset[Status], tuple[str, ...]]:
-        """What of the task was not trained on, as far as can be checked."""
+    def _unseen(self, coded: Task, most: int) -> tuple[Task, frozenset[Status], tuple[str, ...]]:
+        """What of the task was not trained on, as far as can be checked; of many examples twice what is coded."""
+        doubt = frozenset({Status.UNVERIFIED_SPLIT})
         if self.trained_on is None:
-            return coded, frozenset({Status.UNVERIFIED_SPLIT}), ()
-        past = training_part(self.trained_on)
-        coded, dropped = without_overlap(coded, past)
-        # Inputs of another shape cannot be compared, so nobody has checked that they are new.
-        status = frozenset[Status]() if past.shape == coded.shape else frozenset({Status.UNVERIFIED_SPLIT})
-        return coded, status, (f"{dropped} examples equal to trained ones were not coded",) if dropped else ()
+            return coded, doubt, ("nothing was checked: the data that were trained on are not known",)
+        found = unseen(coded[: 2 * most], training_part(self.trained_on))
+        return found.task, frozenset() if found.verified else doubt, found.notes
 
 
 @dataclass(frozen=True)
