@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -9,8 +10,9 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from infoscope.measurement import Measurement
+from infoscope.measurement import Bound, Measurement, Receipt, Status
 from infoscope.table_file import write_table
+from infoscope.unreadable import listed
 
 if TYPE_CHECKING:
     import pandas
@@ -143,9 +145,70 @@ def _ends_with_newline(file: Any) -> bool:
 
 
 def _read(path: Path) -> Iterator[Row]:
-    for line in path.read_text(encoding="utf-8").splitlines():
+    try:
+        lines = path.read_bytes().split(b"\n")
+    except OSError as error:
+        raise ValueError(f"{path}: cannot be read ({error.strerror})") from error
+    for number, line in enumerate(lines, start=1):
         try:
-            row = json.loads(line)
-        except json.JSONDecodeError:
+            held = json.loads(line)
+        except (ValueError, RecursionError):
             continue  # a line torn by a crash
-        yield Row(row["coordinates"], Measurement.from_json(row["measurement"]))
+        if why := _flaw(held):
+            raise ValueError(f"{path}, line {number}: is no row of a record: {why}; delete the line")
+        yield Row(held["coordinates"], Measurement.from_json(held["measurement"]))
+
+
+_Number = float | int | None
+_RECEIPT = {field.name: str for field in dataclasses.fields(Receipt)} | {
+    "n": int, "threads": int, "seeds": list, "notes": list,
+}  # fmt: skip
+_MEASUREMENT = {
+    "quantity": str, "value": _Number, "stderr": _Number, "unit": str, "bound": str, "status": list,
+    "replicates": dict, "receipt": dict,
+}  # fmt: skip
+
+
+def _flaw(held: Any) -> str:
+    """Why this is not what `append` wrote, as far as `Measurement.from_json` looks at it; empty where it is."""
+    if not isinstance(held, dict) or not all(isinstance(held.get(k), dict) for k in ("coordinates", "measurement")):
+        return "it lacks coordinates or a measurement"
+    if not all(isinstance(value, Coordinate) for value in held["coordinates"].values()):
+        return "a coordinate is neither a word nor a number"
+    told = held["measurement"]
+    if flaw := _flaw_of_fields(told, _MEASUREMENT, _MEASUREMENT):
+        return flaw
+    if flaw := _flaw_of_fields(told["receipt"], _RECEIPT, ("method", "seeds", "notes")):
+        return flaw
+    if unknown := told["receipt"].keys() - _RECEIPT.keys():
+        return f"its receipt has {listed(unknown, 3)}, which this version does not know: take a newer infoscope"
+    return _flaw_of_words(told)
+
+
+def _flaw_of_fields(held: dict[str, Any], kinds: dict[str, Any], needed: Iterable[str]) -> str:
+    """A field that is missing, unknown, or of another kind."""
+    wrong = [name for name in needed if name not in held]
+    wrong += [name for name, value in held.items() if name in kinds and not isinstance(value, kinds[name])]
+    return f"its {listed(wrong, 3)} is missing or of another kind" if wrong else ""
+
+
+def _flaw_of_words(told: dict[str, Any]) -> str:
+    if told["unit"] not in ("nat", "1") or told["bound"] not in [bound.value for bound in Bound]:
+        return f"its unit {told['unit'][:20]!r} or its bound {told['bound'][:20]!r} is unknown"
+    if odd := [name for name in told["status"] if not isinstance(name, str) or name not in Status.__members__]:
+        return f"it has the status {listed(odd, 3)}, which this version does not know: take a newer infoscope"
+    numbers = {"value": told["value"], "stderr": told["stderr"], **told["replicates"]}
+    if odd := [name for name, value in numbers.items() if not _is_number(value)]:
+        return f"its {listed(odd, 3)} is no number"
+    if odd := [seed for seed in told["replicates"] if not _is_whole(seed)]:
+        return f"its replicate {listed(odd, 3)} is no seed"
+    return ""
+
+
+def _is_number(value: object) -> bool:
+    """None for an unknown one; a whole number must be one of a float's."""
+    return isinstance(value, _Number) and not (isinstance(value, int) and abs(value) > 1e300)
+
+
+def _is_whole(word: str) -> bool:
+    return word.removeprefix("-").isdecimal() and len(word) < 20

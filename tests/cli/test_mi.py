@@ -93,7 +93,7 @@ def test_wrong_words_and_files(layers, tmp_path):
     with pytest.raises(ValueError, match="it needs `y`"):
         mi(tmp_path / "empty.npz", "saxe", json=True)
     (tmp_path / "text.npz").write_text("no zip")
-    with pytest.raises(ValueError, match=r"cannot be read as \.npz"):
+    with pytest.raises(ValueError, match=r"not a readable \.npz"):
         mi(tmp_path / "text.npz", "saxe", json=True)
 
 

@@ -156,7 +156,7 @@ def test_a_layer_of_saved_activations_that_cannot_be_measured_leaves_the_others(
         (("short.npz",), {}, r"epoch 0: layer 'fc1' has shape \(9, 1\) for 16 labels"),
         (("real.npz",), {}, r"`y` holds float64 of shape \(16,\), not integer labels"),
         (("none.npz",), {}, "none.npz: no such file"),
-        (("text.npz",), {}, r"text.npz: cannot be read as .npz"),
+        (("text.npz",), {}, r"text.npz: not a readable .npz"),
         (("bare.npz",), {}, "has no labels `y`"),
         (("inputs.npz",), {}, "has 3 inputs and 16 labels"),
         (("iris",), {"estimator": "ksg"}, "for layers take ross"),

@@ -9,7 +9,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from infoscope.data import npz
+from infoscope.data import array_file
 from infoscope.data.inputs import as_inputs, select, take
 from infoscope.data.mapped import Mapped
 from infoscope.data.partition import partition
@@ -112,7 +112,7 @@ def test_a_map_travels_through_the_cache_and_stays_a_map(small, tmp_path, monkey
 @pytest.fixture
 def files(tmp_path, monkeypatch):
     """Files of arrays, none of which is small enough to be read as a whole."""
-    monkeypatch.setattr(npz, "MAPPED_FROM", 0)
+    monkeypatch.setattr(array_file, "MAPPED_FROM", 0)
     x, y = np.arange(24, dtype=np.float32).reshape(8, 3), np.arange(8) % 2
     np.savez(tmp_path / "plain.npz", x=x, y=y)
     np.savez(tmp_path / "fortran.npz", x=np.asfortranarray(x), y=y)
@@ -150,7 +150,7 @@ def test_what_cannot_be_mapped_says_what_to_write_instead(files):
     with pytest.raises(ValueError, match=r"not a readable \.safetensors file"):
         Task.from_dataset(files / "broken.safetensors")
     save_file({"x": torch.zeros(2, 2, dtype=torch.bfloat16)}, files / "half.safetensors")
-    with pytest.raises(ValueError, match="'x' holds BF16; write it as one of F64"):
+    with pytest.raises(ValueError, match="'x' holds 'BF16'; write it as one of F64"):
         Task.from_dataset(files / "half.safetensors")
 
 

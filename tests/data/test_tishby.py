@@ -57,7 +57,7 @@ def test_the_task_travels_by_its_origin():
 
 def test_files_of_another_kind_are_refused(tmp_path):
     np.savez(tmp_path / "a.npz", X_train=np.zeros((2, 12)), other=np.zeros(2))
-    with pytest.raises(ValueError, match="lacks the array 'y_train'; it holds X_train, other"):
+    with pytest.raises(ValueError, match="lacks the array 'y_train'; it holds 'X_train', 'other'"):
         from_file(tmp_path / "a.npz")
     with pytest.raises(ValueError, match="no such file"):
         from_file(tmp_path / "b.mat")

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from infoscope.data.targets import Boxes, Classes, Labels, Real, Target, Tokens
+from infoscope.data.targets import FINEST, Boxes, Classes, Labels, Real, Target, Tokens
 
 MANY = 20
 """More different whole numbers than this, each seen fewer than `SEEN` times on average, may be amounts, not classes."""
@@ -19,9 +19,6 @@ SEEN = 10
 
 GAPS = 3
 """Whole numbers from 0 to beyond `MANY`, fewer than one in so many of which occurs, are names, not places."""
-
-FINEST = 2.0**53
-"""Most bins of a number whose resolution is found rather than declared."""
 
 
 def target_of(y: Any, name: str = "y", kind: type[Target] | None = None) -> tuple[Target, Any, tuple[str, ...]]:
@@ -164,7 +161,7 @@ def _real(y: np.ndarray, name: str) -> tuple[Target, np.ndarray, tuple[str, ...]
     if len(values) < 2:
         raise ValueError(f"{name}: y holds one number only, so no range; declare Real(resolution, low, high)")
     low, high, gap = float(values[0]), float(values[-1]), float(np.diff(values).min())
-    if (high - low) / gap > FINEST:
+    if not (high - low) / gap < FINEST:
         raise ValueError(f"{name}: two of y's numbers are only {gap:g} apart; declare Real(resolution, low, high)")
     dim = 1 if y.ndim == 1 else y.shape[1]
     note = f"y is taken for numbers from {low:g} to {high:g} by {gap:g}, found in y itself; declare Real(…) to fix them"

@@ -27,6 +27,12 @@ MASKED = -100
 MOST = 64
 """A number among more bins than this is sent digit by digit, the highest first."""
 
+FINEST = 2.0**53
+"""Values of a number, fewer than which can be told apart in double precision."""
+
+MOST_PLACES = 1 << 16
+"""Values of a box's coordinate, at most."""
+
 
 @dataclass(frozen=True)
 class Classes:
@@ -158,8 +164,10 @@ class Real:
             object.__setattr__(self, "centre", (self.low + self.high) / 2)
         if math.isnan(self.scale):
             object.__setattr__(self, "scale", (self.high - self.low) / 4)
-        if not (self.scale > 0 and math.isfinite(self.centre)):
-            raise ValueError(f"{self}: the scale is above 0 and the centre finite")
+        if not (0 < self.scale < math.inf and math.isfinite(self.centre)):
+            raise ValueError(f"{self}: the scale is above 0 and finite, and so is the centre")
+        if not (self.high - self.low) / self.resolution < FINEST:
+            raise ValueError(f"{self}: these are more than 2^53 values; declare a coarser resolution")
 
     @property
     def outputs(self) -> int:
@@ -306,8 +314,10 @@ class Boxes:
     resolution: float = 1 / 64
 
     def __post_init__(self) -> None:
-        if not 0 < self.resolution <= 1:
-            raise ValueError(f"Boxes(resolution={self.resolution}): the resolution is a share of the image, up to 1")
+        if not 1 / MOST_PLACES <= self.resolution <= 1:
+            raise ValueError(
+                f"Boxes(resolution={self.resolution}): the resolution is a share of the image, 1/{MOST_PLACES} to 1"
+            )
 
     @property
     def outputs(self) -> int:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int
 
+from infoscope.data.array_file import check_room, open_npz
 from infoscope.data.origin import derive
 from infoscope.data.task import Task
+from infoscope.run.free_memory import available, mebibytes
+from infoscope.unreadable import listed, unreadable
 
 _PHI = (1 + 5**0.5) / 2
 # The vertices of an icosahedron; this order is that of the bits in the authors' file `var_u.mat`.
@@ -21,6 +24,7 @@ _POINTS = np.array(
 ) / np.sqrt(1 + _PHI**2)  # fmt: skip
 # Any threshold between 7.5628 and 7.7013 gives these labels.
 _THRESHOLD = 7.6
+_PARTS = ("X_train", "y_train", "X_test", "y_test")
 
 
 def tishby() -> Task:
@@ -66,21 +70,38 @@ def read(*, source: str) -> Task:
     if not path.is_file():
         raise ValueError(f"{path}: no such file; tishby() makes the task without one")
     if path.suffix == ".mat":
-        from scipy.io import loadmat
+        held = _of_mat(path, ("F", "y"))
+        return Task.from_arrays(_floats(held["F"], path), held["y"].ravel(), name=path.stem)
+    file = open_npz(path)
+    file.check(_PARTS)
+    check_room(path, (file.arrays[name] for name in _PARTS))
+    x_train, y_train, x_test, y_test = (file[name] for name in _PARTS)
+    if x_train.ndim != 2 or x_train.shape[1:] != x_test.shape[1:]:
+        raise ValueError(f"{path}: X_train has shape {x_train.shape} and X_test {x_test.shape}; give rows of 12 bits")
+    y = np.concatenate([y_train.ravel(), y_test.ravel()])
+    splits = {"train": (0, len(x_train)), "test": (len(x_train), len(y))}
+    return Task.from_arrays(_floats(np.concatenate([x_train, x_test]), path), y, name=path.stem, splits=splits)
 
-        held = _arrays(path, loadmat(path), ("F", "y"))
-        return Task.from_arrays(held["F"].astype(np.float32), held["y"].ravel(), name=path.stem)
-    names = ("X_train", "y_train", "X_test", "y_test")
-    with np.load(path) as file:
-        held = _arrays(path, file, names)
-    x, y = (np.concatenate([held[f"{k}_train"], held[f"{k}_test"]]) for k in "Xy")
-    n = len(held["y_train"])
-    splits = {"train": (0, n), "test": (n, len(y))}
-    return Task.from_arrays(x.astype(np.float32), y.ravel(), name=path.stem, splits=splits)
+
+def _floats(x: np.ndarray, path: Path) -> np.ndarray:
+    """Bits as they are, also where they are kept as bytes, which elsewhere are divided by 255."""
+    if x.dtype.kind not in "buif":
+        raise ValueError(f"{path}: its patterns hold {x.dtype}; give bits, 0 and 1")
+    return x.astype(np.float32)
 
 
-def _arrays(path: Path, file: Any, names: tuple[str, ...]) -> dict[str, np.ndarray]:
-    lacks = [name for name in names if name not in file]
+def _of_mat(path: Path, names: tuple[str, ...]) -> dict[str, np.ndarray]:
+    """Arrays of numbers in a `.mat`, whose sizes are looked at before they are read."""
+    from scipy.io import loadmat, whosmat
+
+    with unreadable(path, ".mat file", "save F and y as version 7, save -v7"):
+        sizes = {name: (shape, kind) for name, shape, kind in whosmat(path)}
+    lacks = [name for name in names if name not in sizes]
     if lacks:
-        raise ValueError(f"{path}: lacks the array {lacks[0]!r}; it holds {', '.join(k for k in file if k[0] != '_')}")
-    return {name: file[name] for name in names}
+        raise ValueError(f"{path}: lacks the array {lacks[0]!r}; it holds {listed(sizes)}")
+    asked, left = sum(16 * math.prod(sizes[name][0]) for name in names), available() // 2
+    if asked > left or min(min(sizes[name][0]) for name in names) < 0:
+        raise ValueError(f"{path}: its arrays take {mebibytes(asked)} in memory, and {mebibytes(left)} may be had")
+    with unreadable(path, ".mat file", "save F and y as version 7, save -v7"):
+        held = loadmat(path, variable_names=names)
+        return {name: np.asarray(held[name]) for name in names}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 import re
 import warnings
 from collections.abc import Mapping, Sequence
@@ -12,8 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from infoscope.dynamics.examples import ExamplesLike
@@ -29,10 +26,9 @@ from infoscope.run import Store
 from infoscope.run.context import RunContext
 from infoscope.run.question import Cost
 from infoscope.training.learner import Weights
+from infoscope.training.weights_file import tensors_from
 
 _SUFFIXES = (".safetensors", ".pt", ".pth", ".bin", ".ckpt")
-_NESTS = ("state_dict", "model_state_dict", "model")
-_WRAPPERS = ("_orig_mod.", "_forward_module.", "module.")
 
 
 @dataclass(frozen=True)
@@ -165,10 +161,10 @@ def gaps(epochs: Sequence[int]) -> list[tuple[int, int, int]]:
 
 
 def read_weights(checkpoint: Checkpoint) -> Weights:
-    """Tensors by name; a `state_dict` inside a larger dictionary is found, prefixes of wrappers are taken off."""
+    """Tensors by name, those of all its files."""
     weights: dict[str, Tensor] = {}
     for file in checkpoint.files:
-        weights |= _read(file)
+        weights |= tensors_from(file)
     return weights
 
 
@@ -181,28 +177,3 @@ def _weight_files(path: Path) -> tuple[Path, ...]:
         if files:
             return files
     return ()
-
-
-def _read(file: Path) -> dict[str, Tensor]:
-    try:
-        if file.suffix == ".safetensors":
-            held: Any = load_file(file)
-        else:
-            held = torch.load(file, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, ValueError, EOFError, pickle.UnpicklingError, SafetensorError) as error:
-        raise ValueError(
-            f"{file}: cannot be read as weights ({(str(error).splitlines() or [''])[0][:120]}); delete it or save it "
-            "again"
-        ) from error
-    for nest in _NESTS:
-        if isinstance(held, Mapping) and isinstance(held.get(nest), Mapping):
-            held = held[nest]
-    if not isinstance(held, Mapping) or not all(isinstance(value, Tensor) for value in held.values()):
-        raise ValueError(f"{file}: holds no weights; save network.state_dict()")
-    return {_bare(name): value for name, value in held.items()}
-
-
-def _bare(name: str) -> str:
-    while (prefix := next((p for p in _WRAPPERS if name.startswith(p)), None)) is not None:
-        name = name.removeprefix(prefix)
-    return name

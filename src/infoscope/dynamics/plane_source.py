@@ -30,8 +30,7 @@ def source_of(data: AnyTask, has_data: bool) -> SavedActivations | Path | None:
 
 
 def _holds_layers(path: Path) -> bool:
-    with opened(path) as file:
-        return bool(set(file.files) - _OF_A_DATA_SET)
+    return bool(set(opened(path)) - _OF_A_DATA_SET)
 
 
 def _holds_checkpoints(folder: Path) -> bool:

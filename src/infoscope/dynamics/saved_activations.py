@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -14,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from infoscope.data.array_file import ArrayFile, open_npz
 from infoscope.dynamics.layer_results import LayerResult, along_layers, layer_results
 from infoscope.dynamics.plane_curve import PlaneCurve
 from infoscope.dynamics.specification import LayerSpecification
@@ -22,6 +22,7 @@ from infoscope.observation.activations import Activations
 from infoscope.record import Record
 from infoscope.run.context import RunContext
 from infoscope.run.question import Cost
+from infoscope.unreadable import listed
 
 _NOT_LAYERS = ("x", "X", "y", "Y")
 
@@ -51,9 +52,7 @@ class SavedActivations:
     def of(cls, path: str | Path) -> SavedActivations:
         """What the file holds; only its table of contents is read."""
         path = Path(path)
-        with opened(path) as file:
-            names = [name for name in file.files if name not in _NOT_LAYERS]
-        found = [_saved_layer(name) for name in names]
+        found = [_saved_layer(name) for name in opened(path) if name not in _NOT_LAYERS]
         if not found:
             raise ValueError(f"{path}: has no layers; save one array (n, d) a layer")
         chain = all(number_in_chain(one.layer) is not None for one in found)
@@ -73,7 +72,7 @@ class SavedActivations:
             if one.epoch == epoch and (layers is None or any(fnmatchcase(one.layer, glob) for glob in layers))
         )
         if not found:
-            have = ", ".join(dict.fromkeys(one.layer for one in self.layers))
+            have = listed(dict.fromkeys(one.layer for one in self.layers))
             raise ValueError(f"no layer matches {', '.join(layers or ())}; there are {have}")
         return found
 
@@ -88,16 +87,18 @@ def plane_of_activations(path: str | Path, *, y: Any = None, record: Record | No
     """
     how, saved = LayerSpecification(**options), SavedActivations.of(path)
     found = record if record is not None else Record()
-    with opened(saved.path) as file:
-        labels, x = _labels(saved.path, file, y), _array(file, "X", "x")
-        if x is not None and x.shape[:1] != labels.shape:
-            raise ValueError(f"{path}: has {len(x)} inputs and {len(labels)} labels; give them row by row in pairs")
-        for epoch in saved.epochs:
-            try:
-                for result in _of_epoch(file, saved.at(epoch, how.layers), labels, x, how, saved.chain):
-                    result.append_to(found, epoch=epoch)
-            except ValueError as error:
-                raise PlaneStopped(f"{path}, epoch {epoch}: {error}", found, error) from error
+    file = opened(saved.path)
+    labels, x = _labels(saved.path, file, y), _array(file, "X", "x")
+    if x is not None and x.shape[:1] != labels.shape:
+        raise ValueError(
+            f"{path}: has {len(x) if x.ndim else 'no'} inputs and {len(labels)} labels; give them row by row in pairs"
+        )
+    for epoch in saved.epochs:
+        try:
+            for result in _of_epoch(file, saved.at(epoch, how.layers), labels, x, how, saved.chain):
+                result.append_to(found, epoch=epoch)
+        except ValueError as error:
+            raise PlaneStopped(f"{path}, epoch {epoch}: {error}", found, error) from error
     return found
 
 
@@ -125,23 +126,15 @@ class PlaneArrays:
         return [PlaneCurve(())]
 
 
-@contextmanager
-def opened(path: Path) -> Iterator[Any]:
+def opened(path: Path) -> ArrayFile:
     """The arrays of an `.npz` by name, read one at a time; no object in it is unpickled."""
     if not path.is_file():
         raise ValueError(f"{path}: no such file")
-    try:
-        file = np.load(path, allow_pickle=False)
-    except Exception as error:  # numpy and zipfile each raise their own
-        raise ValueError(f"{path}: cannot be read as .npz ({(str(error).splitlines() or [''])[0][:120]})") from error
-    if isinstance(file, np.ndarray):
-        raise ValueError(f"{path}: holds one array without a name; save an .npz with one array a layer")
-    with file:
-        yield file
+    return open_npz(path)
 
 
 def _of_epoch(
-    file: Any,
+    file: ArrayFile,
     layers: Sequence[SavedLayer],
     labels: np.ndarray,
     x: np.ndarray | None,
@@ -156,15 +149,15 @@ def _of_epoch(
         yield along_layers(so_far, chain)[-1]
 
 
-def _labels(path: Path, file: Any, y: Any) -> np.ndarray:
+def _labels(path: Path, file: ArrayFile, y: Any) -> np.ndarray:
     y = _array(file, "y", "Y") if y is None else y
     if y is None:
         raise ValueError(f"{path}: has no labels `y`; save them beside the layers, or give y=")
     return np.asarray(y).ravel()
 
 
-def _array(file: Any, *names: str) -> np.ndarray | None:
-    return next((file[name] for name in names if name in file.files), None)
+def _array(file: ArrayFile, *names: str) -> np.ndarray | None:
+    return next((file[name] for name in names if name in file), None)
 
 
 def _saved_layer(name: str) -> SavedLayer:

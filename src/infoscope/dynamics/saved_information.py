@@ -24,6 +24,7 @@ from infoscope.record import Record, Row
 from infoscope.run import Store, Work
 from infoscope.run.context import RunContext
 from infoscope.run.question import Cost, Rows, Stages
+from infoscope.unreadable import listed
 
 TRIAL = 1000
 """Examples of the layer that is tried."""
@@ -115,19 +116,19 @@ class _Layers:
     def take(self, context: RunContext) -> LayersFound:
         """Measure one after another; what was measured before one that cannot be stays."""
         path, found = Path(self.question.data), []
-        with opened(path) as file:
-            x, y = (file["X"] if "X" in file.files else None), file["y"]
-            if x is not None and x.shape[:1] != y.shape[:1]:
-                raise ValueError(f"{path}: `X` has shape {x.shape} and `y` {y.shape}; give them row by row in pairs")
-            for name in self.names:
-                try:
-                    found.append(self.question.measure(file[name], y, x, name, context.store))
-                except ValueError as error:
-                    if not found:
-                        raise ValueError(f"{path}: {error}") from error
-                    return LayersFound(tuple(along_layers(found, chain=True)), f"{path}: {error}")
-                if context.on_done is not None:
-                    context.on_done(Work(name, bytes, label=f"layer {name}"))
+        file = opened(path)
+        x, y = file.get("X"), file["y"]
+        if x is not None and x.shape[:1] != y.shape[:1]:
+            raise ValueError(f"{path}: `X` has shape {x.shape} and `y` {y.shape}; give them row by row in pairs")
+        for name in self.names:
+            try:
+                found.append(self.question.measure(file[name], y, x, name, context.store))
+            except ValueError as error:
+                if not found:
+                    raise ValueError(f"{path}: {error}") from error
+                return LayersFound(tuple(along_layers(found, chain=True)), f"{path}: {error}")
+            if context.on_done is not None:
+                context.on_done(Work(name, bytes, label=f"layer {name}"))
         return LayersFound(tuple(along_layers(found, chain=True)))
 
     def units(self) -> Mapping[str, int]:
@@ -136,8 +137,8 @@ class _Layers:
 
     def cost(self, context: RunContext) -> Cost:
         """The first layer's first examples, for all."""
-        with opened(Path(self.question.data)) as file:
-            t, y, x = file[self.names[0]], file["y"], file["X"] if "X" in file.files else None
+        file = opened(Path(self.question.data))
+        t, y, x = file[self.names[0]], file["y"], file.get("X")
         few = min(TRIAL, len(y))
         some = None if x is None else x[:few]
         one = seconds(lambda: self.question.measure(t[:few], y[:few], some, self.names[0], None))
@@ -202,12 +203,12 @@ def _doubt(m: Measurement) -> str:
 
 def _layer_names(path: Path) -> tuple[str, ...]:
     """The arrays named T1, T2 … in the order of their numbers."""
-    with opened(path) as file:
-        numbers = {name: number_in_chain(name) for name in file.files}
-        found = sorted((n, name) for name, n in numbers.items() if n is not None)
-        if "y" not in file.files or not found:
-            raise ValueError(
-                f"{path}: has the arrays {', '.join(file.files) or 'none'}; it needs `y` and one `T1`, `T2` … a layer, "
-                "and may have the inputs `X`"
-            )
+    names = list(opened(path))
+    numbers = {name: number_in_chain(name) for name in names}
+    found = sorted((n, name) for name, n in numbers.items() if n is not None)
+    if "y" not in names or not found:
+        raise ValueError(
+            f"{path}: has the arrays {listed(names)}; it needs `y` and one `T1`, `T2` … a layer, and may have the "
+            "inputs `X`"
+        )
     return tuple(name for _, name in found)

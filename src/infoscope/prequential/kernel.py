@@ -30,6 +30,7 @@ from infoscope.prequential.graph import Edges, leading_components, nearest, near
 from infoscope.prequential.language import Contexts, ids_of
 from infoscope.prequential.mixture import Experts
 from infoscope.prequential.readouts import Readout, readout
+from infoscope.run.free_memory import available, mebibytes
 from infoscope.training.isolation import isolated
 
 
@@ -97,6 +98,7 @@ class Kernel:
             return
         n = count(x)
         size = self.block if n <= self.exact else 2 * self.block
+        self._check_memory(n, target)
         read = readout(of_examples(target), self.readouts, self.soft)
         with isolated(seed, self.threads):
             learners = self._learners(features(x, self.patches, seed), target, size, seed)
@@ -106,6 +108,26 @@ class Kernel:
             if start + size < n:
                 with isolated(seed, self.threads):
                     blocks = [learner.send(own) for learner, own in zip(learners, targets, strict=True)]
+
+    def memory(self, n: int, width: int) -> int:
+        """About how many bytes n examples of this many targets fill, their features left out.
+
+        The kernels or their features in single precision, the errors so far, and for a block its factors, means,
+        errors and targets in double; what a step says of every target comes on top.
+        """
+        whole = n <= self.exact
+        kernels, size = 3, min(n, self.block if whole else 2 * self.block)
+        matrices = 3 * n * n if whole else 2 * n * min(n, self.landmarks)
+        errors = kernels * width * (n if whole else self.landmarks)
+        return 4 * (matrices + errors) + 8 * kernels * size * (size + 3 * width) + 8 * 60 * width
+
+    def _check_memory(self, n: int, target: Target) -> None:
+        asked, left = self.memory(n, target.outputs), available()
+        if asked > left:
+            raise ValueError(
+                f"Kernel needs {mebibytes(asked)} for {n:,} examples of {target}, and {mebibytes(left)} may be had; "
+                "send fewer (examples=…), or declare only the classes that occur"
+            )
 
     def _learners(self, f: Float[Tensor, "n d"], target: Target, size: int, seed: int) -> list[Blocks]:
         width = target.outputs

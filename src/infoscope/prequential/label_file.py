@@ -13,10 +13,11 @@ import json
 import math
 import platform
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from importlib.metadata import version
+from importlib.metadata import distributions
 from pathlib import Path
+from types import NoneType
 from typing import Any
 
 import numpy as np
@@ -32,12 +33,16 @@ from infoscope.prequential.encode import Coder, code, network_for
 from infoscope.prequential.language import known
 from infoscope.prequential.loss_curve import Code, LossCurve
 from infoscope.prequential.range_coder import Decompressor
+from infoscope.run.free_memory import available, mebibytes
 from infoscope.training.isolation import isolated
 from infoscope.training.learner import Learner, check_device
+from infoscope.unreadable import listed, unreadable
 
 MAGIC = b"infoscope labels 2\n"
 FIRST = b"infoscope labels 1\n"
 """The first form, for one class an example: its header has the alphabet in place of a target."""
+
+MOST_THREADS = 1024
 
 KINDS: dict[str, type[Target]] = {kind.__name__: kind for kind in (Classes, Labels, Real, Tokens, Boxes)}
 
@@ -79,28 +84,80 @@ class Header:
 
     @classmethod
     def from_json(cls, line: bytes) -> Header:
-        """The header that `to_json` wrote, or that of the first form."""
-        fields: dict[str, Any] = json.loads(line)
-        if "alphabet" in fields:
-            alphabet = fields.pop("alphabet")
-            fields |= {
-                "target": {"kind": "Classes", "alphabet": alphabet},
-                "shape": (fields["examples"],),
-                "mask": None,
-            }
-        target: dict[str, Any] = dict(fields["target"])
-        kind = KINDS[target.pop("kind")]
-        for given in (target, fields):
-            given |= {k: tuple(v) for k, v in given.items() if isinstance(v, list)}
-        fields["target"] = kind(**target)
-        return cls(**fields)
+        """The header that `to_json` wrote, or that of the first form; a ValueError says why it is none.
+
+        What a later version has added beside what is here is passed over: the check of the decoded labels tells whether
+        it mattered.
+        """
+        fields: Any = json.loads(line)
+        if isinstance(fields, dict) and "alphabet" in fields:
+            alphabet, shape = {"kind": "Classes", "alphabet": fields["alphabet"]}, [fields.get("examples")]
+            fields |= {"target": alphabet, "shape": shape, "mask": None}
+        held = {field.name: field for field in dataclasses.fields(cls)}
+        _check_fields(fields, {name: _KINDS_OF_FIELDS[str(field.type)] for name, field in held.items()}, "header")
+        fields = {name: fields[name] for name in held} | {"target": _target(fields["target"])}
+        header = cls(**fields | {"shape": tuple(fields["shape"])})
+        header._check()
+        return header
+
+    def _check(self) -> None:
+        """ValueError unless numbers are such as a file can have, and fit each other."""
+        counts = {"n": self.n, "examples": self.examples, "order": self.order, "payload_bytes": self.payload_bytes}
+        if odd := [name for name, value in counts.items() if value < 0]:
+            raise ValueError(f"{listed(odd)} is negative")
+        if not (0 < len(self.shape) <= 3 and self.shape[0] == self.examples <= self.n and min(self.shape) >= 0):
+            raise ValueError(f"{self.examples} examples of {self.n} do not have targets {listed(self.shape)}")
+        if not 1 <= self.threads <= MOST_THREADS:
+            raise ValueError(f"{self.threads} threads are none that a machine has")
+        if not all(isinstance(name, str) and isinstance(one, str) for name, one in self.versions.items()):
+            raise ValueError("its versions are no words")
+        asked, left = 16 * math.prod(self.shape) + 8 * self.n, available() // 2
+        if asked > left:
+            raise ValueError(f"its targets take {mebibytes(asked)} in memory, and {mebibytes(left)} may be had")
 
     def sent(self) -> Bool[np.ndarray, "n ..."]:
         """Which entries are sent."""
         if self.mask is None:
             return np.ones(self.shape, dtype=bool)
-        bits = np.frombuffer(zlib.decompress(base64.b64decode(self.mask)), dtype=np.uint8)
-        return np.unpackbits(bits, count=math.prod(self.shape)).astype(bool).reshape(self.shape)
+        entries = math.prod(self.shape)
+        size = (entries + 7) // 8
+        packed = zlib.decompressobj().decompress(base64.b64decode(self.mask, validate=True), size + 1)
+        if len(packed) != size:
+            raise ValueError(f"its mask does not have the {entries} bits of targets {self.shape}")
+        return np.unpackbits(np.frombuffer(packed, dtype=np.uint8), count=entries).astype(bool).reshape(self.shape)
+
+
+_KINDS_OF_FIELDS: dict[str, Any] = {
+    "str": str, "str | None": (str, NoneType), "int": int, "float": (float, int), "Target": dict,
+    "tuple[int, ...]": list, "tuple[str, ...]": list, "dict[str, str]": dict,
+}  # fmt: skip
+"""What JSON has for a field of a header or of a target, by its annotation."""
+
+
+def _check_fields(held: Any, kinds: Mapping[str, Any], what: str) -> None:
+    """ValueError unless this is an object with these fields, of these kinds; it may have others."""
+    if not isinstance(held, dict):
+        raise ValueError(f"its {what} is a {type(held).__name__}")
+    kinds_of_items = {"shape": int, "alphabet": str, "names": str}
+    wrong = [
+        name
+        for name, kind in kinds.items()
+        if not isinstance(held.get(name, kinds), kind)
+        or isinstance(held[name], bool)
+        or (name in kinds_of_items and not all(type(one) is kinds_of_items[name] for one in held[name]))
+    ]
+    if wrong:
+        raise ValueError(f"its {what} lacks {listed(wrong, 3)}, or has another kind of it")
+
+
+def _target(held: Mapping[str, Any]) -> Target:
+    """A target by the fields that its header has."""
+    kind = KINDS.get(str(held.get("kind")))
+    if kind is None:
+        raise ValueError(f"its target is of no kind among {', '.join(KINDS)}")
+    fields = {field.name: _KINDS_OF_FIELDS[str(field.type)] for field in dataclasses.fields(kind)}
+    _check_fields(held, fields, "target")
+    return kind(**{name: tuple(v) if isinstance(v := held[name], list) else v for name in fields})
 
 
 @dataclass(frozen=True)
@@ -173,21 +230,26 @@ def read_header(path: str | Path) -> tuple[Header, bytes]:
         data = Path(path).read_bytes()
     except OSError as error:
         raise ValueError(f"{path}: cannot be read ({error.strerror})") from error
-    if not data.startswith((MAGIC, FIRST)):
-        newer = data.startswith(MAGIC[:-2])
-        raise ValueError(
-            f"{path}: is a label file of a later version; take a newer infoscope"
-            if newer
-            else f"{path}: is not a label file of infoscope (its first line differs)"
-        )
-    try:
-        line, payload = data[len(MAGIC) :].split(b"\n", 1)
+    form, _, rest = data.partition(b"\n")
+    line, _, payload = rest.partition(b"\n")
+    if form + b"\n" not in (MAGIC, FIRST):
+        if form.startswith(MAGIC[:-2]):
+            raise ValueError(f"{path}: is a label file of a later version{_written_by(line)}; take a newer infoscope")
+        raise ValueError(f"{path}: is not a label file of infoscope (its first line differs)")
+    with unreadable(path, "label file: its header is damaged", "write it again"):
         header = Header.from_json(line)
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise ValueError(f"{path}: its header is damaged ({error}); write it again") from error
+        header.sent()
     if len(payload) != header.payload_bytes:
         raise ValueError(f"{path}: holds {len(payload)} of {header.payload_bytes} bytes of payload; it was cut short")
     return header, payload
+
+
+def _written_by(line: bytes) -> str:
+    """The version that wrote a header of another form, if it can be told."""
+    try:
+        return f", written by infoscope {json.loads(line)['versions']['infoscope']!r}"[:60]
+    except Exception:  # another form may be anything
+        return ""
 
 
 def read_labels(
@@ -203,6 +265,8 @@ def read_labels(
     Of the inputs of `Tokens`, which hold what was sent, only what the file does not is looked at.
     """
     header, payload = read_header(path)
+    if count(inputs) != header.n:
+        raise ValueError(f"{path}: was written for {header.n} inputs; these are {count(inputs)}")
     index = coding_order(header.n, header.order)[: header.examples]
     mask = header.sent()
     _check_same(path, header, inputs, index, mask)
@@ -261,18 +325,23 @@ def versions() -> dict[str, str]:
         "python": platform.python_version(),
         "torch": torch.__version__,
         "numpy": np.__version__,
-        "scikit-learn": version("scikit-learn"),
-        "constriction": version("constriction"),
+        "scikit-learn": _version_of("scikit-learn"),
+        "constriction": _version_of("constriction"),
         "cpu": f"{platform.machine()} {torch.backends.cpu.get_cpu_capability()}",
     }
 
 
+def _version_of(package: str) -> str:
+    """What is installed; a leftover of another installation may stand before it, and have no version."""
+    found = (one.version for one in distributions(name=package))
+    return next((one for one in found if one), "unknown")
+
+
 def _check_same(path: str | Path, header: Header, inputs: Inputs, index: np.ndarray, mask: np.ndarray) -> None:
-    if count(inputs) != header.n:
-        raise ValueError(f"{path}: was written for {header.n} inputs; these are {count(inputs)}")
     if _fingerprint(inputs, header.target, index, mask) != header.inputs:
         raise ValueError(f"{path}: was written for other inputs (their fingerprint differs); give the same data")
     here = versions()
     unlike = [f"{k} {v} (here {here.get(k)})" for k, v in header.versions.items() if v and here.get(k) != v]
     if unlike:
-        raise ValueError(f"{path}: was written with {', '.join(unlike)}; the last bits may differ: use the same")
+        told = " ".join(", ".join(unlike).split())
+        raise ValueError(f"{path}: was written with {told}; the last bits may differ: use the same")

@@ -41,7 +41,6 @@ class OfClasses:
     def __init__(self, target: Classes, pairs: Pairs, soft: tuple[float, ...] = ()) -> None:
         self.width, self.slopes = target.outputs, len(pairs)
         self.pairs = np.array([*pairs, *((w, -1.0) for w in soft)]).T
-        self.targets = np.eye(self.width) - 1 / self.width
 
     def scales(self, deviations: Float[np.ndarray, "kernels b"]) -> Float[np.ndarray, "kernels b pairs"]:
         """β / v^(α/2)."""
@@ -60,7 +59,9 @@ class OfClasses:
 
     def learn(self, sent: int, mean: Float[np.ndarray, "kernels width"]) -> Float[np.ndarray, " width"]:
         """The same for every kernel."""
-        return self.targets[sent]
+        row = np.full(self.width, -1 / self.width)
+        row[sent] = 1 - 1 / self.width
+        return row
 
 
 class OfLabels:
