@@ -125,8 +125,8 @@ def unseen(coded: Task, trained_on: Task) -> Unseen:
     keep = np.flatnonzero(~found.near)
     if len(coded) and not len(keep):
         raise ValueError(
-            f"every example of {coded.name!r} is one that was trained on, but for {found.looked_for}; nothing is left to "
-            "code: give examples that were not trained on"
+            f"every example of {coded.name!r} is one that was trained on, but for {found.looked_for}; nothing is left "
+            "to code: give examples that were not trained on"
         )
     if len(keep) < len(coded):
         notes.append(f"{len(coded) - len(keep)} examples nearly equal to trained ones were not coded")
