@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from infoscope.run import NotPortable, Pool, PoolBroken, Store, Work, WorkerDied, execute
+from infoscope.run import NotPortable, Pool, PoolBroken, Store, Work, WorkerDied, execute, pool
 from infoscope.run.progress import fractions, report
 
 
@@ -145,6 +145,34 @@ def test_a_work_that_kills_its_worker_twice_is_named_after_the_rest(store):
     with pytest.raises(WorkerDied, match=r"work 'the killer'.*2 times, ended by SIGKILL.*memory"):
         execute([Work("killer", die, (), "the killer"), *squares(6)], store, jobs=2)
     assert {f"k{i}": store.get(f"k{i}") for i in range(6)} == EXPECTED
+
+
+def stand_still(marker=None):
+    """Stopped by the system each time, or only while `marker` is missing."""
+    if marker is None or not Path(marker).exists():
+        if marker is not None:
+            Path(marker).touch()
+        os.kill(os.getpid(), signal.SIGSTOP)
+    return b"went on"
+
+
+def hold_the_interpreter():
+    """So long a single operation that no other thread of the worker says anything."""
+    start = time.monotonic()
+    power = 3**500_000
+    while time.monotonic() - start < 3:
+        power = 3 ** (2 * power.bit_length())
+    return b"done"
+
+
+def test_a_worker_that_stands_still_is_replaced(monkeypatch, tmp_path):
+    monkeypatch.setattr(pool, "_SILENCE", 1.2)
+    monkeypatch.setattr(pool, "_LOOK", 0.1)
+    once, busy = Work("once", stand_still, (tmp_path / "marker",)), Work("busy", hold_the_interpreter)
+    store = Store(None)
+    with pytest.raises(WorkerDied, match=r"work 'never'.*standing still"):
+        execute([once, busy, Work("never", stand_still)], store, jobs=3)
+    assert (store.get("once"), store.get("busy")) == (b"went on", b"done")
 
 
 def test_what_cannot_travel_runs_here_with_a_warning(store, workers):
@@ -301,11 +329,13 @@ def test_after_kill_9_of_the_parent_only_the_missing_units_are_computed(tmp_path
 
 
 @pytest.mark.usefixtures("heeds_ctrl_c")
-@pytest.mark.parametrize("jobs", [1, 2])
-def test_ctrl_c_stops_promptly_and_keeps_what_is_finished(tmp_path, jobs):
+@pytest.mark.parametrize(("jobs", "times"), [(1, 1), (2, 1), (2, 3)])
+def test_ctrl_c_stops_promptly_and_keeps_what_is_finished(tmp_path, jobs, times):
     process = start(tmp_path, jobs=jobs, SLOW="1")
     wait_until(lambda: units(tmp_path) == FIRST and len(list(tmp_path.glob("started-*"))) == 4 + jobs)
-    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the parent, the workers and the fork server
+    for _ in range(times):
+        os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the parent, the workers and the fork server
+        time.sleep(0.01 * (times > 1))
     _, err = process.communicate(timeout=15)
     assert process.returncode in (-signal.SIGINT, 130)
     assert err.count("Traceback") == 1, err

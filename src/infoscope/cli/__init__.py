@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 import sys
 
-OK, FAILURE, USAGE, INTERRUPTED = 0, 1, 2, 130
+OK, FAILURE, USAGE, INTERRUPTED, TERMINATED = 0, 1, 2, 130, 143
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Run one command and leave with its exit code: 0 done, 1 failed, 2 wrong usage, 130 interrupted and resumable."""
-    sys.exit(run(sys.argv[1:] if argv is None else argv))
+    """Run one command and leave with its exit code: 0 done, 1 failed, 2 wrong usage, 130 (or 143) interrupted."""
+    from infoscope.interrupt import interrupted_once, terminated_in_order
+
+    with interrupted_once(for_good=True), terminated_in_order():
+        sys.exit(run(sys.argv[1:] if argv is None else argv))
 
 
 def run(argv: list[str]) -> int:
@@ -20,6 +23,7 @@ def run(argv: list[str]) -> int:
     from cyclopts import CycloptsError
 
     from infoscope.cli.app import app, configured
+    from infoscope.interrupt import Terminated
 
     warnings.showwarning = lambda message, *_: _say(f"warning: {message}")
     try:
@@ -28,6 +32,8 @@ def run(argv: list[str]) -> int:
         return _told(_one_line(error), USAGE)
     except KeyboardInterrupt:
         return _told("interrupted; the same command goes on where it stopped", INTERRUPTED)
+    except Terminated:
+        return _told("ended by the system; the same command goes on where it stopped", TERMINATED)
     except BrokenPipeError:  # the reader of our output has gone, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return OK

@@ -38,11 +38,14 @@ class Session:
         self.run = run
         self.root = run.out or default_out(command, options, run)
         self.store = Store(self.root)
+        # A finished run may be read back from where nothing can be written.
+        self.writable = os.access(self.root, os.W_OK)
         self._claim(command, options)
         # Made again from the looks, which are what is kept; an earlier table stays until this one is whole.
         self.draft = self.root / "record.partial.jsonl"
-        self.draft.unlink(missing_ok=True)
-        self.partial = Record(self.draft)
+        if self.writable:
+            self.draft.unlink(missing_ok=True)
+        self.partial = Record(self.draft if self.writable else None)
         self.done = 0
         self.jobs = run.jobs or cores()
 
@@ -54,7 +57,8 @@ class Session:
             there = self.store.read_json("run")
         if there and {k: there.get(k) for k in mine} != mine:
             raise ValueError(f"{self.root}: holds the run `{there.get('line')}`; choose another --out")
-        self.store.write_json("run", {**mine, "line": command_line(), "version": __version__})
+        if self.writable or not there:
+            self.store.write_json("run", {**mine, "line": command_line(), "version": __version__})
 
     def context(self) -> RunContext:
         """How the work of this command is done."""
@@ -93,28 +97,49 @@ class Session:
                 watcher.join()
 
     def finish(self, answer: Answer) -> None:
-        """Write the report, then print the table, or the JSON. What was chosen for the caller stands in both."""
-        record = answer.record()
-        self._keep(record)
-        choices = {**answer.choices(), **answer.write(self.root)}
-        lead = answer.sentence()
-        report = write_html(
-            self.root / "report.html",
-            record,
-            title=answer.title,
-            lead=lead,
-            figures=answer.figures(),
-            facts={"command": command_line(), **choices},
-            glossary=glossary(record),
-        )
+        """Write the report and print the table, or the JSON. What was chosen for the caller stands in both.
+
+        What could not be written is told when all that can be shown has been.
+        """
+        record, choices, lead = answer.record(), dict(answer.choices()), answer.sentence()
+        trouble: OSError | None = None
+        try:
+            self._keep(record)
+            choices |= answer.write(self.root)
+            self._report(answer, record, choices)
+        except OSError as error:
+            trouble = error if error.filename else OSError(error.errno, error.strerror, str(self.root))
         if self.run.json:
             print(json_text(record))
         elif not self.run.quiet:
             show(record)
-            print(lead, *(f"{what}: {chosen}" for what, chosen in choices.items()), f"Report: {report}", sep="\n")
+            told = [f"{what}: {chosen}" for what, chosen in choices.items()]
+            print(lead, *told, *([] if trouble else [f"Report: {self.report}"]), sep="\n")
+        if trouble is not None:
+            raise trouble
+
+    @property
+    def report(self) -> Path:
+        """Where the report is."""
+        return self.root / "report.html"
+
+    def _report(self, answer: Answer, record: Record, choices: Mapping[str, str]) -> None:
+        if not self.writable:
+            return
+        write_html(
+            self.report,
+            record,
+            title=answer.title,
+            lead=answer.sentence(),
+            figures=answer.figures(),
+            facts={"command": command_line(), **choices},
+            glossary=glossary(record),
+        )
 
     def _keep(self, record: Record) -> None:
         """The whole table in place of the partial one."""
+        if not self.writable:
+            return
         self.draft.unlink(missing_ok=True)
         whole = Record(self.draft)
         for row in record:

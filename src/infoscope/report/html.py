@@ -98,6 +98,9 @@ def _write_whole(path: Path, text: str) -> Path:
             file.flush()
             os.fsync(file.fileno())
         draft.replace(path)
+    except OSError as error:
+        fact = error.strerror or str(error)
+        raise OSError(error.errno, f"{fact}: the report was not written; free some space", str(path)) from error
     finally:
         draft.unlink(missing_ok=True)
     return path

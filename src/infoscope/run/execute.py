@@ -10,6 +10,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from infoscope.interrupt import interrupted_once
 from infoscope.run.call_pickle import NotPortable
 from infoscope.run.pool import Pool, PoolBroken, WorkerDied
 from infoscope.run.progress import reporting
@@ -68,13 +69,14 @@ def execute(
         run.wanted.setdefault(unit.key, unit)
     waiting = [unit for unit in run.wanted.values() if not run.collect(unit, store.get(unit.key))]
     with ExitStack() as stack:
+        stack.enter_context(interrupted_once())
         if pool is None and jobs > 1 and waiting:
             pool = stack.enter_context(Pool(jobs, threads))
         if pool is not None:
             waiting = _on_workers(run, waiting, pool)
-    with _threads_here(threads):
-        for unit in waiting:
-            run.attempt(unit, lambda unit=unit: _do(store, unit.key, unit.fn, unit.args))
+        with _threads_here(threads):
+            for unit in waiting:
+                run.attempt(unit, lambda unit=unit: _do(store, unit.key, unit.fn, unit.args))
     run.raise_failures()
     return {key: run.done[key] for key in run.wanted}
 

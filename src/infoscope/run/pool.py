@@ -6,11 +6,13 @@ import multiprocessing
 import os
 import signal
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
 from multiprocessing import connection, forkserver, process, resource_tracker, util
+from pathlib import Path
 from typing import Any
 
 from infoscope.run.call_pickle import NotPortable, pickle_call, resolve
@@ -18,6 +20,9 @@ from infoscope.run.worker import NAME, NO_GUARD, READY, serve, thread_variables
 
 _PRELOAD = ["torch", "numpy"]  # imported once, in the server that the workers are forked from
 _LIVES = 2  # a work that has lost this many workers is given up
+_SILENCE = 30.0  # seconds without a sign of life or work of the processor, after which a worker stands still
+_LOOK = 5.0  # seconds between two looks at who is silent
+_GONE = 10.0  # seconds in which the system buries a process that was killed
 _FALSE_STARTS = 5  # workers lost before they were ready, after which the pool gives up
 
 _UNGUARDED = """\
@@ -45,16 +50,23 @@ class _Call:
 
 
 class _Worker:
-    """One process, the parent's end of its pipe, and the call it is busy with."""
+    """One process, the parent's ends of its pipes, and the call it is busy with.
+
+    It sends a beat twice a second. One that holds the interpreter for long sends none, but works: it stands still only
+    if its processor time stands still too.
+    """
 
     def __init__(self, threads: int):
         context = multiprocessing.get_context("forkserver")
         self.pipe, theirs = context.Pipe()
-        self.process = context.Process(target=serve, args=(theirs, threads), name=NAME)
+        self.beats, beating = context.Pipe(duplex=False)
+        self.process = context.Process(target=serve, args=(theirs, beating, threads), name=NAME)
         self.ready, self.call = False, None
+        self.heard, self.worked, self.stood_still = time.monotonic(), -1.0, False
         self.process.start()
         self.pid = self.process.pid
         theirs.close()
+        beating.close()
 
     def give(self, call: _Call) -> None:
         self.call = call
@@ -68,6 +80,24 @@ class _Worker:
         except (EOFError, OSError):
             return None
 
+    def hear(self) -> None:
+        """Take note of its beats."""
+        with suppress(EOFError, OSError):
+            while self.beats.poll():
+                self.beats.recv_bytes()
+                self.heard = time.monotonic()
+
+    def check(self) -> None:
+        """Kill it if it stands still: another one is started in its place."""
+        if not self.ready or time.monotonic() - self.heard < _SILENCE:
+            return
+        worked = _processor_seconds(self.pid)
+        self.stood_still = worked is not None and worked <= self.worked
+        if self.stood_still:
+            self.kill()
+        else:  # silent but busy, or nobody can tell
+            self.heard, self.worked = time.monotonic(), worked or 0.0
+
     def kill(self) -> None:
         with suppress(ProcessLookupError):
             os.kill(self.pid or 0, signal.SIGKILL)
@@ -77,10 +107,12 @@ class _Worker:
         self.process.join(patience)
         if self.process.exitcode is None:
             self.process.kill()
-            self.process.join()
+            self.process.join(_GONE)
         status = self.process.exitcode or 0
         self.pipe.close()
-        self.process.close()
+        self.beats.close()
+        with suppress(ValueError):  # the system has not ended it yet, as where a disk hangs
+            self.process.close()
         return status
 
 
@@ -89,9 +121,9 @@ class Pool:
 
     `submit` is all there is to it, so that an engine that spans machines can stand in its place. Workers are forked
     from a server that has loaded torch, start when there is work for them, ignore Ctrl-C, and die with this process.
-    Leaving the `with` block stops them at once; wait for the futures that you want first. A call whose worker is killed
-    is tried once more; after that its future raises `WorkerDied`. A call that can't be sent to another process
-    raises `NotPortable`.
+    Leaving the `with` block stops them at once; wait for the futures that you want first. A call whose worker is
+    killed, or stands still (no sign of life, no work of the processor), is tried once more; after that its future
+    raises `WorkerDied`. A call that can't be sent to another process raises `NotPortable`.
 
     numpy's own threads follow the first pool of the process, torch's follow each pool.
     """
@@ -107,6 +139,7 @@ class Pool:
         self._workers: list[_Worker] = []
         self._false_starts = 0
         self._closing, self._broken = False, ""
+        self._looked = time.monotonic()
         self._bell, self._ring = os.pipe()
         self._supervisor: threading.Thread | None = None
         self._at_exit = util.Finalize(None, self.close, exitpriority=100)  # before multiprocessing joins its children
@@ -158,6 +191,7 @@ class Pool:
             while not self._closing:
                 self._hand_out()
                 self._listen()
+                self._look_after()
         except PoolBroken as error:
             self._broken = str(error)
         except BaseException as error:  # nobody would see it on this thread, and the futures would wait for ever
@@ -183,12 +217,27 @@ class Pool:
     def _listen(self) -> None:
         sources: dict[Any, _Worker | None] = {self._bell: None}
         for worker in self._workers:
-            sources[worker.pipe] = sources[worker.process.sentinel] = worker
-        for worker in {sources[source] for source in connection.wait(list(sources))}:
+            sources[worker.pipe] = sources[worker.process.sentinel] = sources[worker.beats] = worker
+        told = connection.wait(list(sources), _LOOK)
+        for worker in self._workers:
+            worker.hear()
+        beats = {id(worker.beats) for worker in self._workers}
+        for worker in {sources[source] for source in told if id(source) not in beats}:
             if worker is None:
                 os.read(self._bell, 65536)
             else:
                 self._attend(worker)
+
+    def _look_after(self) -> None:
+        """Find the workers that stand still, unless this process itself did, stopped or asleep with the machine."""
+        now = time.monotonic()
+        if now - self._looked < _LOOK:
+            return
+        asleep, self._looked = now - self._looked > _SILENCE, now
+        for worker in self._workers:
+            if asleep:
+                worker.heard = now
+            worker.check()
 
     def _attend(self, worker: _Worker) -> None:
         message = worker.read()
@@ -212,7 +261,8 @@ class Pool:
         if call.deaths < _LIVES:
             self._queue.append(call)  # last, when the machine is less crowded
         else:
-            call.future.set_exception(WorkerDied(f"its worker died {_LIVES} times, {_cause(status)}"))
+            cause = "standing still" if worker.stood_still else _cause(status)
+            call.future.set_exception(WorkerDied(f"its worker died {_LIVES} times, {cause}"))
 
     def _count_false_start(self, status: int) -> None:
         self._false_starts += 1
@@ -240,6 +290,15 @@ def _cause(status: int) -> str:
         killed = "; the system kills so when memory runs out: use fewer jobs or a smaller batch"
         return f"ended by {name}{killed if name == 'SIGKILL' else ''}"
     return f"with exit status {status}"
+
+
+def _processor_seconds(pid: int | None) -> float | None:
+    """Of a process so far; None where the system does not tell."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    except OSError:
+        return None
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def _cores() -> int:

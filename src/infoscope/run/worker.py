@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from multiprocessing import connection, process
@@ -14,6 +15,7 @@ from infoscope.run.call_pickle import run_pickled
 
 NAME = "infoscope-worker"
 READY = b""
+_BEAT = 0.5  # seconds between two signs of life
 NO_GUARD = 97  # exit status of a worker whose main script starts workers while it is imported
 
 _THREAD_VARIABLES = (
@@ -25,11 +27,12 @@ _THREAD_VARIABLES = (
 )
 
 
-def serve(pipe: connection.Connection, threads: int) -> None:
-    """Do one pickled call after another until the parent hangs up or is gone."""
+def serve(pipe: connection.Connection, beats: connection.Connection, threads: int) -> None:
+    """Do one pickled call after another until the parent hangs up or is gone; beats say that it lives."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     threading.Thread(target=_leave_with_parent, daemon=True).start()
+    threading.Thread(target=_beat, args=(beats,), daemon=True).start()
     sys.stdout = sys.stderr  # what a caller's code prints is not the parent's output
     os.environ.update(dict.fromkeys(_THREAD_VARIABLES, str(threads)))
     if "torch" in sys.modules:
@@ -38,6 +41,13 @@ def serve(pipe: connection.Connection, threads: int) -> None:
         pipe.send_bytes(READY)
         while True:
             pipe.send_bytes(run_pickled(pipe.recv_bytes()))
+
+
+def _beat(beats: connection.Connection) -> None:
+    with suppress(OSError):
+        while True:
+            beats.send_bytes(b"!")
+            time.sleep(_BEAT)
 
 
 def _leave_with_parent() -> None:
