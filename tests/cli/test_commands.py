@@ -72,7 +72,7 @@ def test_labels_go_to_a_file_and_come_back_from_the_inputs_alone(measured, infos
 
 def test_a_network_s_own_code_goes_to_a_file_too(infoscope, tmp_path):
     infoscope(
-        "codelength", "iris", "--coder", "replay(floor=16)", "--model", "mlp", "--write", "a.bits", "--replicates", 1
+        "codelength", "iris", "--coder", "replay(start=16)", "--model", "mlp", "--write", "a.bits", "--replicates", 1
     )
     infoscope("decode", "a.bits", "iris", "--out", "back.npz")
     with np.load(tmp_path / "back.npz") as back:
@@ -255,7 +255,7 @@ def test_two_files_of_one_name_stay_apart(infoscope, tmp_path):
         "--jobs",
         1,
         "--coder",
-        "replay(replays=1, floor=8)",
+        "replay(replays=1, start=8)",
     )
     rows = json.loads(infoscope(*words, "--json").stdout)["measurements"]
     assert {row["task"] for row in rows} == {"same #1", "same #2"}
@@ -295,7 +295,7 @@ def test_what_a_model_prints_is_not_the_answer(measured, tmp_path, jobs):
         "def net():\n"
         "    return Loud(4, 3)\n"
     )
-    words = ("codelength", "iris", "--coder", "replay(replays=1, floor=8)", "--examples", 20, "--model", "loud:net")
+    words = ("codelength", "iris", "--coder", "replay(replays=1, start=8)", "--examples", 20, "--model", "loud:net")
     assert measured(*words, "--replicates", 2, "--jobs", jobs)["L(y|x)"]["n"] == 20
 
 
@@ -358,7 +358,7 @@ def test_a_run_that_was_stopped_goes_on_where_it_was(measured, tmp_path, stop, j
         "information",
         "iris",
         "--coder",
-        "replay(replays=2, floor=16)",
+        "replay(replays=2, start=16)",
         "--replicates",
         3,
         "--jobs",

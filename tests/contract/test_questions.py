@@ -32,7 +32,7 @@ SMALL = {
 SAVED = Path(tempfile.gettempdir()) / "infoscope-contract-of-questions" / "saved.npz"
 """Activations of a network, for questions about a file."""
 
-CODERS = {Replay: Replay(replays=1, floor=8), Mixed: Mixed()}
+CODERS = {Replay: Replay(replays=1, start=8), Mixed: Mixed()}
 
 
 def small(place: str) -> Any:

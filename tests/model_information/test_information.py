@@ -23,7 +23,7 @@ from infoscope.training.fit import fit
 from infoscope.training.learner import Learner
 from infoscope.training.recipe import SGD, Adam, Recipe
 
-QUICK = Replay(replays=4, floor=64)
+QUICK = Replay(replays=4, start=64)
 LEARNER = Learner(MLP((64,)))
 
 

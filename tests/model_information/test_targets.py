@@ -64,7 +64,7 @@ def test_one_line_each(case):
     task, learner, measure = CASES[case]
     length = infoscope.codelength(task, replicates=2)
     assert 0 < length.value < 0.98 * task.target.uniform(task.y).sum()
-    coder = Replay(floor=32, replays=2)
+    coder = Replay(start=32, replays=2)
     assert infoscope.information(task, learner, coder, replicates=1, strict=False).bits > 5
     answer = ask(Information(task, learner, coder, k=40, replicates=1))
     rows = {row.measurement.quantity: row.measurement for row in answer.record()}

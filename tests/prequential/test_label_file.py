@@ -73,9 +73,9 @@ def test_labels_come_back_from_the_inputs_alone(task, written):
 
 
 def test_a_network_s_own_code_decodes_too(task, tmp_path):
-    learner, coder = Learner(MLP((16,))), Replay(floor=32)
+    learner, coder = Learner(MLP((16,))), Replay(start=32)
     (curve,) = loss_curves(task, coder, model=learner, replicates=1, seed=4, examples=80, keep_first=True)
-    file = write_labels(tmp_path / "a.bits", task, curve, coder="replay(floor=32)", model="mlp")
+    file = write_labels(tmp_path / "a.bits", task, curve, coder="replay(start=32)", model="mlp")
     decoded = read_labels(file.path, task.x, coder, learner)
     assert np.array_equal(decoded.labels, task.y.numpy()[decoded.index])
     assert len(decoded.labels) == 80
@@ -140,7 +140,7 @@ def of_every_target():
     real = Task.from_arrays(x, numbers, target=Real(0.001, -4.0, 4.0))
     text = Task.from_arrays(ids, tokens, target=Tokens(5))
     images = Task.from_arrays(torch.rand(10, 1, 8, 8), boxes, target=Boxes(("cat", "dog"), 1 / 8))
-    replay = Replay(floor=16, replays=1)
+    replay = Replay(start=16, replays=1)
     return {
         "labels, kernel": (multi, Kernel(), None),
         "labels, replay": (multi, replay, Learner(MLP((8,)))),

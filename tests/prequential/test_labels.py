@@ -21,7 +21,7 @@ from infoscope.prequential.replay import Replay
 from infoscope.training.learner import Learner
 from infoscope.training.recipe import Recipe
 
-CODERS = [Kernel(), Replay(floor=64, replays=2), NTK(), Blocks(first=16, recipe=Recipe(epochs=10))]
+CODERS = [Kernel(), Replay(start=64, replays=2), NTK(), Blocks(first=16, recipe=Recipe(epochs=10))]
 
 
 def silent(n, names):

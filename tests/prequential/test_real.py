@@ -123,7 +123,7 @@ def test_bayesian_linear_regression_on_diabetes(diabetes):
 
 
 @pytest.mark.parametrize(
-    "coder", [Replay(floor=64, replays=2), NTK(), Blocks(recipe=Recipe(epochs=20))], ids=lambda c: type(c).__name__
+    "coder", [Replay(start=64, replays=2), NTK(), Blocks(recipe=Recipe(epochs=20))], ids=lambda c: type(c).__name__
 )
 def test_a_network_s_own_code_saves_what_inputs_tell(diabetes, coder):
     def network():

@@ -150,13 +150,13 @@ def test_a_failure_inside_leaves_the_world_as_it_was():
 
 def test_random_labels_cost_no_more_than_uniform_and_a_few_bits():
     y = np.random.default_rng(0).integers(0, 3, 300)
-    rows = run(Replay(floor=128), torch.randn(300, 4), y, mlp())
+    rows = run(Replay(start=128), torch.randn(300, 4), y, mlp())
     cost = bits(rows, y)
     assert 300 * np.log2(3) - 20 < cost < 300 * np.log2(3) + np.log2(rows.shape[1] + 4) + 1e-6
 
 
 def test_one_example_one_class_missing_classes():
-    assert run(Replay(), torch.zeros(1, 4), [2], mlp()).shape == (1, 20, 3)
+    assert run(Replay(), torch.zeros(1, 4), [2], mlp()).shape == (1, 36, 3)
     assert (run(Replay(), torch.randn(5, 4), [0] * 5, mlp(classes=1), classes=1) == 0).all()
     rows = run(Replay(), torch.randn(9, 4), [1] * 9, mlp(classes=7), classes=7)
     np.testing.assert_allclose(np.exp(rows).sum(-1), 1)

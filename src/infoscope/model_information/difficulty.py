@@ -138,7 +138,7 @@ def difficulty(*data: Any, context: RunContext = RunContext(), **options: Any) -
     """How hard is a task, and how much of it does a network learn? `Difficulty` asked at once; its table.
 
     >>> from infoscope.models import MLP
-    >>> table = difficulty("iris", model=MLP((8,)), coder=Replay(replays=1, floor=8), k=20, replicates=1)
+    >>> table = difficulty("iris", model=MLP((8,)), coder=Replay(replays=1, start=8), k=20, replicates=1)
     >>> [row.measurement.quantity for row in table][:3]
     ['L(y|x)', 'n log C', 'n H(Y)']
     """

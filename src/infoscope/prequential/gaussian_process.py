@@ -35,21 +35,35 @@ def exact(k: Float[Tensor, "n n"], noise: float, width: int, size: int) -> Block
         errors[start : start + len(rows)] = torch.linalg.solve_triangular(own, rest, upper=False)
 
 
-def projected(phi: Float[Tensor, "n m"], noise: float, width: int, size: int) -> Blocks:
-    """The kernel ΦΦᵀ by its features: with A = ΦᵀΦ + λ1 over the past, the next block has mean Φ A⁻¹ ΦᵀY and
-    covariance λ Φ A⁻¹ Φᵀ + λ1; n m² operations.
-    """
-    a = torch.eye(phi.shape[1], dtype=phi.dtype) * noise
-    b = torch.zeros(phi.shape[1], width, dtype=phi.dtype)
-    for rows in phi.split(size):
-        factor = torch.linalg.cholesky(a)
+class Ridge:
+    """The regression on m features, as examples come in: A = ΦᵀΦ + λ1 and ΦᵀY over the past."""
+
+    def __init__(self, m: int, width: int, noise: float, dtype: torch.dtype = torch.float64) -> None:
+        self.noise = noise
+        self.a = torch.eye(m, dtype=dtype) * noise
+        self.b = torch.zeros(m, width, dtype=dtype)
+
+    def block(self, rows: Float[Tensor, "b m"]) -> Block:
+        """The next examples' mean, Φ A⁻¹ ΦᵀY, and the factor of their covariance, λ Φ A⁻¹ Φᵀ + λ1."""
+        factor = torch.linalg.cholesky(self.a)
         reach = torch.linalg.solve_triangular(factor, rows.T, upper=False)
-        mean = reach.T @ torch.linalg.solve_triangular(factor, b, upper=False)
-        covariance = noise * (reach.T @ reach)
-        covariance.diagonal().add_(noise)
-        targets = yield torch.linalg.cholesky(covariance).double().numpy(), mean.double().numpy()
-        a.addmm_(rows.T, rows)
-        b.addmm_(rows.T, torch.from_numpy(targets).to(phi.dtype))
+        mean = reach.T @ torch.linalg.solve_triangular(factor, self.b, upper=False)
+        covariance = self.noise * (reach.T @ reach)
+        covariance.diagonal().add_(self.noise)
+        return torch.linalg.cholesky(covariance).double().numpy(), mean.double().numpy()
+
+    def learn(self, rows: Float[Tensor, "b m"], targets: Float[Tensor, "b classes"]) -> None:
+        """Add examples to the past."""
+        self.a.addmm_(rows.T, rows)
+        self.b.addmm_(rows.T, targets.to(rows.dtype))
+
+
+def projected(phi: Float[Tensor, "n m"], noise: float, width: int, size: int) -> Blocks:
+    """The kernel ΦΦᵀ by its features, in blocks of `size`; n m² operations."""
+    ridge = Ridge(phi.shape[1], width, noise, phi.dtype)
+    for rows in phi.split(size):
+        targets = yield ridge.block(rows)
+        ridge.learn(rows, torch.from_numpy(targets))
 
 
 def substitute(

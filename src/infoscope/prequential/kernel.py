@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
-import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -15,7 +13,7 @@ from infoscope.data.inputs import Inputs, count
 from infoscope.data.targets import Boxes, Classes, Labels, Real, Target, Tokens
 from infoscope.options import at_least, share
 from infoscope.prequential.features import Patches, features
-from infoscope.prequential.gaussian_process import Block, Blocks, exact, projected, substitute
+from infoscope.prequential.gaussian_process import Blocks, exact, projected
 from infoscope.prequential.gram import (
     centred,
     centred_features,
@@ -29,7 +27,7 @@ from infoscope.prequential.gram import (
 from infoscope.prequential.graph import Edges, leading_components, nearest, nearest_by_rows, spread
 from infoscope.prequential.language import Contexts, ids_of
 from infoscope.prequential.mixture import Experts
-from infoscope.prequential.readouts import Readout, readout
+from infoscope.prequential.readouts import by_example, readout
 from infoscope.run.free_memory import available, mebibytes
 from infoscope.training.isolation import isolated
 
@@ -104,7 +102,7 @@ class Kernel:
             learners = self._learners(features(x, self.patches, seed), target, size, seed)
             blocks = [next(learner) for learner in learners]
         for start in range(0, n, size):
-            targets = yield from send(blocks, read)
+            targets = yield from by_example(blocks, read)
             if start + size < n:
                 with isolated(seed, self.threads):
                     blocks = [learner.send(own) for learner, own in zip(learners, targets, strict=True)]
@@ -167,20 +165,6 @@ class Kernel:
         else:
             pairs = list(zip((near, far), self.noises, strict=False))
         return [projected(phi, noise, width, size) for phi, noise in pairs], edges
-
-
-def send(blocks: list[Block], read: Readout) -> Generator[np.ndarray, Any, Float[np.ndarray, "kernels b width"]]:
-    """Experts for a block of examples, one by one; returns its targets for each kernel."""
-    factors, means = (np.stack(parts) for parts in zip(*blocks, strict=True))
-    scales = read.scales(np.diagonal(factors, axis1=1, axis2=2))
-    targets, n = np.empty(means.shape), len(means[0])
-    process = substitute(factors, means)
-    mean = next(process)
-    for i in range(n):
-        targets[:, i] = read.learn((yield read.predict(mean, scales[:, i])), mean)
-        if i + 1 < n:
-            mean = process.send(targets[:, i])
-    return targets
 
 
 def of_examples(target: Target) -> Classes | Labels | Real:

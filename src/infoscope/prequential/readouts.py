@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from typing import Any, Protocol
 
 import numpy as np
 from jaxtyping import Float, Int
 
 from infoscope.data.targets import Classes, Labels, Real
+from infoscope.prequential.gaussian_process import Block, substitute
 
 Pairs = tuple[tuple[float, float], ...]
 """Slopes β and powers α."""
+
+ByExample = Generator[np.ndarray, Any, Float[np.ndarray, "kernels b width"]]
+"""Yields what is predicted of an example, and is sent the example; returns the targets for each kernel."""
 
 
 class Readout(Protocol):
@@ -115,6 +120,20 @@ def readout(target: Classes | Labels | Real, pairs: Pairs, soft: tuple[float, ..
             return OfLabels(target, pairs)
         case Real():
             return OfReal(target)
+
+
+def by_example(blocks: list[Block], read: Readout) -> ByExample:
+    """Experts for a block of examples, one by one; returns its targets for each kernel."""
+    factors, means = (np.stack(parts) for parts in zip(*blocks, strict=True))
+    scales = read.scales(np.diagonal(factors, axis1=1, axis2=2))
+    targets, n = np.empty(means.shape), len(means[0])
+    process = substitute(factors, means)
+    mean = next(process)
+    for i in range(n):
+        targets[:, i] = read.learn((yield read.predict(mean, scales[:, i])), mean)
+        if i + 1 < n:
+            mean = process.send(targets[:, i])
+    return targets
 
 
 def _slopes(deviations: np.ndarray, pairs: np.ndarray) -> np.ndarray:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import copy
+import math
+from collections.abc import Generator
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -16,9 +18,12 @@ from infoscope.data.targets import Classes, Labels, Real, Target, Tokens
 from infoscope.options import above_zero, at_least
 from infoscope.prequential.averages import move, state
 from infoscope.prequential.blocks import as_tensor, boundaries
+from infoscope.prequential.gaussian_process import Block
 from infoscope.prequential.heads import predicted
+from infoscope.prequential.last_layer import LastLayer, Regressions, last_features
 from infoscope.prequential.mixture import Experts
 from infoscope.prequential.online import Online
+from infoscope.prequential.readouts import ByExample, by_example
 from infoscope.training.forward import device_of, forward
 from infoscope.training.isolation import isolated
 from infoscope.training.muon import Muon
@@ -31,8 +36,10 @@ class Replay:
     After Bornschein, Li & Hutter (2022). Every batch makes the prefix `growth` times longer. Its labels are predicted
     in eval mode by the given network as it was, by the learning one, and by polynomial averages of its weights
     (Shamir & Zhang 2013), each at several `temperatures`: an expert each, for a mixture to weigh. Then the network
-    takes steps of `Muon` on the new batch once and on `floor` + `replays` × (new) examples drawn uniformly from the
-    prefix, so all labels cost about (1 + `replays`) n gradients.
+    takes steps of `Muon` on the new batch once and on `replays` × (new) examples drawn uniformly from the prefix;
+    `start` more are spread over the first `early` labels, the fewer the longer the prefix. So all labels together cost
+    (1 + `replays`) n + `start` gradients. What they teach slowly, closed-form regressions on the network's own
+    features know at once: the experts of `last_layer`.
 
     The learning rate falls as (1 + prefix / `half`)^−½. Each step also pulls the weights to the given ones by the
     fraction lr · `pull` / √prefix: a network moves no farther than its data says, and one that comes trained does not
@@ -45,13 +52,14 @@ class Replay:
 
     >>> code = Replay().experts(torch.zeros(3, 2), Classes(("a", "b")), network=nn.Linear(2, 2))
     >>> next(code).shape
-    (20, 2)
+    (36, 2)
     """
 
     growth: float = 1.02
     replays: int = 8
-    floor: int = 512
-    batch: int = 64
+    start: int = 5000
+    early: int = 200
+    batch: int = 32
     lr: float = 0.1
     half: int = 150
     warmup: int = 20
@@ -60,14 +68,15 @@ class Replay:
     averages: tuple[float, ...] = (8.0, 32.0)
     temperatures: tuple[float, ...] = (0.5, 0.7, 1.0, 1.4, 2.0)
     threads: int = 1
+    last_layer: LastLayer = LastLayer()
     tokens: Online = Online()
     needs_network: ClassVar[bool] = True
     takes: ClassVar[tuple[type[Target], ...]] = (Classes, Labels, Real, Tokens)
 
     def __post_init__(self) -> None:
         at_least(self, "replays", 0)
-        at_least(self, "floor", 0)
-        for name in ("batch", "half", "warmup", "threads"):
+        at_least(self, "start", 0)
+        for name in ("early", "batch", "half", "warmup", "threads"):
             at_least(self, name, 1)
         above_zero(self, "lr")
         at_least(self, "pull", 0)
@@ -92,19 +101,33 @@ class Replay:
         for event, (start, stop) in enumerate(boundaries(n, 1, self.growth)):
             # No context may stay open across a yield: the caller draws and computes there as if we were not here.
             with isolated(seed + event, self.threads):
-                table = student.predict(take(x, slice(start, stop)))
-            for row in table:
-                past.append((yield row))
+                table, blocks = student.predict(x, start, stop)
+            targets = yield from _joined(table, by_example(blocks, student.last.read), past)
             if stop < n:
                 with isolated(seed + event, self.threads):
-                    student.learn(x, as_tensor(past), start)
+                    student.last.learn(targets)
+                    student.learn(x, as_tensor(past))
+
+
+def _joined(
+    table: Float[np.ndarray, "b experts ..."], last: ByExample, past: list[object]
+) -> Generator[np.ndarray, Any, Float[np.ndarray, "kernels b width"]]:
+    """Predictions of networks and of last layers for a batch, what is sent being added to the past; the targets."""
+    own = next(last)
+    for row in table:
+        past.append((yield np.concatenate([row, own])))
+        try:
+            own = last.send(past[-1])
+        except StopIteration as end:
+            return end.value
+    raise AssertionError("a batch has as many rows in the table as in the blocks")
 
 
 class _Student:
     """The network that learns, its averages, and its beginning."""
 
     @torch.inference_mode(False)
-    def __init__(self, preset: Replay, network: nn.Module, target: Target, seed: int):
+    def __init__(self, preset: Replay, network: nn.Module, target: Classes | Labels | Real, seed: int):
         self.preset, self.target = preset, target
         self.beginning, self.network = copy.deepcopy(network).eval(), copy.deepcopy(network)
         self.averages = [copy.deepcopy(network).eval() for _ in preset.averages]
@@ -112,26 +135,31 @@ class _Student:
         self.weights = [p for p in self.network.parameters() if p.requires_grad]
         self.start = [p.detach().clone() for p in self.weights]
         self.device = device_of(network)
-        self.step = 0
+        self.step = self.learned = self.drawn = 0
+        self.last = Regressions(preset.last_layer, target)
         if self.weights:
             self.optimizer = Muon(self.weights, preset.lr, preset.momentum)
 
-    def predict(self, x: Inputs) -> Float[np.ndarray, "n experts ..."]:
-        """What the given network, the learning one and its averages say, at every temperature."""
+    def predict(self, x: Inputs, start: int, stop: int) -> tuple[Float[np.ndarray, "b experts ..."], list[Block]]:
+        """What the given network, the learning one and its averages say, at every temperature; and the last layers."""
+        if stop > self.last.reach:
+            part = take(x, slice(self.last.next_reach(stop, count(x))))
+            self.last.renew([last_features(each, part) for each in (self.beginning, self.averages[0])], self.draws)
         networks = [self.beginning, self.network, *self.averages]
-        return predicted(networks, self.preset.temperatures, x, self.target)
+        table = predicted(networks, self.preset.temperatures, take(x, slice(start, stop)), self.target)
+        return table, self.last.blocks(start, stop)
 
     @torch.inference_mode(False)
     @torch.enable_grad()
-    def learn(self, x: Inputs, sent: Tensor, start: int) -> None:
-        """Gradient steps on the new ones of what was sent, from `start` on, once and on uniform draws from all."""
+    def learn(self, x: Inputs, sent: Tensor) -> None:
+        """Gradient steps on what was sent and not yet learned from, once, and on uniform draws from all."""
         if not self.weights:
             return
         self.network.train()
         y = sent if not isinstance(self.target, Real) else self.target.centre + self.target.scale * sent
         pull = self.preset.pull / len(y) ** 0.5
         full = self.preset.lr / (1 + len(y) / self.preset.half) ** 0.5
-        for rows in self._rows(start, len(y)).split(self.preset.batch):
+        for rows in self._rows(len(y)).split(self.preset.batch):
             self.step += 1
             rate = full * min(1.0, self.step / self.preset.warmup)
             self.optimizer.param_groups[0]["lr"] = rate
@@ -142,12 +170,21 @@ class _Student:
             self.optimizer.step()
             self._pull_and_average(min(1.0, rate * pull))
 
-    def _rows(self, start: int, stop: int) -> Tensor:
-        """The new rows once and old and new ones at random, shuffled, filling whole batches."""
-        wanted = self.preset.floor + (1 + self.preset.replays) * (stop - start)
-        random = -(-wanted // self.preset.batch) * self.preset.batch - (stop - start)
-        rows = torch.cat([torch.arange(start, stop), torch.randint(stop, (random,), generator=self.draws)])
+    def _rows(self, stop: int) -> Tensor:
+        """The new rows once and old and new ones at random, shuffled, in whole batches; none while less is due."""
+        batches = int(self._due(stop) - self.drawn) // self.preset.batch
+        if not batches:
+            return torch.empty(0, dtype=torch.long)
+        new = torch.arange(self.learned, stop)[: batches * self.preset.batch]
+        random = torch.randint(stop, (batches * self.preset.batch - len(new),), generator=self.draws)
+        self.learned, self.drawn = stop, self.drawn + batches * self.preset.batch
+        rows = torch.cat([new, random])
         return rows[torch.randperm(len(rows), generator=self.draws)]
+
+    def _due(self, stop: int) -> float:
+        """Gradients for a prefix of k: (1 + `replays`) k + `start` · log(1 + 20 min(1, k / `early`)) / log 21."""
+        begun = math.log1p(20 * min(1.0, stop / self.preset.early)) / math.log(21)
+        return (1 + self.preset.replays) * stop + self.preset.start * begun
 
     @torch.no_grad()
     def _pull_and_average(self, pull: float) -> None:

@@ -25,9 +25,8 @@ from infoscope.prequential.gram import (
     with_constant,
 )
 from infoscope.prequential.graph import leading_components, nearest_by_rows, spread
-from infoscope.prequential.kernel import send
 from infoscope.prequential.mixture import Experts
-from infoscope.prequential.readouts import readout
+from infoscope.prequential.readouts import by_example, readout
 from infoscope.training.isolation import isolated
 
 
@@ -60,7 +59,7 @@ class Processes:
             learners = [*self._learners(x, target, seed)]
             blocks = [next(learner) for learner in learners]
         for start in range(0, n, self.block):
-            targets = yield from send(blocks, read)
+            targets = yield from by_example(blocks, read)
             if start + self.block < n:
                 with isolated(seed, threads=1):
                     blocks = [learner.send(own) for learner, own in zip(learners, targets, strict=True)]

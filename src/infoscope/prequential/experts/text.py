@@ -15,9 +15,8 @@ from infoscope.data.targets import Classes, Labels
 from infoscope.prequential.experts.family import ExampleTarget, refitted
 from infoscope.prequential.experts.of_classes import classwise, columns_of, smoothed
 from infoscope.prequential.gaussian_process import Blocks, exact, projected
-from infoscope.prequential.kernel import send
 from infoscope.prequential.mixture import Experts
-from infoscope.prequential.readouts import readout
+from infoscope.prequential.readouts import by_example, readout
 from infoscope.training.isolation import isolated
 
 
@@ -61,7 +60,7 @@ class WordProcesses:
             learners = self._learners(texts, target.outputs, seed)
             blocks = [next(learner) for learner in learners]
         for start in range(0, n, self.block):
-            targets = yield from send(blocks, read)
+            targets = yield from by_example(blocks, read)
             if start + self.block < n:
                 with isolated(seed, threads=1):
                     blocks = [learner.send(own) for learner, own in zip(learners, targets, strict=True)]

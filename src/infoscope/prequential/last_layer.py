@@ -1,0 +1,125 @@
+"""A network's last layer solved for at once: regressions of the labels on what the network makes of the inputs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from infoscope.data.inputs import Batch, Inputs, pieces, to
+from infoscope.data.targets import Classes, Labels, Real
+from infoscope.options import at_least
+from infoscope.prequential.gaussian_process import Block, Ridge
+from infoscope.prequential.gram import centred_features, gaussian, median, nystrom, squared_distances, with_constant
+from infoscope.prequential.readouts import Pairs, readout
+from infoscope.training.forward import device_of, forward
+
+
+@dataclass(frozen=True)
+class LastLayer:
+    """Gaussian-process regression on the inputs of a network's last linear layer, the features.
+
+    Two kernels: linear, which is that layer in closed form, and Gaussian in units of the median distance, each with its
+    noise λ; every (slope β, power α) of `readouts` reads them as `Kernel` reads its own. So what a gradient teaches in
+    hundreds of samples is known after a few labels, also where a trained network comes to classes under new names.
+
+    The features are those of the network as it was given, and of the learning one, which are taken anew each time the
+    past has grown by `refresh`: all labels together cost 2 / (`refresh` − 1) + 2 passes forward each. A kernel is
+    projected on at most `landmarks` inputs. Of a network that does not end in a linear layer the outputs are taken.
+    """
+
+    refresh: float = 1.25
+    landmarks: int = 1000
+    noises: tuple[float, float] = (0.1, 0.02)
+    real_noises: tuple[float, ...] = (0.1, 1.0)
+    readouts: Pairs = ((2.0, 1.0), (4.0, 1.0), (6.0, 0.0), (12.0, 0.0))
+
+    def __post_init__(self) -> None:
+        at_least(self, "landmarks", 1)
+        if not (self.refresh > 1 and min(*self.noises, *self.real_noises, *(slope for slope, _ in self.readouts)) > 0):
+            raise ValueError(f"{self}: refresh is above 1, noises and slopes are above 0")
+
+
+class Regressions:
+    """The regressions as labels come in: `reach` examples are within them until they are `renewed` with more."""
+
+    def __init__(self, preset: LastLayer, target: Classes | Labels | Real) -> None:
+        self.preset = preset
+        self.real, self.read = isinstance(target, Real), readout(target, preset.readouts)
+        self.rows: list[Float[Tensor, "reach _"]] = []
+        self.ridges: list[Ridge] = []
+        self.targets = np.empty((0, 0, self.read.width))
+        self.reach = 0
+
+    def next_reach(self, stop: int, n: int) -> int:
+        """How many examples a renewal should see that has to serve up to `stop`."""
+        return min(n, max(stop, int(stop * self.preset.refresh) + 8))
+
+    def renew(self, features: Sequence[Float[Tensor, "reach _"]], draws: torch.Generator) -> None:
+        """Begin again from other features, with all that was learned so far."""
+        self.reach = len(features[0])
+        kernels = [
+            (phi, noise)
+            for f in features
+            for phi, own in zip(self._kernels(f, draws), self.preset.noises, strict=True)
+            for noise in (self.preset.real_noises if self.real else (own,))
+        ]
+        self.rows = [phi for phi, _ in kernels]
+        self.ridges = [Ridge(phi.shape[1], self.read.width, noise) for phi, noise in kernels]
+        if not len(self.targets):
+            self.targets = np.empty((len(self.ridges), 0, self.read.width))
+        for ridge, phi, own in zip(self.ridges, self.rows, self.targets, strict=True):
+            ridge.learn(phi[: len(own)], torch.from_numpy(own))
+
+    def blocks(self, start: int, stop: int) -> list[Block]:
+        """What is predicted of the next examples, for `by_example` to read."""
+        return [ridge.block(phi[start:stop]) for ridge, phi in zip(self.ridges, self.rows, strict=True)]
+
+    def learn(self, targets: Float[np.ndarray, "kernels b width"]) -> None:
+        """Add the next examples to the past."""
+        start = self.targets.shape[1]
+        for ridge, phi, own in zip(self.ridges, self.rows, targets, strict=True):
+            ridge.learn(phi[start : start + len(own)], torch.from_numpy(own))
+        self.targets = np.concatenate([self.targets, targets], 1)
+
+    def _kernels(self, f: Float[Tensor, "reach d"], draws: torch.Generator) -> list[Float[Tensor, "reach _"]]:
+        """Features whose inner products are the linear and the Gaussian kernel."""
+        f = centred_features(torch.where(f.isfinite(), f, 0.0))
+        some = torch.randperm(len(f), generator=draws)[: self.preset.landmarks]
+        linear = f if f.shape[1] <= len(some) else nystrom(f @ f[some].T, f[some] @ f[some].T)
+        squares, among = squared_distances(f, f[some]), squared_distances(f[some], f[some])
+        scale = median(among)
+        both = [linear, nystrom(gaussian(squares / scale), gaussian(among / scale))]
+        return [with_constant(phi) for phi in both] if self.real else both
+
+
+@torch.no_grad()
+def last_features(network: nn.Module, x: Inputs) -> Float[Tensor, "n d"]:
+    """What the last linear layer of a network, put in eval mode, is given; float64.
+
+    >>> last_features(nn.Sequential(nn.ReLU(), nn.Linear(2, 3)), torch.tensor([[-1.0, 2.0]]))
+    tensor([[0., 2.]], dtype=torch.float64)
+    """
+    return torch.cat([_piece(network.eval(), part) for part in pieces(x, 1024)])
+
+
+def _piece(network: nn.Module, x: Batch) -> Float[Tensor, "n d"]:
+    heard: list[tuple[Tensor, Tensor]] = []
+
+    def hear(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        heard.append((inputs[0].detach(), output))
+
+    layers = [m for m in network.modules() if isinstance(m, nn.Linear) and not isinstance(m, torch.jit.ScriptModule)]
+    handles = [layer.register_forward_hook(hear) for layer in layers]
+    try:
+        outputs = forward(network, to(x, device_of(network)))
+    finally:
+        for handle in handles:
+            handle.remove()
+    ends = heard and heard[-1][0].ndim == 2 and heard[-1][1].data_ptr() == outputs.data_ptr()
+    # a copy: what comes next may be done in place
+    return (heard[-1][0] if ends else outputs).double().cpu().flatten(1).clone()
