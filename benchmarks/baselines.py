@@ -109,7 +109,8 @@ def bits_of_numbers(baseline: Baseline, x: np.ndarray, y: np.ndarray, target: Re
 
 
 def _said(rows: np.ndarray) -> Experts:
-    yield from rows
+    for i in range(len(rows)):
+        yield rows[i]
 
 
 def _fitted(model: Any, x: np.ndarray, y: np.ndarray) -> Any:

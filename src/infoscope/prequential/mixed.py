@@ -15,7 +15,7 @@ from infoscope.data.texts import Texts
 from infoscope.prequential.committee import together
 from infoscope.prequential.experts.boosting import Boosting
 from infoscope.prequential.experts.class_gaussians import ClassGaussians
-from infoscope.prequential.experts.family import ExampleTarget
+from infoscope.prequential.experts.family import ExampleTarget, Family
 from infoscope.prequential.experts.forest import Forest
 from infoscope.prequential.experts.logistic import LogisticRegression
 from infoscope.prequential.experts.processes import Processes
@@ -25,6 +25,12 @@ from infoscope.prequential.features import is_images
 from infoscope.prequential.frozen import frozen
 from infoscope.prequential.kernel import Kernel, of_examples
 from infoscope.prequential.mixture import Experts
+
+FEW, MANY = 50, 500
+"""Classes up to which all experts of tables serve, and beyond which there is `Kernel` alone."""
+
+WIDE = 300
+"""Columns beyond which a table is not boosted, and a tree's split is sought among fewer of them."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +49,8 @@ class Mixed:
     L ≤ the best expert's + log E and a few bits for each hand-over. With `features`, a frozen network or array, come
     experts on what it says of the inputs: what it knows itself is not counted, see `infoscope.prequential.frozen`.
 
-    Tokens and boxes are sent as by `Kernel`.
+    With more than 50 classes there are fewer of them, and with more than 500, for inputs by name, for tokens and for
+    boxes `Kernel` alone.
     """
 
     features: Any = None
@@ -63,12 +70,13 @@ class Mixed:
         known = of_examples(target)
         families = self._families(x, known, seed)
         if self.features is not None:
-            said = self.features(x, seed)
-            families += self._of_vectors(said, known, seed)
+            table = self.features(x, seed).numpy().astype(np.float64)
+            families += [family.experts(table, known, seed) for family in _without_trees(known)]
         yield from together(families, known)
 
     def _families(self, x: Inputs, target: ExampleTarget, seed: int) -> list[Experts]:
-        if isinstance(x, Mapping) or is_images(x):
+        large = isinstance(target, Classes) and target.outputs > MANY
+        if isinstance(x, Mapping) or large or is_images(x):
             return [Kernel(noisy=self.noisy, soft=self.soft).experts(x, target, seed)]
         if isinstance(x, Texts):
             texts = x.words()
@@ -78,7 +86,14 @@ class Mixed:
 
     def _of_vectors(self, x: Tensor, target: ExampleTarget, seed: int) -> list[Experts]:
         table = x.detach().cpu().numpy().reshape(len(x), -1).astype(np.float64)
-        families: list[Any] = [Processes(), Forest(), Boosting()]
-        if not isinstance(target, Real):
-            families += [LogisticRegression(), ClassGaussians(), Relevance()]
-        return [family.experts(table, target, seed) for family in families]
+        trees: list[Family] = [Forest(features=min(0.4, WIDE / 3 / max(1, table.shape[1])))]
+        if table.shape[1] <= WIDE and not (isinstance(target, Classes) and target.outputs > FEW):
+            trees += [Boosting()] if isinstance(target, Real) else [Boosting(), Relevance()]
+        return [family.experts(table, target, seed) for family in (*_without_trees(target), *trees)]
+
+
+def _without_trees(target: ExampleTarget) -> list[Family]:
+    """What tables and features have in common; those whose work grows with the square of the classes for few alone."""
+    if isinstance(target, Real) or target.outputs > FEW:
+        return [Processes()]
+    return [Processes(), LogisticRegression(), ClassGaussians()]

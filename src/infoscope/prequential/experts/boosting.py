@@ -21,12 +21,14 @@ class Boosting:
     """scikit-learn's histogram gradient boosting (Friedman 2001; Ke et al. 2017), one expert a setting and stage.
 
     Of each setting what its first tenth, third and all of its rounds say are experts of their own, so where to stop
-    needs no held-out part. A leaf holds at least one example in `share`, and at most 20 are asked for.
+    needs no held-out part. There is a tree a class and round, at most `trees` in all. A leaf
+    holds at least one example in `share`, and at most 20 are asked for.
     """
 
     settings: tuple[Setting, ...] = ((0.1, 100, 8), (0.1, 100, 31))
     stages: tuple[float, ...] = (0.1, 0.3, 1.0)
     share: int = 40
+    trees: int = 1000
     first: int = 16
     growth: float = 1.25
 
@@ -43,7 +45,8 @@ class Boosting:
         if len(seen) < 2:
             return np.stack([smoothed(np.full((len(new), classes), 1 / classes), y, 1.0)] * self._size, 1)
         rows = []
-        for rate, rounds, leaves in self.settings:
+        for rate, most, leaves in self.settings:
+            rounds = max(10, min(most, self.trees // len(seen)))
             model = HistGradientBoostingClassifier(
                 learning_rate=rate, max_iter=rounds, max_leaf_nodes=leaves, min_samples_leaf=self._leaf(len(y)),
                 early_stopping=False, random_state=0,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -50,7 +51,8 @@ def refitted(
     sent: list[Any] = []
     for start, stop in boundaries(len(x), first, growth):
         if start:
-            with isolated(seed, threads=1), single_threaded():
+            with isolated(seed, threads=1), single_threaded(), warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # few labels, and classes with one, are the rule at the beginning
                 rows = predict(x[:start], np.array(sent), x[start:stop])
         else:
             rows = ignorant(target, stop - start, size)

@@ -16,17 +16,20 @@ FREEDOMS = (0.01, 0.1)
 def stacked(families: Sequence[Experts]) -> Experts:
     """All that the families predict of an example's numbers, and Bayesian regressions of these on their means.
 
-    Within each family the mean is that of its experts; weights begin at equal shares with prior variance `FREEDOMS`,
-    the noise is learned from past residuals, and each number has weights of its own.
+    Within each family the means are weighed by Bayes' rule for Gaussian residuals of unknown scale; the regression's
+    weights begin at equal shares with prior variance `FREEDOMS`. Each number has weights of its own.
     """
     rows = [next(family) for family in families]
+    within = [Residuals(len(each), each.shape[1]) for each in rows]
     stacks = [[Regression(len(rows), freedom) for freedom in FREEDOMS] for _ in range(rows[0].shape[1])]
     while True:
-        known = np.stack([each[:, :, 0].mean(0) for each in rows])
+        known = np.stack([each.mean(row[:, :, 0]) for each, row in zip(within, rows, strict=True)])
         own = np.array(
             [[stack.predict(means) for stack in of_number] for of_number, means in zip(stacks, known.T, strict=True)]
         )
         sent = yield np.concatenate([*rows, np.moveaxis(own, 0, 1)])
+        for each in within:
+            each.learn(sent)
         for of_number, number in zip(stacks, sent, strict=True):
             for stack in of_number:
                 stack.learn(float(number))
@@ -34,6 +37,26 @@ def stacked(families: Sequence[Experts]) -> Experts:
             rows = [family.send(sent) for family in families]
         except StopIteration:
             return
+
+
+class Residuals:
+    """Experts' means weighed by (1 + Σ residual²)^(−n/2), one weight a number."""
+
+    def __init__(self, experts: int, dim: int) -> None:
+        self.squares, self.seen = np.ones((experts, dim)), 0
+        self.means = np.zeros((experts, dim))
+
+    def mean(self, means: Float[np.ndarray, "experts dim"]) -> Float[np.ndarray, " dim"]:
+        """The weighed mean."""
+        self.means = means
+        logs = -0.5 * self.seen * np.log(self.squares)
+        weights = np.exp(logs - logs.max(0))
+        return (weights * means).sum(0) / weights.sum(0)
+
+    def learn(self, numbers: Float[np.ndarray, " dim"]) -> None:
+        """Count the residuals."""
+        self.squares += (numbers - self.means) ** 2
+        self.seen += 1
 
 
 class Regression:
