@@ -7,11 +7,15 @@ import math
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from infoscope import Kernel, Massart, Mixed, Task
 from infoscope.data.targets import Classes, Labels, Real
+from infoscope.data.task import coding_order
 from infoscope.data.texts import Texts
+from infoscope.models import MLP
 from infoscope.prequential.encode import code, encode
+from infoscope.prequential.frozen import FrozenNetwork, frozen
 from infoscope.prequential.label_file import read_labels, write_labels
 from infoscope.prequential.loss_curve import predictions
 
@@ -112,3 +116,68 @@ def test_columns_of_any_scale_cost_the_same():
         encode(Task.from_arrays(each, y, target=target), Mixed(), None, 0).total for each in (x, x * units)
     )
     assert second == pytest.approx(first, rel=2e-3)
+
+
+def test_inputs_of_one_kind_have_the_same_experts_whatever_the_labels():
+    """Which experts there are follows from the inputs: their number is known before the first label."""
+    draws = torch.Generator().manual_seed(0)
+    for x in (torch.rand(20, 1, 8, 8, generator=draws), torch.rand(20, 5, generator=draws), texts(20)):
+        sizes = set()
+        for labels in (np.zeros(20, int), np.arange(20) % 2):
+            sender = Mixed().experts(x, Classes(("a", "b")))
+            sizes.add(len(next(sender)))
+            sizes |= {len(sender.send(int(label))) for label in labels[:-1]}
+        assert len(sizes) == 1
+
+
+def test_features_are_given_beside_the_inputs_and_bad_ones_cost_little():
+    draws = torch.Generator().manual_seed(0)
+    x = torch.rand(120, 1, 8, 8, generator=draws)
+    y = torch.randint(3, (120,), generator=draws)
+    task = Task.from_arrays(x, y)
+    known = torch.eye(3)[y] + 0.1 * torch.randn(120, 3, generator=draws)
+    plain, good, bad = (
+        encode(task, Mixed(features=features), None, 5).total / math.log(2)
+        for features in (None, known.numpy(), torch.randn(120, 3, generator=draws).numpy())
+    )
+    assert good < 60
+    assert bad < plain + math.log2(24)
+    curve = encode(task, Mixed(features=known.numpy()), None, 5)
+    assert "own information is excluded" in curve.receipt.notes[0]
+    assert Mixed(features=known.numpy()).features.digest in curve.receipt.coder
+
+
+def test_a_network_s_weights_give_what_its_last_layer_is_given(tmp_path):
+    """Features by NAME=FILE are the activations before the head, whatever the head's classes."""
+    network = MLP((7,))((1, 8, 8), 4)
+    save_file(network.state_dict(), tmp_path / "net.safetensors")
+    x = torch.rand(5, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+    features = FrozenNetwork(f"{__name__}:small", tmp_path / "net.safetensors", (0.0,), (1.0,))
+    hidden = torch.relu(torch.nn.functional.linear(x.flatten(1), *list(network.parameters())[:2]))
+    assert torch.allclose(features(x), hidden, atol=1e-6)
+    assert features == frozen(features)
+    assert len({features.digest, FrozenNetwork("mlp", tmp_path / "net.safetensors").digest}) == 1
+    with pytest.raises(ValueError, match="no such file"):
+        frozen("mlp=nowhere.safetensors")
+
+
+def test_functions_and_arrays_are_features_too():
+    x = torch.rand(6, 4, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(frozen(twice)(x), 2 * x)
+    values = np.arange(12.0).reshape(6, 2)
+    rows = coding_order(6, 3)[:4]
+    assert np.array_equal(frozen(values)(x[:4], 3).numpy(), values[rows])
+    assert Mixed(features=values) == Mixed(features=values.copy())
+    assert Mixed(features=values) != Mixed(features=values + 1)
+    assert " at 0x" not in repr(Mixed(features=twice))
+    with pytest.raises(ValueError, match="finite"):
+        frozen(np.array([[np.nan]]))
+    with pytest.raises(TypeError, match="NAME=FILE"):
+        frozen(3)
+
+
+def twice(x):
+    return 2 * x
+
+
+small = MLP((7,))

@@ -44,6 +44,22 @@ def together(families: Sequence[Experts], target: ExampleTarget) -> Experts:
             return
 
 
+def folded(experts: Experts, own: int) -> Experts:
+    """The first `own` rows as they are, and one for all others, which may hand over to each other (`Posterior`).
+
+    So experts for a case that is rare cost the others no more than one expert would.
+    """
+    rows = next(experts)
+    others = Posterior(len(rows) - own, share=0.3)
+    while True:
+        label = yield np.concatenate([rows[:own], others.predict(rows[own:])[None]])
+        others.learn(label)
+        try:
+            rows = experts.send(label)
+        except StopIteration:
+            return
+
+
 class Committee:
     """Of each family the row that may hand over from one expert to another (`Posterior`), and `Stack`s of these.
 

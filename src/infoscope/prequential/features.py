@@ -138,7 +138,7 @@ def features(x: Inputs, patches: Patches | None = None, seed: int = 0) -> Float[
     if isinstance(x, Mapping):
         return torch.cat([features(each, patches, seed) for each in x.values()], 1)
     given = x[:].detach().cpu()
-    if given.ndim == 2 and given.dtype in (torch.int16, torch.int32, torch.int64):
+    if is_words(given):
         return _columns(_bag(given))
     given = given.float()
     if bad := int((~torch.isfinite(given.flatten(1))).any(1).sum()):
@@ -149,6 +149,11 @@ def features(x: Inputs, patches: Patches | None = None, seed: int = 0) -> Float[
             given = F.adaptive_avg_pool2d(given, sides)
         return (patches or Patches())(given, seed)
     return _columns(given.flatten(1))
+
+
+def is_words(x: Array) -> bool:
+    """Whether these are words by their number, (n, length)."""
+    return x.ndim == 2 and x.dtype in (torch.int16, torch.int32, torch.int64)
 
 
 def is_images(x: Array) -> bool:

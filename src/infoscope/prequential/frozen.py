@@ -168,6 +168,13 @@ class Given:
         return hash(self.digest)
 
 
+def checked(features: Tensor, n: int) -> Float[Tensor, "n d"]:
+    """The features; a ValueError unless they are finite numbers, a row for each of n examples."""
+    if features.ndim != 2 or len(features) != n or not features.isfinite().all():
+        raise ValueError(f"features of shape {tuple(features.shape)} for {n} examples: they are finite numbers (n, d)")
+    return features
+
+
 Features = FrozenNetwork | HubModel | Function | Given
 
 

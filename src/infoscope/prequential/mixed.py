@@ -9,10 +9,10 @@ from typing import Any, ClassVar
 import numpy as np
 from torch import Tensor, nn
 
-from infoscope.data.inputs import Inputs
+from infoscope.data.inputs import Inputs, count
 from infoscope.data.targets import Boxes, Classes, Labels, Real, Target, Tokens
 from infoscope.data.texts import Texts
-from infoscope.prequential.committee import together
+from infoscope.prequential.committee import folded, together
 from infoscope.prequential.experts.boosting import Boosting
 from infoscope.prequential.experts.class_gaussians import ClassGaussians
 from infoscope.prequential.experts.family import ExampleTarget, Family
@@ -21,13 +21,16 @@ from infoscope.prequential.experts.logistic import LogisticRegression
 from infoscope.prequential.experts.processes import Processes
 from infoscope.prequential.experts.relevance import Relevance
 from infoscope.prequential.experts.text import WordProcesses, WordRegression
-from infoscope.prequential.features import is_images
-from infoscope.prequential.frozen import frozen
+from infoscope.prequential.features import is_images, is_words
+from infoscope.prequential.frozen import checked, frozen
 from infoscope.prequential.kernel import Kernel, of_examples
 from infoscope.prequential.mixture import Experts
 
 FEW, MANY = 50, 500
 """Classes up to which all experts of tables serve, and beyond which there is `Kernel` alone."""
+
+NAMES = 8
+"""Labels at once up to which all serve: each of them is fitted by itself."""
 
 WIDE = 300
 """Columns beyond which a table is not boosted, and a tree's split is sought among fewer of them."""
@@ -49,8 +52,8 @@ class Mixed:
     L ≤ the best expert's + log E and a few bits for each hand-over. With `features`, a frozen network or array, come
     experts on what it says of the inputs: what it knows itself is not counted, see `infoscope.prequential.frozen`.
 
-    With more than 50 classes there are fewer of them, and with more than 500, for inputs by name, for tokens and for
-    boxes `Kernel` alone.
+    With more than 50 classes or 8 labels at once there are fewer of them; with more than 500, for inputs by name, for
+    words as whole numbers, for tokens and for boxes `Kernel` alone.
     """
 
     features: Any = None
@@ -70,30 +73,41 @@ class Mixed:
         known = of_examples(target)
         families = self._families(x, known, seed)
         if self.features is not None:
-            table = self.features(x, seed).numpy().astype(np.float64)
+            table = checked(self.features(x, seed), count(x)).numpy().astype(np.float64)
             families += [family.experts(table, known, seed) for family in _without_trees(known)]
         yield from together(families, known)
 
     def _families(self, x: Inputs, target: ExampleTarget, seed: int) -> list[Experts]:
-        large = isinstance(target, Classes) and target.outputs > MANY
-        if isinstance(x, Mapping) or large or is_images(x):
-            return [Kernel(noisy=self.noisy, soft=self.soft).experts(x, target, seed)]
+        if target.outputs > MANY or isinstance(x, Mapping) or is_words(x):
+            return [Kernel().experts(x, target, seed)]
+        if is_images(x):
+            return [self._of_images(x, target, seed)]
         if isinstance(x, Texts):
             texts = x.words()
             families = [WordProcesses(), *([] if isinstance(target, Real) else [WordRegression()])]
             return [Kernel().experts(x, target, seed), *(family.experts(texts, target, seed) for family in families)]
         return self._of_vectors(x[:], target, seed)
 
+    def _of_images(self, x: Inputs, target: ExampleTarget, seed: int) -> Experts:
+        if not isinstance(target, Classes):
+            return Kernel().experts(x, target, seed)
+        kernel = Kernel(noisy=self.noisy, soft=self.soft)
+        return folded(kernel.experts(x, target, seed), len(kernel.noises) * len(kernel.readouts))
+
     def _of_vectors(self, x: Tensor, target: ExampleTarget, seed: int) -> list[Experts]:
         table = x.detach().cpu().numpy().reshape(len(x), -1).astype(np.float64)
         trees: list[Family] = [Forest(features=min(0.4, WIDE / 3 / max(1, table.shape[1])))]
-        if table.shape[1] <= WIDE and not (isinstance(target, Classes) and target.outputs > FEW):
+        if table.shape[1] <= WIDE and not _many(target):
             trees += [Boosting()] if isinstance(target, Real) else [Boosting(), Relevance()]
         return [family.experts(table, target, seed) for family in (*_without_trees(target), *trees)]
 
 
 def _without_trees(target: ExampleTarget) -> list[Family]:
     """What tables and features have in common; those whose work grows with the square of the classes for few alone."""
-    if isinstance(target, Real) or target.outputs > FEW:
+    if isinstance(target, Real) or _many(target):
         return [Processes()]
     return [Processes(), LogisticRegression(), ClassGaussians()]
+
+
+def _many(target: ExampleTarget) -> bool:
+    return target.outputs > (NAMES if isinstance(target, Labels) else FEW)
