@@ -142,7 +142,7 @@ def _numeric(x: Any, where: str) -> np.ndarray:
     array = np.asarray(x)
     if array.dtype.kind not in "buif":
         raise ValueError(f"{where} holds {array.dtype}, not numbers; turn it into numeric features first")
-    return array.astype(array.dtype.newbyteorder("="), copy=False)
+    return array.astype(np.float64 if array.dtype.itemsize > 8 else array.dtype.newbyteorder("="), copy=False)
 
 
 def _arranged(raw: Array, name: str) -> Array:

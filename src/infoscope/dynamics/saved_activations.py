@@ -179,7 +179,7 @@ def _rows(name: str, array: np.ndarray, n: int) -> Tensor:
         raise ValueError(f"layer {name!r} has shape {array.shape} for {n} labels; give one row an example")
     if array.dtype.kind not in "fiub":
         raise ValueError(f"layer {name!r} holds {array.dtype}, which is no numbers; save activations")
-    exact = array if array.dtype.kind == "f" else array.astype(np.float64)
+    exact = array if array.dtype in (np.float16, np.float32, np.float64) else array.astype(np.float64)
     return torch.from_numpy(np.ascontiguousarray(exact)).reshape(n, -1)
 
 
