@@ -131,3 +131,17 @@ def test_a_few_whole_numbers_far_apart_are_names_of_classes():
     assert values.tolist()[:3] == ["0", "7", "1000"]
     assert "taken for 3 classes" in notes[0]
     assert target_of([0, 9, 0, 9])[0] == Classes(tuple(map(str, range(10))))
+
+
+def test_labels_used_as_ids_are_asked_about():
+    ids = [f"patient {i}" for i in range(300)]
+    with pytest.raises(ValueError, match="300 different words in 300 examples, as ids do"):
+        target_of(ids)
+    assert target_of(ids, kind=Classes)[0].outputs == 300
+    assert target_of(ids * 2)[0].outputs == 300
+
+
+def test_an_alphabet_far_beyond_what_occurs_is_asked_about():
+    with pytest.raises(ValueError, match="would take an alphabet of 100001; say how many classes there are"):
+        target_of(np.full(50, 100_000))
+    assert target_of(np.full(50, 7))[0].outputs == 8

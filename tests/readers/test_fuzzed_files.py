@@ -136,16 +136,21 @@ READERS = {
 }
 
 
+def refusal(read: Callable[[Path], object], path: Path) -> str | None:
+    """What a ValueError says; None where there is an answer."""
+    try:
+        read(path)
+    except ValueError as error:
+        return str(error)
+    return None
+
+
 def check(read: Callable[[Path], object], path: Path) -> None:
     """An answer, or a ValueError of one line; nothing else."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        try:
-            read(path)
-        except ValueError as error:
-            assert str(error), repr(error)
-            assert "\n" not in str(error), str(error)
-            assert len(str(error)) < 1500, str(error)
+        told = refusal(read, path)
+    assert told is None or (told and "\n" not in told and len(told) < 1500), told
 
 
 def fuzz(count: int, test: Callable[..., None], *strategies: Any) -> None:
@@ -161,7 +166,7 @@ EDITS = st.lists(
     st.tuples(
         st.sampled_from(["flip", "cut", "insert", "overwrite", "repeat"]),
         st.floats(0, 1),
-        st.binary(min_size=1, max_size=9) | st.sampled_from([b"\xff" * 8, b"\0" * 8, b"\x7f" + b"\xff" * 7, b"-1", b"nan"]),
+        st.binary(min_size=1, max_size=9) | st.sampled_from([b"\xff" * 8, b"\0" * 8, b"\x7f" + b"\xff" * 7, b"nan"]),
     ),
     min_size=1, max_size=4,
 )  # fmt: skip
@@ -200,8 +205,8 @@ def test_damaged_bytes(kind, count, tmp_path):
 
 
 ODD: list[Any] = [
-    None, True, -1, 0, 1, 3, 2**31, 2**63, 10**400, 0.5, -1e308, 1e308, 1e-308, math.nan, math.inf, "", "x", "a\nb", "0",
-    [], [[]], [1, "a"], [0, 2**40], {}, {"kind": "Real"}, "é" * 40, [None], ["a", "a"], [[1]],
+    None, True, -1, 0, 1, 3, 2**31, 2**63, 10**400, 0.5, -1e308, 1e308, 1e-308, math.nan, math.inf, "", "x", "a\nb",
+    "0", [], [[]], [1, "a"], [0, 2**40], {}, {"kind": "Real"}, "é" * 40, [None], ["a", "a"], [[1]],
 ]  # fmt: skip
 WORDS = [
     "x",
@@ -215,10 +220,7 @@ WORDS = [
     "cuda",
     "eJwDAAAAAAE=",
 ]
-CHANGES = st.lists(
-    st.tuples(st.integers(0, 200), st.sampled_from([*ODD, *WORDS]) | st.integers() | st.floats() | st.text(max_size=5), st.booleans()),
-    min_size=1, max_size=3,
-)  # fmt: skip
+CHANGES = st.lists(st.tuples(st.integers(0, 200), ANY, st.booleans()), min_size=1, max_size=3)
 
 
 def places(value: Any) -> list[tuple[Any, Any]]:

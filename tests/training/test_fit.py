@@ -1,11 +1,15 @@
 from __future__ import annotations
 
+import warnings
 from dataclasses import replace
+from functools import partial
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
+import infoscope
 from infoscope.data.corruption import Massart
 from infoscope.data.task import Task
 from infoscope.models import MLP
@@ -168,3 +172,46 @@ def test_probabilities_in_the_place_of_logits_are_refused():
     learner = Learner(lambda: nn.Sequential(nn.Flatten(), nn.Linear(64, 10), nn.Softmax(1)), Recipe(epochs=1))
     with pytest.raises(ValueError, match="leave the softmax out"):
         fit(learner, Task.from_dataset("digits")[:50])
+
+
+def test_a_lambda_is_named_once_however_many_stages_it_goes_through(digits):
+    learner = Learner(lambda: linear(), Recipe(epochs=1))
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("default")
+        for n in (20, 30, 40):
+            look([Look(fit, (learner, digits[:n]), Trained, label=f"training on {n}")])
+    assert [str(one.message) for one in told] == [
+        "what is computed is not kept for a later run: it rests on a lambda; define it at the top of a module, or use "
+        "functools.partial of one that is"
+    ]
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+def test_a_network_of_another_type_is_told_in_one_line(digits, dtype):
+    learner = Learner(lambda: nn.Sequential(nn.Flatten(), nn.Linear(64, 10)).to(dtype), Recipe(epochs=1))
+    with pytest.raises(ValueError, match=r"has weights of b?float\d+ and is given float32; make the network float32"):
+        fit(learner, digits[:50])
+
+
+def test_a_network_that_changes_the_type_itself_is_taken(digits):
+    class Doubles(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.linear = nn.Linear(64, 10).double()
+
+        def forward(self, x):
+            return self.linear(x.flatten(1).double())
+
+    assert fit(Learner(Doubles, Recipe(epochs=1)), digits[:50]).epochs == 1
+
+
+@pytest.mark.parametrize(("task", "validation"), [(slice(0, 20), slice(0, 0)), (slice(0, 0), None)])
+def test_nothing_to_train_with_is_refused(digits, task, validation):
+    with pytest.raises(ValueError, match="has no examples to train with"):
+        fit(Learner(linear, Recipe(epochs=1)), digits[task], None if validation is None else digits[validation])
+
+
+def test_one_output_for_two_classes_is_refused_where_networks_train_together():
+    task = Task.from_arrays(np.random.default_rng(0).random((60, 4)), np.arange(60) % 2)
+    with pytest.raises(ValueError, match=r"it must give logits of shape \(2, 2\)"):
+        infoscope.information(task, partial(nn.Linear, 4, 1), replicates=1)

@@ -27,6 +27,7 @@ def target_of(y: Any, name: str = "y", kind: type[Target] | None = None) -> tupl
     | `y` | is taken for |
     |---|---|
     | words | `Classes`, the alphabet sorted |
+    | more than 20 different words, most of which occur once; one number above 20 throughout | nothing: declare it |
     | whole numbers from 0 on, booleans | `Classes` 0 … max(y) |
     | other whole numbers: 1 … C, −1 and +1, 3 … 8; 0, 7, 1000 | `Classes` called by these numbers, with a note |
     | more than 20 different whole numbers, each seen fewer than 10 times on average | nothing: declare it |
@@ -50,7 +51,13 @@ def target_of(y: Any, name: str = "y", kind: type[Target] | None = None) -> tupl
     if array.ndim != 1 or not (words or whole):
         raise ValueError(f"{name}: y has shape {array.shape} and holds {array.dtype}; say what it is: target=…")
     if words:
-        return Classes(tuple(map(str, np.unique(array.astype(str))))), array.astype(str), ()
+        named = np.unique(array.astype(str))
+        if kind is None and len(named) > MANY and len(array) < 2 * len(named):
+            raise ValueError(
+                f"{name}: y holds {len(named)} different words in {len(array)} examples, as ids do; name another "
+                "column (label=…), or say that these are classes (target=Classes, --target classes)"
+            )
+        return Classes(tuple(map(str, named))), array.astype(str), ()
     return _classes(array.astype(np.int64), name, declared=kind is Classes)
 
 
@@ -133,6 +140,11 @@ def _classes(y: np.ndarray, name: str, declared: bool) -> tuple[Target, np.ndarr
         raise ValueError(
             f"{name}: y holds {len(values)} different whole numbers in {len(y)} examples; say whether these are "
             "amounts (target=Real, --target real) or classes (target=Classes, --target classes)"
+        )
+    if not declared and len(values) == 1 and values[0] > MANY:
+        raise ValueError(
+            f"{name}: y is {values[0]} throughout, which would take an alphabet of {values[0] + 1}; say how many "
+            "classes there are (classes=…, alphabet=…)"
         )
     sparse = not declared and len(values) > 1 and values[-1] + 1 > max(MANY, GAPS * len(values))
     if not len(values) or (values[0] == 0 and not sparse) or (len(values) == 1 and values[0] > 0):

@@ -17,6 +17,7 @@ from infoscope.ensembles.population import Member
 from infoscope.ensembles.stack import closed_ways
 from infoscope.ensembles.trials import Trials
 from infoscope.ensembles.ways import Way, WayName, check_way, first_line
+from infoscope.training.fit import check_network
 from infoscope.training.isolation import isolated
 
 _SHORT = 0.5  # seconds of plain looping below which no trial pays
@@ -91,6 +92,8 @@ def plan(
     some = [members[i] for i in sorted({0, len(members) // 2, len(members) - 1})]
     with isolated(first.seed, threads=1):
         networks = [_network(member, device) for member in some]
+        if first.learner.recipe.loss is None:
+            check_network(networks[0], first.task)
         closed = closed_ways(networks[0], [m.recipe for m in members])
         if way is not None and way in closed:
             raise _not_open(way, networks[0], closed[way])

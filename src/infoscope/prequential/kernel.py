@@ -114,7 +114,7 @@ class Kernel:
         errors and targets in double; what a step says of every target comes on top.
         """
         whole = n <= self.exact
-        kernels, size = 3, min(n, self.block if whole else 2 * self.block)
+        kernels, size = 3 + len(self.noisy), min(n, self.block if whole else 2 * self.block)
         matrices = 3 * n * n if whole else 2 * n * min(n, self.landmarks)
         errors = kernels * width * (n if whole else self.landmarks)
         return 4 * (matrices + errors) + 8 * kernels * size * (size + 3 * width) + 8 * 60 * width

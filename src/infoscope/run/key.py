@@ -167,5 +167,16 @@ def _module_name(module: str) -> str:
     return spec.name if spec is not None else PurePath(path).stem if path else "__main__"
 
 
-def _cannot(value: object, place: str, what: str, remedy: str) -> TypeError:
-    return TypeError(f"`{place}` is {what}, which has no stable key; {remedy}")
+class NoStableKey(TypeError):
+    """A part of a description that cannot be hashed: where it stands, what it is, and what to do."""
+
+    def __init__(self, place: str, what: str, remedy: str):
+        self.place, self.what, self.remedy = place, what, remedy
+        super().__init__(f"`{place}` is {what}, which has no stable key; {remedy}")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return NoStableKey, (self.place, self.what, self.remedy)
+
+
+def _cannot(value: object, place: str, what: str, remedy: str) -> NoStableKey:
+    return NoStableKey(place, what, remedy)

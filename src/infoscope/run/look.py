@@ -16,6 +16,7 @@ from torch import Tensor
 
 from infoscope.run import Store, Work, execute, key
 from infoscope.run.context import RunContext
+from infoscope.run.key import NoStableKey
 from infoscope.run.question import Cost
 
 
@@ -111,15 +112,15 @@ def _taken(step: Callable[..., Keepable], args: tuple[Any, ...]) -> bytes:
 def _keys(looks: Sequence[Look[Any]]) -> list[str]:
     """The keys of these looks; what has no stable description gets one of its own, and a warning for all."""
     keys: list[str] = []
-    reasons: list[str] = []
+    reasons: dict[str, None] = {}
     for one in looks:
         try:
             keys.append(one.key)
         except TypeError as error:
             keys.append(uuid.uuid4().hex)
-            reasons.append(f"{one.label or one.step.__name__} is not kept for a later run: {error}")
-    if reasons:
-        warnings.warn(f"{reasons[0]}" + f" (and {len(reasons) - 1} more)" * (len(reasons) > 1), stacklevel=3)
+            reasons[f"{error.what}; {error.remedy}" if isinstance(error, NoStableKey) else str(error)] = None
+    for reason in reasons:  # from this line: Python says the same of the same line once, however many stages come here
+        warnings.warn(f"what is computed is not kept for a later run: it rests on {reason}", stacklevel=1)
     return keys
 
 

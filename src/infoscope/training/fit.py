@@ -105,6 +105,9 @@ def fit(
     >>> trained.losses[-1] < trained.losses[0]
     True
     """
+    for part in (task, validation):
+        if part is not None and not len(part):
+            raise ValueError(f"{part.name!r} has no examples to train with; give some, or no validation task")
     network = learner.network(task.shape, task.target.outputs, seed).to(device)
     initial = copy_weights(network)
     if learner.recipe.loss is None:

@@ -78,7 +78,7 @@ def mode(
     steps: int = 12,
 ) -> tuple[Float[np.ndarray, "p classes"], Float[np.ndarray, "q q"]]:
     """The weights at the mode, and the inverse Hessian there, weights of one class side by side (q = classes · p)."""
-    onehot, hessian = np.eye(classes)[y], np.eye(0)
+    onehot, hessian = (y[:, None] == np.arange(classes)).astype(float), np.eye(0)
     value, p = _objective(x, onehot, precision, weights)
     for _ in range(steps):
         gradient = x.T @ (onehot - p) - precision[:, None] * weights
