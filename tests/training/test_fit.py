@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import replace
-from functools import partial
 
 import numpy as np
 import pytest
@@ -211,7 +210,11 @@ def test_nothing_to_train_with_is_refused(digits, task, validation):
         fit(Learner(linear, Recipe(epochs=1)), digits[task], None if validation is None else digits[validation])
 
 
+def one_output():
+    return nn.Linear(4, 1)
+
+
 def test_one_output_for_two_classes_is_refused_where_networks_train_together():
     task = Task.from_arrays(np.random.default_rng(0).random((60, 4)), np.arange(60) % 2)
     with pytest.raises(ValueError, match=r"it must give logits of shape \(2, 2\)"):
-        infoscope.information(task, partial(nn.Linear, 4, 1), replicates=1)
+        infoscope.information(task, one_output, replicates=1)

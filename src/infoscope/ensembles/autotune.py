@@ -17,7 +17,7 @@ from infoscope.ensembles.population import Member
 from infoscope.ensembles.stack import closed_ways
 from infoscope.ensembles.trials import Trials
 from infoscope.ensembles.ways import Way, WayName, check_way, first_line
-from infoscope.training.fit import check_network
+from infoscope.training.check_network import check_network
 from infoscope.training.isolation import isolated
 
 _SHORT = 0.5  # seconds of plain looping below which no trial pays

@@ -10,10 +10,10 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-from infoscope.data.inputs import Batch, count, each, pieces, take, to
-from infoscope.data.targets import Classes, check_outputs
+from infoscope.data.inputs import count, pieces, take, to
 from infoscope.data.task import Task
 from infoscope.run.look import pack, unpack
+from infoscope.training.check_network import check_network, owned
 from infoscope.training.forward import device_of, forward
 from infoscope.training.isolation import isolated
 from infoscope.training.learner import Learner, Weights, copy_weights
@@ -199,28 +199,8 @@ def held_out_loss(network: nn.Module, task: Task, loss: Loss | None = None, batc
     device, loss_of = device_of(network), loss or task.target.loss
     network.eval()
     parts = zip(pieces(task.x, batch), task.y.split(batch), strict=True)
-    total = sum(float(loss_of(forward(network, _own(x, device)), y.to(device))) * len(y) for x, y in parts)
+    total = sum(float(loss_of(forward(network, owned(x, device)), y.to(device))) * len(y) for x, y in parts)
     return total / len(task)
-
-
-@torch.no_grad()
-def check_network(network: nn.Module, task: Task) -> None:
-    """ValueError unless a network gives what the task's target asks for; it is left in eval mode."""
-    first = forward(network.eval(), _own(take(task.x, slice(2)), device_of(network)))
-    check_outputs(first, task.target, task.y[:2], network)
-    if isinstance(task.target, Classes) and task.classes > 1 and _are_probabilities(first):
-        raise ValueError(
-            f"{type(network).__name__} gives probabilities, whose rows sum to 1; give logits: leave the softmax out"
-        )
-
-
-def _are_probabilities(outputs: Tensor) -> bool:
-    return bool((outputs >= 0).all() and ((outputs.double().sum(1) - 1).abs() < 1e-5).all())
-
-
-def _own(x: Batch, device: torch.device) -> Batch:
-    """A copy: a network may write into its input."""
-    return each(x, lambda t: t.clone().to(device))
 
 
 def settled(losses: Sequence[float], stopping: bool) -> bool:
