@@ -328,6 +328,22 @@ def test_after_kill_9_of_the_parent_only_the_missing_units_are_computed(tmp_path
     assert sorted(path.name.split("-")[1] for path in tmp_path.glob("started-*")) == ["4", "5", "6", "7"]
 
 
+LOCKING = SCRIPT.replace("import os, sys, time", "import multiprocessing, os, sys, time").replace(
+    "def look(i, log):", "def look(i, log):\n    global lock\n    lock = multiprocessing.RLock()"
+)
+"""As libraries do behind a progress bar."""
+
+
+@pytest.mark.parametrize("ended", [False, True])
+def test_locks_that_libraries_make_in_a_worker_leave_nothing_behind(tmp_path, ended):
+    process = start(tmp_path, LOCKING, **({"SLOW": "1"} if ended else {}))
+    if ended:
+        wait_until(lambda: units(tmp_path) == FIRST and len(list(tmp_path.glob("started-*"))) == 6)
+        process.terminate()
+    out, err = process.communicate(timeout=60)
+    assert (out, err) == ("" if ended else WHOLE + "\n", "")
+
+
 @pytest.mark.usefixtures("heeds_ctrl_c")
 @pytest.mark.parametrize(("jobs", "times"), [(1, 1), (2, 1), (2, 3)])
 def test_ctrl_c_stops_promptly_and_keeps_what_is_finished(tmp_path, jobs, times):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 import sys
@@ -33,6 +34,7 @@ def serve(pipe: connection.Connection, beats: connection.Connection, threads: in
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     threading.Thread(target=_leave_with_parent, daemon=True).start()
     threading.Thread(target=_beat, args=(beats,), daemon=True).start()
+    _own_locks()
     sys.stdout = sys.stderr  # what a caller's code prints is not the parent's output
     os.environ.update(dict.fromkeys(_THREAD_VARIABLES, str(threads)))
     if "torch" in sys.modules:
@@ -48,6 +50,16 @@ def _beat(beats: connection.Connection) -> None:
         while True:
             beats.send_bytes(b"!")
             time.sleep(_BEAT)
+
+
+def _own_locks() -> None:
+    """Locks that libraries make in a worker (tqdm, behind `datasets`) are its own and have no name that outlives it.
+
+    A worker inherits the start method of its server, under which a lock is a named semaphore. Workers are killed, and
+    each such name would be reported as leaked.
+    """
+    if sys.platform == "linux":
+        multiprocessing.set_start_method("fork", force=True)
 
 
 def _leave_with_parent() -> None:
