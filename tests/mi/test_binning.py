@@ -6,8 +6,11 @@ import numpy as np
 import pytest
 from scipy.integrate import dblquad
 
+from infoscope.measurement import Bound, Status, UnreliableMeasurement
+from infoscope.method_text import method_of
 from infoscope.mi import IDNNS, Adaptive, Quantised, Saxe, Uniform, layer_information, mutual_information
 from infoscope.mi.estimators.binning import cells
+from infoscope.mi.methods import METHODS
 from infoscope.mi.numerics.codes import as_labels, row_codes
 from infoscope.mi.sample import Side
 
@@ -64,8 +67,8 @@ def test_adaptive_cells_are_equally_full():
 
 
 def test_an_empty_range_says_so():
-    with pytest.raises(ValueError, match="is empty"):
-        layer_information(np.arange(3.0)[:, None], np.arange(3), Uniform(3, (1.0, 1.0)))
+    with pytest.raises(ValueError, match=r"range=\(1.0, 1.0\)\): give \(low, high\)"):
+        Uniform(3, (1.0, 1.0))
 
 
 def test_binned_normals_against_quadrature():
@@ -85,7 +88,7 @@ def test_binned_normals_against_quadrature():
         r = np.random.default_rng(seed)
         x = r.normal(size=4000)
         y = rho * x + 0.6 * r.normal(size=4000)
-        found.append(mutual_information(x, y, Uniform(4, (-2.0, 2.0))))
+        found.append(mutual_information(x, y, Uniform(4, (-2.0, 2.0)), strict=False))
     bias = 9 / (2 * 4000)
     mean = np.mean([m.value for m in found]) - bias
     assert abs(mean - truth) < 4 * np.std([m.value for m in found], ddof=1) / math.sqrt(20)
@@ -122,6 +125,59 @@ def test_cells_at_any_distance_are_told_apart():
     t = np.array([[0.0], [1e6], [-1e6], [1e15], [-1e15]])
     assert cells(Saxe(0.07), Side(t)).classes == 5
     assert cells(Saxe(0.07), Side(np.array([[1e300], [-1e300], [0.0]]))).classes == 3
+
+
+LOGITS = np.repeat([[-4.0, 4.0], [4.0, -4.0]], 50, axis=0)
+CLASSES = np.repeat([0, 1], 50)
+
+
+@pytest.mark.parametrize(
+    ("method", "t"),
+    [(IDNNS(), LOGITS), (Uniform(), LOGITS), (Uniform(5, (0.0, 3.0)), LOGITS), (Saxe(), LOGITS * 1e30)],
+    ids=repr,
+)
+def test_values_beyond_the_range_of_the_bins_are_told(method, t):
+    found = layer_information(t, CLASSES, method)
+    for m in (found.x_t, found.t_y, mutual_information(t, CLASSES, method, strict=False)):
+        assert Status.OUT_OF_RANGE in m.status
+        assert m.bound is Bound.NONE
+        assert "100.0 % of the values lie outside" in m.receipt.notes[-1]
+
+
+def test_logits_that_tell_the_class_wrap_into_one_cell_and_it_is_said():
+    found = layer_information(LOGITS, CLASSES, IDNNS())
+    assert (found.t_y.value, found.t_y.stderr) == (0.0, 0.0)
+    assert Status.OUT_OF_RANGE in found.t_y.status
+    with pytest.raises(UnreliableMeasurement, match=r"take uniform\(range='layer'\)"):
+        mutual_information(LOGITS, CLASSES, IDNNS())
+    fitting = layer_information(LOGITS, CLASSES, Uniform(30, "layer")).t_y
+    assert fitting.bits == pytest.approx(1.0, abs=1e-12)
+    assert Status.OUT_OF_RANGE not in fitting.status
+
+
+@pytest.mark.parametrize("method", [IDNNS(), Uniform(), Saxe(), Uniform(7, "layer"), Uniform(7, "neuron"), Adaptive()])
+def test_the_ends_of_a_range_belong_to_it(method):
+    t = np.tanh(np.linspace(-30, 30, 200, dtype=np.float32))[:, None]
+    assert (t.min(), t.max()) == (-1.0, 1.0)
+    found = layer_information(t, np.arange(200) % 2, method)
+    assert found.x_t.bound is Bound.EXACT
+    assert Status.OUT_OF_RANGE not in found.x_t.status | found.t_y.status
+
+
+def test_the_fixed_range_by_its_name():
+    assert Uniform(range="fixed") == Uniform()
+    assert repr(method_of("uniform(n=10, range='fixed')", METHODS)) == "Uniform(n=10, range=(-1.0, 1.0))"
+    for bad in ("per_layer", (1.0, 0.0), (0.0, 1.0, 2.0)):
+        with pytest.raises(ValueError, match="give \\(low, high\\), 'fixed'"):
+            Uniform(range=bad)
+
+
+@pytest.mark.parametrize("method", [IDNNS(), Uniform(4, "neuron"), Adaptive(3), Quantised(), Quantised(corrected=True)])
+def test_shuffled_labels_cost_no_second_cut_and_give_the_same(method):
+    draws = np.random.default_rng(0)
+    t, y = Side(draws.normal(size=(300, 2)).round(1)), Side(draws.integers(3, size=300), 3)
+    shufflings = [y.take(draws.permutation(300)) for _ in range(4)]
+    assert method.shuffled(t, shufflings, 0) == [method.estimate(t, other, 0).value for other in shufflings]
 
 
 def test_fixed_is_short_for_the_range_of_a_tanh_layer():

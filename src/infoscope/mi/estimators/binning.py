@@ -5,13 +5,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal, Protocol
 
 import numpy as np
 from jaxtyping import Float, Int
 
+from infoscope.measurement import Bound, Status
 from infoscope.mi.method import Claims, Finding
 from infoscope.mi.numerics import discrete
 from infoscope.mi.numerics.codes import as_labels, row_codes
@@ -39,13 +41,18 @@ class Binning(Protocol):
     subsampled: ClassVar[bool] = False
     claims: Claims = Claims(estimates="cells", invariant=frozenset({"rows", "sides"}))
 
+    @property
+    def reach(self) -> tuple[float, float]:
+        """The least and the largest value that the cells are for: what lies beyond falls together with others."""
+        return -math.inf, math.inf
+
     def cut(self, points: Float[np.ndarray, "n d"]) -> Cut:
         """What numbers the cells of rows of these points."""
         ...
 
     def estimate(self, x: Side, y: Side, seed: int) -> Finding:
         """Plug-in information between the cells of both sides."""
-        return discrete.plug_in(cells(self, x), cells(self, y))
+        return told_of_range(self, discrete.plug_in(cells(self, x), cells(self, y)), x, y)
 
     def cells(self, side: Side) -> Side:
         """The cell of every row as a label."""
@@ -53,7 +60,13 @@ class Binning(Protocol):
 
     def layer(self, t: Side, y: Side, seed: int) -> tuple[Finding, Finding]:
         """H(bin T) and I(bin T; Y)."""
-        return discrete.of_layer(cells(self, t), y)
+        x_t, t_y = discrete.of_layer(cells(self, t), y)
+        return told_of_range(self, x_t, t), told_of_range(self, t_y, t)
+
+    def shuffled(self, x: Side, shufflings: Sequence[Side], seed: int) -> list[float]:
+        """I(bin X;Y) for each of these shufflings of the labels; the points are cut once."""
+        cut = cells(self, x)
+        return [discrete.plug_in(cut, cells(self, y)).value for y in shufflings]
 
 
 def cells(rule: Binning, side: Side) -> Side:
@@ -64,6 +77,28 @@ def cells(rule: Binning, side: Side) -> Side:
     step = max(1, TILE // points.shape[1])
     codes = [row_codes(cut(points[i : i + step])) for i in range(0, len(points), step)]
     return Side(*as_labels(np.concatenate(codes)))
+
+
+def told_of_range(rule: Binning, found: Finding, *sides: Side) -> Finding:
+    """The finding; OUT_OF_RANGE, and no longer exact, if points lie where the rule has no cells of their own.
+
+    >>> beyond = Side(np.array([[0.5], [7.0]]))
+    >>> x_t, _ = IDNNS().layer(beyond, Side(np.array([0, 1]), 2), 0)
+    >>> x_t.notes
+    ('50.0 % of the values lie outside [-1, 1], from 0.5 to 7, and share cells with others',)
+    """
+    low, high = rule.reach
+    for points in (side.values for side in sides if not side.labels):
+        least, largest = float(points.min()), float(points.max())
+        if low <= least and largest <= high:
+            continue
+        share = float(((points < low) | (points > high)).mean())
+        beyond = f"{100 * share:.1f} % of the values lie outside [{low:g}, {high:g}], from {least:g} to {largest:g}"
+        status = found.status | {Status.OUT_OF_RANGE}
+        found = replace(
+            found, bound=Bound.NONE, status=status, notes=(*found.notes, f"{beyond}, and share cells with others")
+        )
+    return found
 
 
 @dataclass(frozen=True)
@@ -78,6 +113,11 @@ class IDNNS(Binning):
 
     def __post_init__(self) -> None:
         at_least(self, "bins", 2)
+
+    @property
+    def reach(self) -> tuple[float, float]:
+        """[−1, 1]: both ends have cells of their own."""
+        return -1.0, 1.0
 
     def cut(self, points: Float[np.ndarray, "n d"]) -> Cut:
         """Index of the edge below, counted around the corner."""
@@ -100,6 +140,11 @@ class Saxe(Binning):
     def __post_init__(self) -> None:
         above_zero(self, "width")
 
+    @property
+    def reach(self) -> tuple[float, float]:
+        """Where cells can be numbered."""
+        return -FARTHEST * self.width, FARTHEST * self.width
+
     def cut(self, points: Float[np.ndarray, "n d"]) -> Cut:
         """Floor of the quotient."""
         return lambda rows: _floor(rows / rows.dtype.type(self.width))
@@ -109,7 +154,8 @@ class Saxe(Binning):
 class Uniform(Binning):
     """Exactly `n` equal cells, closed at the right end, over a fixed range, the layer's, or each neuron's own.
 
-    Values outside a fixed range belong to the cell at its end; "fixed" is short for (−1, 1).
+    "fixed" is [−1, 1]. Values outside a fixed range belong to the cell at its end, and OUT_OF_RANGE says that there are
+    some.
 
     >>> Uniform(4, (0.0, 1.0)).cut(np.zeros((1, 1)))(np.array([[0.0, 0.25, 0.99, 1.0]])).tolist()
     [[0, 1, 3, 3]]
@@ -120,6 +166,19 @@ class Uniform(Binning):
 
     def __post_init__(self) -> None:
         at_least(self, "n", 1)
+        given: Any = self.range
+        if given == "fixed":
+            given = (-1.0, 1.0)
+            object.__setattr__(self, "range", given)
+        if given in ("layer", "neuron"):
+            return
+        if isinstance(given, str) or len(given) != 2 or not given[0] < given[1]:
+            raise ValueError(f"Uniform(range={given!r}): give (low, high), 'fixed' for (-1, 1), 'layer' or 'neuron'")
+
+    @property
+    def reach(self) -> tuple[float, float]:
+        """The fixed range, if there is one."""
+        return (-math.inf, math.inf) if isinstance(self.range, str) else self.range
 
     def cut(self, points: Float[np.ndarray, "n d"]) -> Cut:
         """Floor of the position in the range, the right end in the last cell."""
@@ -132,9 +191,7 @@ class Uniform(Binning):
             return np.float64(points.min()), np.float64(points.max())
         if self.range == "neuron":
             return points.min(0).astype(np.float64), points.max(0).astype(np.float64)
-        low, high = (-1.0, 1.0) if self.range == "fixed" else self.range
-        if not low < high:
-            raise ValueError(f"Uniform's range {self.range} is empty; give (low, high), 'fixed', 'layer' or 'neuron'")
+        low, high = self.reach
         return np.float64(low), np.float64(high)
 
 
