@@ -13,7 +13,8 @@ from infoscope.measurement import finite_or_none
 class Line:
     """A curve y(x), with a band from `lower` to `upper` if both are given; NaN is a gap. Dashed: a reference.
 
-    With `points` there is no curve: each point stands for a thing, and a figure of nothing else has equal axes.
+    With `points` there is no curve: each point stands for a thing, and a figure of nothing else has equal axes. `z` is
+    a third coordinate, for a figure whose axes turn; from `origin`, a place like theirs, a thin line leads to each.
 
     >>> Line("uniform", range(3), [0, 2, 4]).y
     (0.0, 2.0, 4.0)
@@ -26,10 +27,18 @@ class Line:
     upper: Sequence[float] | None = None
     dash: bool = False
     points: bool = False
+    z: Sequence[float] | None = None
+    origin: Sequence[float] | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "x", _floats(self.x))
         _settle(self)
+        if self.z is not None and not self.points:
+            raise ValueError(f"{self.name!r} is a curve with a third coordinate; only points have one")
+        if self.origin is not None:
+            object.__setattr__(self, "origin", _floats(self.origin))
+            if not self.points or len(self.origin) != (2 if self.z is None else 3):
+                raise ValueError(f"{self.name!r} has an origin; give it to points, and as many coordinates")
 
 
 @dataclass(frozen=True)
@@ -53,7 +62,7 @@ class Figure:
 
     With `frames`, a name for each point of every line ("epoch 12"), the lines are paths that a slider walks along. With
     `shades`, a number for each line, they are coloured by it on a scale that `shade_label` names; `nodes` then name the
-    points that every line goes through.
+    points that every line goes through. With a `z_label` all lines are points with a third coordinate, whose axes turn.
     """
 
     title: str
@@ -68,6 +77,7 @@ class Figure:
     shade_label: str = ""
     log_shade: bool = False
     nodes: Sequence[str] = ()
+    z_label: str = ""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "lines", tuple(self.lines))
@@ -87,6 +97,9 @@ class Figure:
             )
         if self.shades and any(len(line.x) != len(self.nodes) for line in self.lines):
             raise ValueError(f"figure {self.title!r} has {len(self.nodes)} nodes; give shaded lines a point for each")
+        deep = [isinstance(line, Line) and line.z is not None for line in self.lines]
+        if any(deep) != bool(self.z_label) or any(deep) != all(deep):
+            raise ValueError(f"figure {self.title!r} has three axes for some; give a z_label, and a z to every line")
 
     def as_dict(self) -> dict[str, Any]:
         """A JSON-ready dictionary; a number that is not finite is None, a gap."""
@@ -102,13 +115,14 @@ class Figure:
             "shade_label": self.shade_label,
             "log_shade": self.log_shade,
             "nodes": self.nodes,
+            "z_label": self.z_label,
         }
 
 
 def _settle(line: Line | Bars) -> None:
     """Make the numbers of a frozen line its own tuples and check that they belong together."""
-    for name in ("y", "lower", "upper"):
-        values = getattr(line, name)
+    for name in ("y", "lower", "upper", "z"):
+        values = getattr(line, name, None)
         if values is None:
             continue
         object.__setattr__(line, name, _floats(values))
@@ -128,7 +142,9 @@ def _line_dict(line: Line | Bars) -> dict[str, Any]:
         shown |= {"lower": _drawn(line.lower), "upper": _drawn(line.upper)}
     if isinstance(line, Bars):
         return shown | {"kind": "bars", "x": line.x}
-    return shown | {"kind": "line", "x": _drawn(line.x), "dash": line.dash, "points": line.points}
+    shown |= {"kind": "line", "x": _drawn(line.x), "dash": line.dash, "points": line.points}
+    deep = {} if line.z is None else {"z": _drawn(line.z)}
+    return shown | deep | ({} if line.origin is None else {"origin": _drawn(line.origin)})
 
 
 def _drawn(values: Sequence[float]) -> list[float | None]:

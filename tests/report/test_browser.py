@@ -337,3 +337,79 @@ def test_a_single_epoch_needs_no_scale(visit, tmp_path, record):
     page = visit(write_html(tmp_path / "one.html", record, title="One", figures=[figure]))
     assert points(page, 0) == [[2]]
     assert page.locator("#figure-0 [class*='cb']").count() == 0
+
+
+@pytest.fixture
+def turning(tmp_path, record):
+    """Two clouds around starts of their own, on three axes."""
+    ends = [
+        Line(f"ends from start {i}", [i, i + 1, i], [0, 1, 2], points=True, z=[3, 0, i], origin=(i, 0, 0))
+        for i in (1, 2)
+    ]
+    figure = Figure("Networks", "axis 1", "axis 2", ends, z_label="axis 3")
+    return write_html(tmp_path / "mds.html", record, title="MDS", figures=[figure])
+
+
+TRACES = "document.querySelector('.js-plotly-plot').data"
+
+
+def marks(page):
+    """The points on the page, starts among them, where they stand."""
+    where = "all => all.map(e => e.getAttribute('transform'))"
+    return page.locator("#figure-0 .scatterlayer .point").evaluate_all(where)
+
+
+def test_three_axes_turn_by_slider_and_by_pointer(visit, turning):
+    page = visit(turning)
+    first = marks(page)
+    assert len(first) == 8  # three ends of each start, and the starts
+    labels = page.locator("#figure-0 .textpoint").all_text_contents()
+    assert [label for label in labels if label.strip()] == ["axis 1", "axis 2", "axis 3"]
+    turn, tilt = page.get_by_label("Turn"), page.get_by_label("Tilt")
+    assert (turn.input_value(), tilt.input_value()) == ("30", "20")
+    turn.focus()
+    page.keyboard.press("ArrowRight")
+    assert turn.get_attribute("aria-valuetext") == "31°"
+    by_slider = marks(page)
+    assert by_slider != first
+    page.locator("#figure-0 .turner").scroll_into_view_if_needed()
+    box = page.locator("#figure-0 .plot").bounding_box()
+    page.mouse.move(box["x"] + 100, box["y"] + 100)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 160, box["y"] + 140, steps=3)
+    page.mouse.up()
+    sync_api.expect(turn).to_have_value("1")
+    sync_api.expect(tilt).to_have_value("40")
+    assert marks(page) != by_slider
+
+
+def test_axes_that_face_the_eye_show_two_coordinates_as_they_are(visit, turning):
+    """Turned and tilted by nothing, the picture is that of the first two axes, whose scales are one."""
+    page = visit(turning)
+    for name in ("Turn", "Tilt"):
+        page.get_by_label(name).evaluate("e => { e.value = 0; e.dispatchEvent(new Event('input')) }")
+    drawn = page.evaluate(
+        "document.querySelector('.js-plotly-plot').data.filter(t => t.mode === 'markers').map(t => [t.x, t.y])"
+    )
+    assert drawn == [[[1], [0]], [[1, 2, 1], [0, 1, 2]], [[2], [0]], [[2, 3, 2], [0, 1, 2]]]
+
+
+def test_clouds_have_points_in_their_legend_and_lines_from_their_start(visit, turning):
+    page = visit(turning)
+    assert page.locator("#figure-0 .legend circle").count() == 2
+    rays = page.evaluate(
+        "document.querySelector('.js-plotly-plot').data.filter(t => t.mode === 'lines').map(t => t.x.length)"
+    )
+    assert rays == [9, 9]
+    page.locator("#figure-0 .legend button").first.click()
+    assert len(marks(page)) == 4
+
+
+def test_without_javascript_three_coordinates_stand_in_a_table(visit, turning):
+    page = visit(turning, java_script_enabled=False)
+    assert not page.locator(".turner").is_visible()
+    page.locator("#figure-0 summary").click()
+    rows = [row.split("\t") for row in page.locator("#figure-0 details tr").all_inner_texts()]
+    assert rows[:3] == [["", "axis 1", "axis 2", "axis 3"], ["ends from start 1: origin", "1.000", "0", "0"],
+                        ["ends from start 1", "1.000", "0", "3.000"]]  # fmt: skip
+    assert len(rows) == 9

@@ -59,3 +59,16 @@ def test_a_cloud_is_thinned_evenly_not_like_a_curve():
     (drawn,) = thinned(Figure("f", "x", "y", [cloud])).lines
     assert drawn.points
     assert len(drawn.x) == 3000
+
+
+def test_a_third_coordinate_is_one_of_all_lines_or_of_none():
+    deep, flat = (Line("a", [1], [2], points=True, z=z) for z in ([3], None))
+    for lines, label in (([deep, flat], "z"), ([deep], ""), ([flat], "z")):
+        with pytest.raises(ValueError, match="three axes for some"):
+            Figure("f", "x", "y", lines, z_label=label)
+    with pytest.raises(ValueError, match="only points have one"):
+        Line("a", [1], [2], z=[3])
+    with pytest.raises(ValueError, match="as many coordinates"):
+        Line("a", [1], [2], points=True, z=[3], origin=(0, 0))
+    many = Line("a", range(9000), range(9000), points=True, z=range(9000), origin=(0, 0, 0))
+    assert len(thinned(Figure("f", "x", "y", [many], z_label="z")).lines[0].z) == 3000

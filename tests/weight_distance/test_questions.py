@@ -320,3 +320,15 @@ def test_what_alignment_could_not_follow_stands_behind_the_number(digits):
     behind = {row.coordinates["networks"]: row.measurement.receipt.notes for row in pictures.record()}
     assert reason in behind["end, aligned"]
     assert reason not in behind["end"]
+
+
+def test_networks_of_a_start_have_a_colour_and_lines_from_it(digits):
+    answer = ask(MDS(digits, model=LEARNER, replicates=6, starts=2, aligned=True))
+    plain, aligned = answer.figures()
+    for where, figure in (("start and end", plain), ("start and end, aligned", aligned)):
+        points = answer.pictures[where].points
+        assert [line.name for line in figure.lines] == ["ends from start 1", "ends from start 2"]
+        for i, line in enumerate(figure.lines):
+            assert line.origin == pytest.approx(points[i].tolist())
+            assert line.z == pytest.approx(points[2:][i::2, 2].tolist())
+        assert figure.z_label == "axis 3"

@@ -120,15 +120,20 @@ def figure(number: int, whole: Figure, drawn: Figure) -> str:
     title = escape(whole.title)
     return (
         f'<figure id="figure-{number}" data-figure="{number}">\n<h3>{title}</h3>\n<ul class="legend" hidden></ul>\n'
-        f'<p class="axis">{escape(whole.y_label)}</p>\n'
+        f"{_y_label(whole)}"
         '<p class="undrawn">Drawing needs JavaScript; the values stand in the table.</p>\n'
         f'<div class="plot" role="img" aria-label="{title}. Its values stand in the table below."></div>\n'
-        f"{_player(drawn)}"
+        f"{_player(drawn)}{_turner(drawn)}"
         f"<figcaption>{caption}{_thinning_note(whole, drawn)}</figcaption>\n"
         '<div class="tools"><details><summary>Values as a table</summary>\n'
         f'<div class="scroll" tabindex="0" role="region" aria-label="Values of {title}">{tables}</div></details>\n'
         '<button type="button" class="save" hidden>Save as SVG</button></div>\n</figure>'
     )
+
+
+def _y_label(whole: Figure) -> str:
+    """Above the plot; axes that turn carry their names themselves."""
+    return "" if whole.z_label else f'<p class="axis">{escape(whole.y_label)}</p>\n'
 
 
 def _player(drawn: Figure) -> str:
@@ -140,6 +145,17 @@ def _player(drawn: Figure) -> str:
         '<div class="player" hidden><button type="button">Play</button>'
         f'<input type="range" min="0" max="{last}" value="{last}" aria-label="frame"><output></output></div>\n'
     )
+
+
+def _turner(drawn: Figure) -> str:
+    """The sliders that turn three axes."""
+    if not drawn.z_label:
+        return ""
+    sliders = "".join(
+        f'<label>{name} <input type="range" min="-{most}" max="{most}" value="{at}" aria-valuetext="{at}°"></label>'
+        for name, most, at in (("Turn", 180, 30), ("Tilt", 90, 20))
+    )
+    return f'<div class="turner" hidden>{sliders}</div>\n'
 
 
 def _thinning_note(whole: Figure, drawn: Figure) -> str:
@@ -156,6 +172,9 @@ def _figure_tables(whole: Figure) -> Iterable[str]:
     """One table for lines that share their x, else one for each set of x; frames and shaded lines are rows."""
     if whole.frames or whole.shades:
         yield _table_of_places(whole)
+        return
+    if whole.z_label:
+        yield _table_of_points(whole)
         return
     groups: dict[Sequence[float] | Sequence[str], list[Line | Bars]] = {}
     for line in whole.lines:
@@ -184,6 +203,26 @@ def _table_of_places(whole: Figure) -> str:
     body = "".join(_places(name, pairs) for name, pairs in rows)
     note = f"<caption>{escape(whole.x_label)}, {escape(whole.y_label)}{few}</caption>"
     return f"<table>{note}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def _table_of_points(whole: Figure) -> str:
+    """Three coordinates of a dozen points of each cloud, and of where they came from."""
+    rows, labels = "", (whole.x_label, whole.y_label, whole.z_label)
+    for line in whole.lines:
+        if not isinstance(line, Line) or line.z is None:
+            continue
+        if line.origin is not None:
+            rows += _point(f"{line.name}: origin", line.origin)
+        for i in spread(range(len(line.x))):
+            rows += _point(line.name, (line.x[i], line.y[i], line.z[i]))
+    head = "".join(f'<th scope="col">{escape(name)}</th>' for name in ("", *labels))
+    note = "<caption>A dozen points of each cloud</caption>"
+    return f"<table>{note}<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
+
+
+def _point(name: str, place: Sequence[float]) -> str:
+    cells = "".join(f"<td>{_minus(_four_digits(v))}</td>" for v in place)
+    return f'<tr><th scope="row">{escape(name)}</th>{cells}</tr>'
 
 
 def _places(name: str, pairs: Sequence[tuple[float, float]]) -> str:

@@ -13,6 +13,7 @@ COLUMNS = 200
 POINTS_PER_COLUMN = 5
 MOST_FRAMES = 400
 MOST_POINTS = 3000
+_COLUMNS = ("x", "y", "lower", "upper", "z")
 RULE = f"the first, last, lowest and highest, and the first gap, in each of {COLUMNS} columns"
 
 
@@ -32,7 +33,7 @@ def _thinned(line: Line, log_x: bool) -> Line:
 
 def _taken(line: Line, kept: Sequence[int]) -> Line:
     """These points of a line and of its band."""
-    columns = {name: values for name in ("x", "y", "lower", "upper") if (values := getattr(line, name)) is not None}
+    columns = {name: values for name in _COLUMNS if (values := getattr(line, name)) is not None}
     return replace(line, **{name: [values[i] for i in kept] for name, values in columns.items()})
 
 

@@ -36,18 +36,25 @@ def layers(found: Mapping[str, DistanceResult]) -> Figure:
 
 
 def picture(where: str, shown: Picture, starts: Tensor | None) -> Figure:
-    """The first two axes; `starts` are the start of each of the last networks, drawn in one colour each."""
+    """Networks as points, on three axes that turn where there are as many.
+
+    `starts` are the start of each of the last networks: a colour for each, with lines from there to the ends.
+    """
     axes = shown.points.shape[1]
-    held = f"Its {axes} axes hold {shown.explained:.1%} of the variance, the first two are drawn."
-    caption = f"{held} {shown.warning}".strip()
+    drawn = min(axes, 3)
+    of = "all drawn" if drawn == axes else f"the first {drawn} drawn"
+    caption = f"Its {axes} axes hold {shown.explained:.1%} of the variance, {of}. {shown.warning}".strip()
     if starts is None:
         clouds = [_cloud("networks", shown.points)]
     else:
         first = len(shown.points) - len(starts)
         ends = shown.points[first:]
-        clouds = [_cloud(f"ends from start {i + 1}", ends[starts == i]) for i in range(int(starts.max()) + 1)]
-        clouds = [_cloud("starts", shown.points[:first]), *clouds] if first else clouds
-    return Figure(f"Networks at the {where}", "axis 1", "axis 2", clouds, caption=caption)
+        clouds = [
+            _cloud(f"ends from start {i + 1}", ends[starts == i], shown.points[i] if first else None)
+            for i in range(int(starts.max()) + 1)
+        ]
+    third = {"z_label": "axis 3"} if drawn == 3 else {}
+    return Figure(f"Networks at the {where}", "axis 1", "axis 2", clouds, caption=caption, **third)
 
 
 def _spread(m: Measurement) -> float:
@@ -55,9 +62,11 @@ def _spread(m: Measurement) -> float:
     return float(reached.std()) if len(reached) > 1 else 0.0
 
 
-def _cloud(name: str, points: Tensor) -> Line:
-    second = points[:, 1] if points.shape[1] > 1 else torch.zeros(len(points))
-    return Line(name, points[:, 0].tolist(), second.tolist(), points=True)
+def _cloud(name: str, points: Tensor, origin: Tensor | None = None) -> Line:
+    wide = torch.nn.functional.pad(points, (0, max(0, 2 - points.shape[1])))[:, :3]
+    third = wide[:, 2].tolist() if wide.shape[1] > 2 else None
+    came = None if origin is None else torch.nn.functional.pad(origin, (0, max(0, 2 - len(origin))))[:3].tolist()
+    return Line(name, wide[:, 0].tolist(), wide[:, 1].tolist(), points=True, z=third, origin=came)
 
 
 def by_loss(found: Mapping[str, DistanceResult]) -> Figure:

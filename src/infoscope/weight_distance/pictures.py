@@ -52,7 +52,7 @@ class MDS:
     starts
         Share so many initial weights among the networks (2 in the paper's second experiment). Default: each its own.
     dimensions
-        Of the picture; the first two are drawn.
+        Of the picture; the first three are drawn, and turn.
     aligned
         Show them as well with their hidden units in one order; networks of one start change theirs in one way.
     way
@@ -190,7 +190,8 @@ class MDSAnswer:
             rows = [replace(one, receipt=receipt) for one in (*picture.radii(), picture.share())]
             if where in self.ends:
                 apart = mean_distance(self.ends[where], self.network)
-                rows.append(Measurement("d(w_i,w_j)", apart, unit="1", receipt=replace(receipt, method="Euclidean")))
+                of_ends = replace(receipt, method="Euclidean", n=len(self.population))
+                rows.append(Measurement("d(w_i,w_j)", apart, unit="1", receipt=of_ends))
             for one in rows:
                 record.append(one, task=self.task.name, networks=where)
         return record

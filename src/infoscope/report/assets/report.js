@@ -59,7 +59,7 @@
     return { x, y };
   }
 
-  function traces(line, colour, visible) {
+  function traces(line, colour, visible, view) {
     const name = plain(line.name);
     const common = { name, visible, hovertemplate: "%{y}" };
     if (line.kind === "bars") {
@@ -69,10 +69,7 @@
       };
       return [{ ...common, type: "bar", x: line.x.map(plain), y: line.y, marker: { color: colour }, ...(error && { error_y: error }) }];
     }
-    if (line.points) {
-      const marker = { size: 5, color: colour, opacity: 0.7 };
-      return [{ ...common, type: "scatter", mode: "markers", x: line.x, y: line.y, marker, hovertemplate: "%{x}, %{y}" }];
-    }
+    if (line.points) return cloud(line, colour, visible, view);
     const curve = {
       ...common, type: "scatter", mode: line.x.length > MARKED_UP_TO ? "lines" : "lines+markers", x: line.x, y: line.y,
       connectgaps: false, marker: { size: 6, color: colour },
@@ -81,6 +78,40 @@
     if (!line.lower) return [curve];
     const shade = { ...band(line), type: "scatter", mode: "none", fill: "toself", fillcolor: colour, opacity: 0.16, hoverinfo: "skip", showlegend: false, visible };
     return [shade, curve];
+  }
+
+  // Three axes seen from one side: turned about the second one, then tilted towards the eye.
+  function seen([x, y, z], view) {
+    const across = Math.cos(view.turn) * x + Math.sin(view.turn) * z, deep = Math.cos(view.turn) * z - Math.sin(view.turn) * x;
+    return [across, Math.cos(view.tilt) * y - Math.sin(view.tilt) * deep];
+  }
+
+  function reach(figure) {
+    const sizes = figure.lines.flatMap((line) => [...line.x.map((x, i) => [x, line.y[i], line.z[i]]), line.origin ?? [0, 0, 0]]).map((p) => Math.hypot(...p));
+    return sizes.reduce((a, b) => Math.max(a, b), 0) || 1;
+  }
+
+  // The places of a cloud on the page, flat or turned, and the thin lines from where its points came.
+  function cloud(line, colour, visible, view) {
+    const places = line.x.map((x, i) => (view ? [x, line.y[i], line.z[i]] : [x, line.y[i]])), flat = (p) => (view ? seen(p, view) : p);
+    const at = places.map(flat), told = (p) => p.map((v) => Number(v.toPrecision(4))).join(", ");
+    const common = { type: "scatter", name: plain(line.name), visible, hovertemplate: "%{text}" };
+    const drawn = [{ ...common, mode: "markers", x: at.map((p) => p[0]), y: at.map((p) => p[1]), text: places.map(told), marker: { size: 5, color: colour, opacity: 0.7 } }];
+    if (!line.origin) return drawn;
+    const from = flat(line.origin), rays = [0, 1].map((k) => at.flatMap((p) => [from[k], p[k], null]));
+    const thin = { ...common, mode: "lines", x: rays[0], y: rays[1], opacity: 0.3, hoverinfo: "skip", showlegend: false, line: { color: colour, width: 1, simplify: false } };
+    const start = { ...common, mode: "markers", x: [from[0]], y: [from[1]], text: [`start: ${told(line.origin)}`], showlegend: false, marker: { size: 11, color: colour, symbol: "diamond" } };
+    return [thin, start, ...drawn];
+  }
+
+  // The three axes as rays from the middle, as long as the farthest point is far.
+  function rays(figure, view) {
+    const far = reach(figure), tips = [[far, 0, 0], [0, far, 0], [0, 0, far]].map((tip) => seen(tip, view));
+    const names = [figure.x_label, figure.y_label, figure.z_label].map(plain), soft = themed("--soft");
+    return tips.map((tip, i) => ({
+      type: "scatter", mode: "lines+text", x: [0, tip[0]], y: [0, tip[1]], text: ["", names[i]], textposition: "top center", textfont: { color: soft, size: 12 },
+      hoverinfo: "skip", showlegend: false, line: { color: soft, width: 1 },
+    }));
   }
 
   // A path up to a frame, and where it stands there.
@@ -156,17 +187,18 @@
       x.range = span(figure.lines.flatMap((line) => line.x), figure.log_x);
       y.range = span(figure.lines.flatMap((line) => line.y), figure.log_y);
     }
+    const held = figure.z_label && { visible: false, range: [-1.15, 1.15].map((v) => v * reach(figure)), fixedrange: true };
     return {
-      width, height, showlegend: false, hovermode: figure.frames.length || figure.shades.length || cloud ? "closest" : "x unified", dragmode: touch ? false : "zoom", barmode: "group", bargap: 0.35,
+      width, height, showlegend: false, hovermode: figure.frames.length || figure.shades.length || cloud ? "closest" : "x unified", dragmode: touch || figure.z_label ? false : "zoom", barmode: "group", bargap: 0.35,
       paper_bgcolor: themed("--paper"), plot_bgcolor: themed("--paper"), uirevision: "kept",
       font: { family: themed("--sans"), size: 13, color: themed("--ink") },
       hoverlabel: { bgcolor: themed("--paper"), bordercolor: themed("--rule"), font: { color: themed("--ink") }, namelength: -1 },
       margin: { l: 8, r: 12, t: 10, b: 8 },
       xaxis: {
         ...x, ...(bars && categories(figure)), title: { text: wrapped(figure.x_label, width - 60).join("<br>"), font: soft, standoff: 12 },
-        showgrid: false, showline: true, ticks: bars ? "" : "outside", ticklen: 5,
+        showgrid: false, showline: true, ticks: bars ? "" : "outside", ticklen: 5, ...held,
       },
-      yaxis: { ...y, nticks: 6, showline: false, ticks: "", ...(cloud && { scaleanchor: "x" }) },
+      yaxis: { ...y, nticks: 6, showline: false, ticks: "", ...(cloud && { scaleanchor: "x" }), ...held },
     };
   }
 
@@ -178,7 +210,7 @@
       const button = document.createElement("button"), name = document.createElement("span");
       button.type = "button";
       button.ariaPressed = "true";
-      const mark = line.kind === "bars"
+      const mark = line.points ? `<circle cx="12" cy="6" r="4" fill="var(${colours[i]})"/>` : line.kind === "bars"
         ? `<rect x="6" width="12" height="12" rx="1" fill="var(${colours[i]})"/>`
         : `<path d="M0 6H24" stroke="var(${colours[i]})" stroke-width="${line.dash ? 1.5 : 2.5}"${line.dash ? ' stroke-dasharray="6 3"' : ""}/>`;
       button.innerHTML = `<svg viewBox="0 0 24 12" aria-hidden="true">${mark}</svg>`;
@@ -216,14 +248,38 @@
     slider.ariaValueText = told.value = names[last];
   }
 
+  // Sliders and the pointer turn three axes.
+  function turner(box, plot, view, show) {
+    const sliders = [...box.querySelectorAll("input")], degree = Math.PI / 180;
+    const go = (turn, tilt) => {
+      sliders.forEach((slider, i) => { slider.value = [turn, tilt][i]; slider.ariaValueText = `${slider.value}°`; });
+      [view.turn, view.tilt] = sliders.map((slider) => Number(slider.value) * degree);
+      show();
+    };
+    const now = () => sliders.map((slider) => Number(slider.value));
+    let grip = null, waiting = 0;
+    box.hidden = false;
+    sliders.forEach((slider) => slider.addEventListener("input", () => go(...now())));
+    plot.addEventListener("pointerdown", (event) => { grip = [event.clientX, event.clientY, ...now()]; plot.setPointerCapture(event.pointerId); });
+    plot.addEventListener("pointermove", (event) => {
+      if (!grip) return;
+      const [x, y, turn, tilt] = grip, round = (turn - (event.clientX - x) / 2 + 540) % 360;
+      cancelAnimationFrame(waiting);
+      waiting = requestAnimationFrame(() => go((round < 0 ? round + 360 : round) - 180, Math.max(-90, Math.min(90, tilt + (event.clientY - y) / 2))));
+    });
+    for (const over of ["pointerup", "pointercancel"]) plot.addEventListener(over, () => { grip = null; });
+  }
+
   function start(element) {
     const figure = figures[Number(element.dataset.figure)], plot = element.querySelector(".plot"), hidden = new Set();
     let at = figure.frames.length - 1;
+    const view = figure.z_label && { turn: Math.PI / 6, tilt: Math.PI / 9 };
     const save = element.querySelector(".save");
     const data = () => {
       if (figure.shades.length) return shades(figure);
       const colours = colourNames(figure.lines).map(themed);
-      return figure.lines.flatMap((line, i) => (at < 0 ? traces(line, colours[i], !hidden.has(i)) : path(line, colours[i], !hidden.has(i), at)));
+      const axes = view ? rays(figure, view) : [];
+      return axes.concat(figure.lines.flatMap((line, i) => (at < 0 ? traces(line, colours[i], !hidden.has(i), view) : path(line, colours[i], !hidden.has(i), at))));
     };
     const draw = () => {
       const width = printing.matches ? Math.min(plot.clientWidth, PRINT_WIDTH) : plot.clientWidth;
@@ -235,6 +291,7 @@
     save.hidden = false;
     save.addEventListener("click", () => Plotly.downloadImage(saved(figure, data()), { format: "svg", filename: figure.title, width: 800, height: 450 }));
     draw();
+    if (view) turner(element.querySelector(".turner"), plot, view, draw);
     if (at >= 0) player(element.querySelector(".player"), figure.frames, (frame) => { at = frame; draw(); });
     return draw;
   }
