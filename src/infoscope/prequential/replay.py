@@ -20,6 +20,7 @@ from infoscope.prequential.averages import move, state
 from infoscope.prequential.blocks import as_tensor, boundaries
 from infoscope.prequential.gaussian_process import Block
 from infoscope.prequential.heads import predicted
+from infoscope.prequential.kernel import of_examples
 from infoscope.prequential.last_layer import LastLayer, Regressions, last_features
 from infoscope.prequential.mixture import Experts
 from infoscope.prequential.online import Online
@@ -96,7 +97,7 @@ class Replay:
         if isinstance(target, Tokens):
             yield from self.tokens.experts(x, target, seed, network, self.threads)
             return
-        student, n = _Student(self, network, target, seed), count(x)
+        student, n = _Student(self, network, of_examples(target), seed), count(x)
         past: list[object] = []
         for event, (start, stop) in enumerate(boundaries(n, 1, self.growth)):
             # No context may stay open across a yield: the caller draws and computes there as if we were not here.
