@@ -44,7 +44,7 @@ class Status(Enum):
     TOO_FEW_SAMPLES = "too few samples for this estimate: take more, or read it as a sign only"
     TIES = "repeated values where the estimator assumes none: use an estimator for discrete or mixed data"
     INFINITE = "continuous input through a deterministic layer: the true value is infinite; add noise or bin"
-    NOT_CONVERGED = "training stopped before the loss settled: train longer, with more epochs in the recipe"
+    NOT_CONVERGED = "training stopped before the loss settled: train longer, Recipe(epochs=…) in Python, or --epochs"
     OVERFIT = "the held-out loss rose while the training loss fell: stop earlier or take more data"
     NOT_DETERMINISTIC = "the same input gave two answers: switch off dropout or fix the noise"
     UNVERIFIED_SPLIT = "nobody could check that the examples coded were not trained on: name the training data"
@@ -81,12 +81,14 @@ class Receipt:
 
 
 class UnreliableMeasurement(ValueError):
-    """A measurement that carries a status; `measurement` holds it, `strict=False` returns it instead."""
+    """A measurement that carries a status; it is kept in `measurement`, and `strict=False` returns it instead."""
 
     def __init__(self, measurement: Measurement) -> None:
         self.measurement = measurement
         advice = "; ".join(f"{s.name}: {s.value}" for s in sorted_status(measurement.status))
-        super().__init__(f"{measurement} — {advice}. Pass strict=False to keep the number.")
+        super().__init__(
+            f"{measurement} — {advice}. It is kept as the exception's `measurement`; strict=False returns it."
+        )
 
 
 @dataclass(frozen=True)

@@ -424,3 +424,10 @@ def test_the_shell_completes_commands_and_their_options(tmp_path, capsys):
     )
     assert completed.stdout.split() == ["--estimator"]
     assert list(tmp_path.iterdir()) == [script]
+
+
+@pytest.mark.parametrize("command", ["difficulty", "information"])
+def test_epochs_are_an_option_of_what_trains(command, capsys):
+    assert run([command, "iris", "--epochs", "7", "--print-config"]) == 0
+    assert "epochs = 7" in capsys.readouterr().out
+    assert run([command, "iris", "--epochs", "0"]) == 2

@@ -168,3 +168,20 @@ def test_k_zero_is_zero_bits(digits):
     difference, *_, accuracy, _ = known.measurements()
     assert (difference.value, difference.receipt.n) == (0.0, 0)
     assert np.isnan(accuracy.value)
+
+
+def test_a_training_that_has_not_settled_names_the_option_that_mends_it():
+    iris = Task.from_dataset("iris")
+    hurried, options = Learner(MLP((64,)), Recipe(epochs=2)), {"replicates": 1, "k": 20}
+    with pytest.raises(UnreliableMeasurement, match=r"Recipe\(epochs=…\) in Python, or --epochs") as caught:
+        infoscope.information(iris, hurried, QUICK, **options)
+    kept = infoscope.information(iris, hurried, QUICK, strict=False, **options)
+    assert caught.value.measurement.value == kept.value
+    mended = infoscope.information(iris, hurried, QUICK, epochs=400, **options)
+    assert not mended.status
+    assert mended.value == infoscope.information(iris, Learner(MLP((64,)), Recipe(epochs=400)), QUICK, **options).value
+
+
+def test_epochs_are_of_a_training():
+    with pytest.raises(ValueError, match="with weights there is none"):
+        Information("iris", weights={"w": torch.zeros(1)}, epochs=3)

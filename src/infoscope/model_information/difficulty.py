@@ -51,6 +51,8 @@ class Difficulty:
         Coding orders and networks. The standard error is over them; one gives none.
     seed
         The first of their seeds.
+    epochs
+        Most epochs of a training, which ends earlier when it has settled. Default: the recipe's, 1000.
     """
 
     data: Tasks
@@ -61,6 +63,7 @@ class Difficulty:
     examples: Annotated[int | None, AtLeast(1)] = None
     replicates: Annotated[int, AtLeast(1)] = 3
     seed: Annotated[int, AtLeast(0)] = 0
+    epochs: Annotated[int | None, AtLeast(1)] = None
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -70,7 +73,7 @@ class Difficulty:
         """For one task after another its labels' code, then a network's information."""
         given = tasks(self.data)
         parts = comparable([partition(task, k=self.k, train=self.train) for task in given])
-        learners = [learner_for(task, self.model) for task in given]
+        learners = [learner_for(task, self.model, self.epochs) for task in given]
         found: list[TaskDifficulty] = []
         for task, part, learner in zip(given, parts, learners, strict=True):
             whole = training_part(task)

@@ -59,6 +59,8 @@ class Information:
         Networks, each with a coding order of its own. The standard error is over them; one gives none.
     seed
         The first of their seeds.
+    epochs
+        Most epochs of a training, which ends earlier when it has settled. Default: the recipe's, 1000.
     per_example
         Write every example's code length under both terms to this .npz.
     """
@@ -74,12 +76,15 @@ class Information:
     replicates: Annotated[int, AtLeast(1)] = 3
     seed: Annotated[int, AtLeast(0)] = 0
     per_example: Path | None = None
+    epochs: Annotated[int | None, AtLeast(1)] = None
 
     def __post_init__(self) -> None:
         check_fields(self)
         check_own_code(self.coder)
         if self.weights is None and (self.trained_on is not None or self.initial is not None):
             raise ValueError("trained_on and initial describe your own network; give its weights too")
+        if self.weights is not None and self.epochs is not None:
+            raise ValueError("epochs are of a training, and with weights there is none; leave one of them out")
 
     def stages(self, device: str = "cpu") -> Stages[InformationAnswer]:
         """Networks, then both terms of eq. (2), one task after another."""
@@ -89,7 +94,7 @@ class Information:
             raise ValueError("per_example takes one task; leave out the others")
         found: list[TaskInformation] = []
         for task in given:
-            found.append((yield from self._stages_of(task, learner_for(task, self.model), device)))
+            found.append((yield from self._stages_of(task, learner_for(task, self.model, self.epochs), device)))
             yield Rows(found[-1].rows(task.name))
         return InformationAnswer(self, tuple(task.name for task in given), tuple(found))
 
@@ -233,6 +238,7 @@ def information(
     train: int | None = ...,
     replicates: int = ...,
     seed: int = ...,
+    epochs: int | None = ...,
     context: RunContext = ...,
     strict: bool = True,
 ) -> Measurement: ...

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from torch import nn
 
@@ -24,11 +25,14 @@ def default_model(task: Task) -> str:
     return "cnn" if isinstance(shape, tuple) and len(shape) == 3 and min(shape[1:]) >= 16 else "mlp"
 
 
-def learner_for(task: Task, given: Model = None) -> Learner:
-    """The learner that was given, or one of the factory or the name that was given, or the default."""
-    if isinstance(given, Learner):
-        return given
-    return Learner(model(given or default_model(task)) if given is None or isinstance(given, str) else given)
+def learner_for(task: Task, given: Model = None, epochs: int | None = None) -> Learner:
+    """The learner that was given, or one of the factory or the name that was given, or the default.
+
+    With `epochs` its recipe takes as many at most.
+    """
+    if not isinstance(given, Learner):
+        given = Learner(model(given or default_model(task)) if given is None or isinstance(given, str) else given)
+    return given if epochs is None else replace(given, recipe=replace(given.recipe, epochs=epochs))
 
 
 def model_name(task: Task, given: Model = None) -> str:
