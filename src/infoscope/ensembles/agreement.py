@@ -36,7 +36,7 @@ def check_agreement(
 ) -> None:
     """NotStackable unless a stack of these networks gives the losses and buffers that each of them gives by itself.
 
-    Compared are the first, the last, and every one that holds something of its own besides its state dict: once
+    Compared are the first, and every one that may hold something else than the first besides its state dict: once
     predicting, then in four passes in training mode, each from the same seed. Dropout is left out of the comparison;
     what else is drawn with torch is compared row by row, what is drawn otherwise closes the stack. The networks and
     the random state are left as they are.
@@ -125,11 +125,9 @@ def _form(network: nn.Module) -> list[tuple[Any, ...]]:
 
 
 def _unlike(networks: Sequence[nn.Module]) -> list[int]:
-    """The first, the last, and every network that is not known to hold just what the first holds besides its state."""
+    """The first, and every network that is not known to hold just what the first holds besides its state."""
     first = _unsaved(networks[0])
-    others = range(1, len(networks) - 1)
-    own = [i for i in others if first is None or _unsaved(networks[i]) != first]
-    return sorted({0, *own, len(networks) - 1})
+    return [0, *(i for i in range(1, len(networks)) if first is None or _unsaved(networks[i]) != first)]
 
 
 def _unsaved(network: nn.Module) -> bytes | None:

@@ -15,7 +15,7 @@ from torch import nn
 from infoscope.ensembles.memory import example_bytes, network_bytes, room
 from infoscope.ensembles.population import Member
 from infoscope.ensembles.stack import closed_ways
-from infoscope.ensembles.trials import Trials
+from infoscope.ensembles.trials import LEAST, Trials
 from infoscope.ensembles.ways import Way, WayName, check_way, first_line
 from infoscope.training.check_network import check_network
 from infoscope.training.isolation import isolated
@@ -23,6 +23,8 @@ from infoscope.training.isolation import isolated
 _SHORT = 0.5  # seconds of plain looping below which no trial pays
 _SHARE = 0.02  # of the seconds of plain looping that the trial of one way may take
 _LEAST = 0.05  # seconds that it may always take
+_TIMES = 40  # times the least that a trial costs, a training may pay it back
+_BETTER = 0.95  # of the seconds of the loop, at most, for a stack to be taken
 _LONG = 600.0  # seconds of training above which compiling may
 _UNIT = 20.0  # seconds that may be lost where networks go one after another
 
@@ -102,7 +104,8 @@ def plan(
         trials = Trials(networks, _network(first, device), some, device)
         alone = trials.alone * steps
         tried = {Way("loop"): 1.0}
-        if way is not None or (alone * len(members) >= _SHORT and most > 1):
+        pays = alone * len(members) >= _SHORT and steps * len(members) >= _TIMES * LEAST
+        if way is not None or (pays and most > 1):
             _try_stacks(trials, tried, closed, way, most, max(_LEAST, _SHARE * alone * len(members)))
         best = _fastest(tried, way)
         if way is None and best.name == "vmap" and tried[best] * alone * len(members) > _LONG and _has_compiler(device):
@@ -138,7 +141,8 @@ def _try_compiled(trials: Trials, tried: dict[Way, float], closed: dict[WayName,
 
 
 def _fastest(tried: Mapping[Way, float], name: WayName | None) -> Way:
-    return min((way for way in tried if name in (None, way.name)), key=tried.__getitem__)
+    best = min((way for way in tried if name in (None, way.name)), key=tried.__getitem__)
+    return Way("loop") if name is None and tried[best] > _BETTER * tried[Way("loop")] else best
 
 
 def _not_open(name: WayName, network: nn.Module, why: str) -> ValueError:

@@ -24,29 +24,36 @@ _PAIRS = 3  # steps that are timed at least, in turn with those of the loop
 _TIMED = 0.1  # seconds of steps that are timed at most
 _EACH = 2 * (_PAIRS + 1)  # steps of a stack's size that its trial costs, about
 
+LEAST = _EACH * _SIZES[0]
+"""Steps of one network that the trial of a way costs at least, about."""
+
 
 class Trials:
     """What a step costs for one network: alone in seconds (`spare` is spent on that), and in
     stacks by how many times that. `networks` are those of some of the `members`.
 
-    Other work on the machine slows both sides of a pair alike, so what counts is the middle one of their ratios.
+    Other work on the machine slows both sides of a pair alike, so what counts is the middle one of their ratios, and
+    on a processor its own seconds, not those of the clock.
     """
 
     def __init__(self, networks: Sequence[nn.Module], spare: nn.Module, members: Sequence[Member], device: Any):
         self.networks, self.recipes, self.loss = networks, [m.recipe for m in members], members[0].loss
         rows = torch.arange(min(self.recipes[0].batch, len(members[0].task)))
         self.x, self.y = to(take(members[0].task.x, rows), device), members[0].task.y[rows].to(device)
+        self._clock = time.perf_counter if self.y.is_cuda else time.process_time
         self._loop = self._alone(spare.train())
         self._loop()  # the first step is slow
-        self.alone = min(self._seconds(self._loop) for _ in range(_PAIRS))
+        self.alone = self._seconds(self._loop)
+        if self.alone < _TIMED:
+            self.alone = min(self.alone, *(self._seconds(self._loop) for _ in range(_PAIRS - 1)))
 
     def of_sizes(self, name: WayName, most: int, seconds: float) -> Iterator[tuple[Way, float]]:
         """Costs (see `of`) of stacks of growing size, until larger ones are slower or take too many `seconds`."""
         x, y = each(self.x, lambda t: t[:EXAMPLES]), self.y[:EXAMPLES]
         check_agreement(self.networks, self.recipes, name, self.loss, x, y)
-        begun, best = time.perf_counter(), 0.0
+        begun, best = self._clock(), 0.0
         for size in sorted({*(s for s in _SIZES if s < most), min(most, _SIZES[-1])}):
-            left = seconds - (time.perf_counter() - begun)
+            left = seconds - (self._clock() - begun)
             if best and _EACH * size * best * self.alone > left:
                 return
             found = self.of(Way(name, size), left / 4)
@@ -66,19 +73,19 @@ class Trials:
     def _ratio(self, step: Callable[[], Any], seconds: float) -> float:
         """How many times as long as one of the loop a step takes: the median of pairs."""
         step()
-        begun, ratios = time.perf_counter(), []
-        while len(ratios) < _PAIRS or time.perf_counter() - begun < seconds:
+        begun, ratios = self._clock(), []
+        while len(ratios) < _PAIRS or self._clock() - begun < seconds:
             loop = self._seconds(self._loop)
             ratios.append(self._seconds(step) / loop)
             self.alone = min(self.alone, loop)
         return statistics.median(ratios)
 
     def _seconds(self, step: Callable[[], Any]) -> float:
-        start = time.perf_counter()
+        start = self._clock()
         step()
         if self.y.is_cuda:
             torch.cuda.synchronize()
-        return time.perf_counter() - start
+        return self._clock() - start
 
     def _alone(self, network: nn.Module) -> Callable[[], None]:
         """A step of one network by itself, which it trains."""
