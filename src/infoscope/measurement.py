@@ -44,7 +44,7 @@ class Status(Enum):
     TOO_FEW_SAMPLES = "too few samples for this estimate: take more, or read it as a sign only"
     TIES = "repeated values where the estimator assumes none: use an estimator for discrete or mixed data"
     INFINITE = "continuous input through a deterministic layer: the true value is infinite; add noise or bin"
-    NOT_CONVERGED = "training stopped before the loss settled: train longer, Recipe(epochs=…) in Python, or --epochs"
+    NOT_CONVERGED = "training stopped before the loss settled: train longer, by Recipe(epochs=3000) or --epochs 3000"
     OVERFIT = "the held-out loss rose while the training loss fell: stop earlier or take more data"
     NOT_DETERMINISTIC = "the same input gave two answers: switch off dropout or fix the noise"
     UNVERIFIED_SPLIT = "nobody could check that the examples coded were not trained on: name the training data"

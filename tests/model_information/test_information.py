@@ -173,7 +173,7 @@ def test_k_zero_is_zero_bits(digits):
 def test_a_training_that_has_not_settled_names_the_option_that_mends_it():
     iris = Task.from_dataset("iris")
     hurried, options = Learner(MLP((64,)), Recipe(epochs=2)), {"replicates": 1, "k": 20}
-    with pytest.raises(UnreliableMeasurement, match=r"Recipe\(epochs=…\) in Python, or --epochs") as caught:
+    with pytest.raises(UnreliableMeasurement, match=r"by Recipe\(epochs=3000\) or --epochs 3000") as caught:
         infoscope.information(iris, hurried, QUICK, **options)
     kept = infoscope.information(iris, hurried, QUICK, strict=False, **options)
     assert caught.value.measurement.value == kept.value
