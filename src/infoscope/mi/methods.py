@@ -24,6 +24,7 @@ from infoscope.mi.estimators.neural import NWJ as NWJ
 from infoscope.mi.estimators.neural import SMILE as SMILE
 from infoscope.mi.estimators.neural import InfoNCE as InfoNCE
 from infoscope.mi.estimators.noisy import Noisy as Noisy
+from infoscope.mi.estimators.pairs import Pairs as Pairs
 from infoscope.mi.estimators.probe import Probe as Probe
 from infoscope.mi.estimators.projected import Projected as Projected
 from infoscope.mi.estimators.quantised import Quantised as Quantised
@@ -55,6 +56,7 @@ METHODS: dict[str, Method] = {
     "compressed": Compressed(),
     "copula-critic": CopulaCritic(),
     "residual": Residual(),
+    "pairs": Pairs(),
     "projected": Projected(),
     "largest": Largest(),
 }

@@ -11,16 +11,18 @@ import numpy as np
 from infoscope.measurement import NATS_PER_BIT, Status
 from infoscope.mi.estimators import probe as probes
 from infoscope.mi.estimators.copula_critic import CopulaCritic
-from infoscope.mi.estimators.gaussian import Gaussian
+from infoscope.mi.estimators.gaussian import Gaussian, wishart_bias
 from infoscope.mi.estimators.ksg import KSG
-from infoscope.mi.estimators.probe import Probe
+from infoscope.mi.estimators.pairs import Pairs
+from infoscope.mi.estimators.probe import Probe, from_predictions
 from infoscope.mi.estimators.projected import Projected
 from infoscope.mi.estimators.quantised import Quantised
 from infoscope.mi.estimators.residual import Residual
 from infoscope.mi.estimators.ross import Ross
-from infoscope.mi.method import Claims, Finding, Method
+from infoscope.mi.method import Claims, Finding
 from infoscope.mi.numerics.functional import is_function
 from infoscope.mi.numerics.neighbours import TREE_DIMENSIONS
+from infoscope.mi.numerics.pairing import independent_pairs
 from infoscope.mi.numerics.subsample import spread
 from infoscope.mi.numerics.ties import is_discrete, repeats, values
 from infoscope.mi.sample import Side
@@ -29,11 +31,20 @@ from infoscope.run import Store
 DEVIATIONS = 2.0
 """Combined standard errors by which a probe must stand above neighbours to be believed in their place."""
 
+PAIRED = 24
+"""Columns of both sides together up to which pairs are looked for."""
+
+FORGONE = 1.5
+"""The critic misses what it loses on held-out pairs, and what it stops early for: half as much again."""
+
 OF_A_SYMBOL = 20
 """Examples of each value, in the mean, from which points that repeat their values are taken for labels."""
 
 HIGH = 1.0
 """Nats from which what a regression leaves is looked at: below, neighbours see as much."""
+
+WIDER, FEWEST_NEAR = 4, 20
+"""So many times as many neighbours show how the estimate moves with them, from so many examples a neighbour on."""
 
 CROWDED, FULL = 1 / 5, 1 / 2
 """Columns an example: from the first on a critic has too little to learn from, from the second a covariance has."""
@@ -57,6 +68,7 @@ class Largest:
     ksg: KSG = KSG()
     critic: CopulaCritic = CopulaCritic()
     residual: Residual = Residual()
+    pairs: Pairs = Pairs()
     ross: Ross = Ross()
     probe: Probe = Probe()
 
@@ -82,38 +94,78 @@ class Largest:
         n, columns = len(x), x.values.shape[1] + y.values.shape[1]
         if columns > max(CROWDED * n, TREE_DIMENSIONS):
             return _of_many(x, y, columns, seed)
-        if columns > TREE_DIMENSIONS:
-            return self.critic.estimate(x, y, seed, store)
-        told = _of_functions(x, y, seed)
-        found = self._of_few(x, y, seed, store, bool(told))
+        told = _of_functions(x, y, seed) if columns <= TREE_DIMENSIONS else set()
+        learned = self.critic.estimate(x, y, seed, store) if columns < n - 1 else None
+        near = self.ksg.estimate(x, y, seed) if columns <= TREE_DIMENSIONS else None
+        found = self._of_pairs(x, y, seed, learned, near) if 2 < columns <= PAIRED and learned and not told else None
+        if found is None:
+            found = self._of_whole(x, y, seed, learned, near, bool(told))
         return replace(found, status=found.status | told)
 
-    def _of_few(self, x: Side, y: Side, seed: int, store: Store | None, function: bool) -> Finding:
-        near = self.ksg.estimate(x, y, seed)
-        if x.values.shape[1] + y.values.shape[1] >= len(x) - 1:
-            return spread(near, self.ksg, x, y, seed)
-        learned = self.critic.estimate(x, y, seed, store)
-        others = {"KSG": (near, self.ksg), "CopulaCritic": (learned, self.critic)}
+    def _of_pairs(self, x: Side, y: Side, seed: int, learned: Finding, near: Finding | None) -> Finding | None:
+        """The sum over pairs, if there are such and the sides as a whole do not show significantly more."""
+        pairing = independent_pairs(x.values, y.values, np.random.default_rng(seed))
+        if pairing is None:
+            return None
+        a, b = Side(pairing.x), Side(pairing.y)
+        summed = self.pairs.estimate(a, b, seed)
+        found = _at_least(spread(summed, self.pairs, a, b, seed), summed.stderr)
+        if pairing.fitted:
+            n, p, q = len(x), a.values.shape[1], b.values.shape[1]
+            found = replace(found, value=found.value - wishart_bias(n, p, q) + min(p, q) * wishart_bias(n, 1, 1))
+        whole = {"CopulaCritic": learned} | ({} if near is None else {"KSG": near})
+        errors = [error for error in (found.stderr, learned.stderr) if math.isfinite(error)]
+        if max(map(_size, whole.values())) - found.value > DEVIATIONS * math.hypot(*errors):
+            return None
+        why = f"{pairing.how} fall into pairs that are independent of each other, and Pairs adds them up"
+        return _told(replace(found, bias=math.hypot(found.bias, pairing.excess)), why, whole)
+
+    def _of_whole(
+        self, x: Side, y: Side, seed: int, learned: Finding | None, near: Finding | None, function: bool
+    ) -> Finding:
+        """The larger of what neighbours, a critic and, where there is much, a regression find."""
+        if learned is None or near is None:
+            found = learned or near
+            assert found is not None  # so many columns are few, or fewer than examples
+            return replace(found, bias=FORGONE * found.bias) if near is None else spread(found, self.ksg, x, y, seed)
+        others: dict[str, Finding] = {"KSG": near, "CopulaCritic": learned}
+        methods: dict[str, KSG | Residual] = {"KSG": self.ksg, "Residual": self.residual}
         if max(near.value, learned.value) > HIGH and not (function or repeats(x) or repeats(y)):
-            others["Residual"] = self.residual.estimate(x, y, seed), self.residual
-        name = max(others, key=lambda each: _size(others[each][0]))
-        found, method = others.pop(name)
+            others["Residual"] = self.residual.estimate(x, y, seed)
+        name = max(others, key=lambda each: _size(others[each]))
+        found = others.pop(name)
+        if name in methods:
+            found = self._with_trend(spread(found, methods[name], x, y, seed), methods[name], x, y, seed)
+            found = _at_least(found, learned.stderr)
         if name == "CopulaCritic":
-            return _told(found, f"{name} is the larger", others)
-        found = spread(found, method, x, y, seed)
-        # What the critic loses on held-out pairs is there to be found, and another stood in for it.
-        bias = learned.bias if name == "KSG" else 0.0
-        found = replace(found, bias=math.hypot(found.bias, bias))
+            found = replace(found, bias=FORGONE * found.bias)
+        if name == "KSG":  # what the critic loses on held-out pairs is there to be found, and KSG stood in for it
+            found = replace(found, bias=math.hypot(found.bias, learned.bias))
         return _told(found, f"{name} is the larger", others)
+
+    def _with_trend(self, found: Finding, method: KSG | Residual | Ross, x: Side, y: Side, seed: int) -> Finding:
+        """What four times as many neighbours see less of is the scale of what these neighbours don't see.
+
+        Not in up to three dimensions, where neighbours are near enough.
+        """
+        columns = x.values.shape[1] + (0 if y.labels else y.values.shape[1])
+        if columns < 4 or len(x) < FEWEST_NEAR * method.k:
+            return found
+        wider = replace(method, k=WIDER * method.k).estimate(x, y, seed).value
+        return replace(found, bias=max(found.bias, found.value - wider))
 
     def _of_labels(self, x: Side, y: Side, seed: int, store: Store | None) -> Finding:
         near = spread(self.ross.estimate(x, y, seed), self.ross, x, y, seed)
         if len(x) < probes.FEWEST:
             return near
-        learned = self.probe.estimate(x, y, seed, store)
+        near = self._with_trend(near, self.ross, x, y, seed)
+        seen = self.probe.predictions(x, y, seed, store)
+        learned = from_predictions(seen.p.numpy(), seen.y.numpy(), seen.converged)
+        # Half of what the probe loses on examples that it hasn't seen is there to be found.
+        near, learned = (replace(one, bias=math.hypot(one.bias, seen.forgone / 2)) for one in (near, learned))
         if learned.value - near.value > DEVIATIONS * math.hypot(learned.stderr, near.stderr):
-            return _told(learned, "Probe, a lower bound, is above Ross", {"Ross": (near, self.ross)})
-        return _told(near, "Ross is not below the probe's bound", {"Probe": (learned, self.probe)})
+            return _told(learned, "Probe, a lower bound, is above Ross", {"Ross": near})
+        return _told(near, "Ross is not below the probe's bound", {"Probe": learned})
 
 
 def _as_symbols(side: Side) -> Side:
@@ -140,11 +192,16 @@ def _of_functions(x: Side, y: Side, seed: int) -> set[Status]:
     return {Status.SATURATED if is_discrete(x) or is_discrete(y) else Status.INFINITE}
 
 
+def _at_least(found: Finding, error: float) -> Finding:
+    """Ten parts show a deviation to a quarter: the normal copula's, in closed form, is none too large."""
+    return replace(found, stderr=max(found.stderr, error)) if math.isfinite(error) else found
+
+
 def _size(found: Finding) -> float:
     """A closed form has no value where ranks are equal, which they are where less than a gap lies between sides."""
     return -math.inf if math.isnan(found.value) else found.value
 
 
-def _told(found: Finding, why: str, others: dict[str, tuple[Finding, Method]]) -> Finding:
-    values = ", ".join(f"{name} gives {other.value / NATS_PER_BIT:.6f} bit" for name, (other, _) in others.items())
-    return replace(found, notes=(f"{why}; {values}", *found.notes))
+def _told(found: Finding, why: str, others: dict[str, Finding]) -> Finding:
+    rest = ", ".join(f"{name} gives {other.value / NATS_PER_BIT:.6f} bit" for name, other in others.items())
+    return replace(found, notes=(f"{why}; {rest}", *found.notes))

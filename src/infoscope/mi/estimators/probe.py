@@ -79,21 +79,27 @@ class Probe:
         """What the probe says of held-out examples, from the store if it has it."""
         args = self, standardised(x.values), y.values, y.classes, seed
         return (
-            predicted(*args) if store is None else look([Look(predicted, args, Predictions, label="probe")], store)[0]
+            predicted(*args)
+            if store is None
+            else look([Look(predicted, args, Predictions, version=2, label="probe")], store)[0]
         )
 
 
 @dataclass(frozen=True, eq=False)
 class Predictions:
-    """Predicted probabilities p (m, classes) of held-out examples, their labels y, and whether training settled."""
+    """Predicted probabilities p (m, classes) of held-out examples, their labels y, and whether training settled.
+
+    `forgone` is by how much the loss is higher on examples that were not learned from than on those that were, nats.
+    """
 
     p: Tensor
     y: Tensor
     converged: bool
+    forgone: float = 0.0
 
     def to_bytes(self) -> bytes:
         """This value as bytes."""
-        return pack({"p": self.p, "y": self.y}, converged=self.converged)
+        return pack({"p": self.p, "y": self.y}, converged=self.converged, forgone=self.forgone)
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Predictions:
@@ -120,19 +126,25 @@ def predicted(
         if fitted.loss < min(trained.validation_losses):
             weights, intercept = fitted.again(points, y, classes, np.concatenate([train, validation]))
             p = torch.from_numpy(softmax(points[test] @ weights + intercept, axis=1))
-            return Predictions(p, torch.from_numpy(y[test]), True)
+            return Predictions(p, torch.from_numpy(y[test]), True, fitted.forgone)
     network = learner.starting_from(trained.weights).network(tasks[0].shape, classes, seed)
     p = probabilities(network, torch.as_tensor(points[test], dtype=torch.float32))
-    return Predictions(p, torch.from_numpy(y[test]), trained.converged)
+    least = min(trained.validation_losses)
+    forgone = max(0.0, least - trained.losses[trained.validation_losses.index(least)])
+    return Predictions(p, torch.from_numpy(y[test]), trained.converged, forgone)
 
 
 @dataclass(frozen=True)
 class _Penalised:
-    """A logistic regression by its penalty, the strength that does best on validation examples, and its loss there."""
+    """A logistic regression by its penalty, the strength that does best on validation examples, and its loss there.
+
+    `forgone` is by how much that is above its loss on the examples that it was fitted to.
+    """
 
     penalty: Penalty
     strengths: tuple[float, ...]
     loss: float
+    forgone: float
 
     def again(
         self, points: Float[np.ndarray, "n d"], y: Int[np.ndarray, " n"], classes: int, rows: Int[np.ndarray, " m"]
@@ -154,7 +166,8 @@ def _penalised(
     for penalty in PENALTIES:
         for i, (weights, intercept) in enumerate(path(points[train], y[train], classes, penalty, STRENGTHS[penalty])):
             loss = cross_entropy(points[validation], y[validation], weights, intercept)
-            found.append(_Penalised(penalty, STRENGTHS[penalty][: i + 1], loss))
+            gap = max(0.0, loss - cross_entropy(points[train], y[train], weights, intercept))
+            found.append(_Penalised(penalty, STRENGTHS[penalty][: i + 1], loss, gap))
             if i > 1 and found[-1].loss > found[-2].loss > found[-3].loss:
                 break
     return min(found, key=lambda each: each.loss)

@@ -8,7 +8,7 @@ from scipy.stats import kurtosis
 
 from infoscope.mi.numerics.neighbours import standardised
 
-HEAVY = 6.0
+HEAVY = 20.0
 """Excess of the fourth moment, in units of the squared variance, from which a column's tails are bent."""
 
 
