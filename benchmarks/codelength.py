@@ -58,7 +58,8 @@ def measure(row: Row, task: Task, orders: int, examples: int | None) -> dict[str
         once(row, task[:24], 0)  # warms up, as preqtorch does in its own process
     runs = []
     for seed in range(orders):
-        runs.append(once(row, task.corrupted(Massart(1.0), seed) if row.random else task, seed))
+        wrong = 1.0 if row.random else row.noise
+        runs.append(once(row, task.corrupted(Massart(wrong), seed) if wrong else task, seed))
         print("  order {}: {:.1f} bits, {:.1f} s".format(seed, *runs[-1]), flush=True)
     bits, seconds = (list(each) for each in zip(*runs, strict=True))
     return {
@@ -68,11 +69,21 @@ def measure(row: Row, task: Task, orders: int, examples: int | None) -> dict[str
         "orders": orders,
         "complete": orders >= row.orders and examples is None,
         "uniform_bits": len(task) * math.log2(task.classes),
+        "noise_bits": len(task) * noise_bits(row.noise, task.classes),
         "experts": experts(row, task),
         "coder": f"{row.coder!r}" + (f" of {row.network!r}" if row.network else ""),
         "bits_each": bits,
         "cpu_seconds_each": seconds,
     }
+
+
+def noise_bits(share: float, classes: int) -> float:
+    """What a label costs one who knows the right class: the entropy of the noise.
+
+    >>> round(noise_bits(0.2, 10), 5)
+    1.35591
+    """
+    return -share * math.log2(share / (classes - 1)) - (1 - share) * math.log2(1 - share) if share else 0.0
 
 
 def once(row: Row, task: Task, seed: int) -> tuple[float, float]:
@@ -90,7 +101,7 @@ def experts(row: Row, task: Task) -> int | None:
         return None
     learner = _learner(row)
     network = learner.network(task.shape, task.classes, 0) if learner else None
-    return len(next(row.coder.experts(task.array[:24], task.target, 0, network))) + MIXED_IN
+    return len(next(row.coder.experts(task[:24].x, task.target, 0, network))) + MIXED_IN
 
 
 def keep(folder: Path, rows: Mapping[str, Any]) -> str:
@@ -103,8 +114,8 @@ def keep(folder: Path, rows: Mapping[str, Any]) -> str:
 
 def tables(results: Mapping[str, Any]) -> list[str]:
     """One table of codes beside the peer and what is to be reached, one of random labels."""
-    header = ("row", "examples", "orders", "bits", "sd", "CPU s", "peer's bits / bits", "peer's s / s",
-              "bits to reach", "s to reach", "reached")  # fmt: skip
+    header = ("row", "examples", "orders", "bits", "above the noise", "sd", "CPU s", "peer's bits / bits",
+              "peer's s / s", "bits to reach", "s to reach", "reached")  # fmt: skip
     codes = [_code_cells(name, result, results) for name, result in results.items() if not ROWS[name].random]
     noise = [_noise_cells(name, result) for name, result in results.items() if ROWS[name].random]
     narrow = ("random labels", "examples", "seeds", "least excess, bits", "greatest", "allowed", "within", "CPU s")
@@ -112,15 +123,17 @@ def tables(results: Mapping[str, Any]) -> list[str]:
 
 
 def _code_cells(name: str, result: Mapping[str, Any], results: Mapping[str, Any]) -> list[str]:
-    row, peer = ROWS[name], results.get(PEERS[ROWS[name].data])
+    row, peer = ROWS[name], results.get(PEERS.get(ROWS[name].data, ""))
     if peer is not None and peer["examples"] != result["examples"]:
         peer = None
     spread = f"{stdev(result['bits_each']):.1f}" if result["orders"] > 1 else ""
+    noise = result.get("noise_bits", 0.0)
+    above = f"{result['bits'] - noise:.1f}" if noise else ""
     beside = [f"{_ratio(peer, result, k):.2f}" if peer else "" for k in ("bits_each", "cpu_seconds_each")]
     aims = [(row.bits, result["bits"]), (row.seconds, result["cpu_seconds"])]
     to_reach = ["" if most is None else f"≤ {most:g}" for most, _ in aims]
     return [
-        name, f"{result['examples']}", f"{result['orders']}", f"{result['bits']:.1f}", spread,
+        name, f"{result['examples']}", f"{result['orders']}", f"{result['bits']:.1f}", above, spread,
         f"{result['cpu_seconds']:.1f}", *beside, *to_reach, _verdict(aims) if result["complete"] else "",
     ]  # fmt: skip
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from infoscope import NTK, Blocks, Kernel, Replay
+from infoscope import NTK, Blocks, Kernel, Mixed, Replay
 from infoscope.models import MLP, SmallCNN
 from infoscope.prequential.encode import Coder
 from peer import Preqtorch
@@ -17,7 +17,7 @@ class Row:
     """The first `examples` of `data`, coded in the orders of seeds 0, 1, … `orders` − 1.
 
     `bits` and `seconds` are what their means are to stay under. With `random` labels are drawn anew, evenly, for every
-    seed. A `long` row is left out unless asked for.
+    seed; `noise` is the share of them that is replaced by another. A `long` row is left out unless asked for.
     """
 
     data: str
@@ -28,6 +28,7 @@ class Row:
     bits: float | None = None
     seconds: float | None = None
     random: bool = False
+    noise: float = 0.0
     long: bool = False
 
 
@@ -37,11 +38,13 @@ CONVOLUTIONAL = {
 }  # fmt: skip
 DENSE = {"replay": "buffer", "batch": 4, "lr": 1e-3, "samples": 40, "widths": [512]}
 PEERS = {"digits": "digits-preqtorch", "mnist": "mnist10k-preqtorch"}
+"""The peer's row of a data set, if it has one."""
 
 ROWS = {
     "digits-preqtorch": Row("digits", Preqtorch(CONVOLUTIONAL), orders=5),
     "digits-preqtorch-mlp": Row("digits", Preqtorch(DENSE), orders=5),
     "digits-kernel": Row("digits", Kernel(), orders=20, bits=190, seconds=3),
+    "digits-mixed": Row("digits", Mixed(), orders=20, bits=107.5, seconds=3),
     "digits-entk": Row("digits", NTK(), MLP((512,)), orders=20, bits=330, seconds=8),
     "digits-replay": Row("digits", Replay(), MLP((512,)), orders=5),
     "digits-blocks": Row("digits", Blocks(), MLP((512,)), orders=5),
@@ -51,6 +54,13 @@ ROWS = {
     "random-replay": Row("digits", Replay(), MLP(), examples=500, orders=20, random=True),
     "mnist10k-preqtorch": Row("mnist", Preqtorch(CONVOLUTIONAL | {"samples": 20}), examples=10_000),
     "mnist10k-kernel": Row("mnist", Kernel(), examples=10_000, bits=780, seconds=30),
+    "mnist10k-mixed": Row("mnist", Mixed(), examples=10_000, bits=515, seconds=45),
+    "mnist2k-mixed": Row("mnist", Mixed(), examples=2000),
+    "mnist2k-mixed, 20 % noise": Row("mnist", Mixed(), examples=2000, noise=0.2),
+    "mnist2k-mixed, 45 % noise": Row("mnist", Mixed(), examples=2000, noise=0.45),
+    "mnist2k-kernel, 20 % noise": Row("mnist", Kernel(), examples=2000, noise=0.2),
+    "sst2-mixed": Row("sst2", Mixed(), examples=3000, bits=2481),
+    "trec-mixed": Row("trec", Mixed(), examples=3000, bits=2852),
     "mnist10k-blocks": Row("mnist", Blocks(), SmallCNN(), examples=10_000),
     "mnist10k-blocks-warm": Row("mnist", Blocks(warm=True), SmallCNN(), examples=10_000),
     "mnist60k-kernel": Row("mnist", Kernel(), examples=60_000, bits=2600, seconds=500, long=True),

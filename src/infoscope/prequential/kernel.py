@@ -45,6 +45,7 @@ class Kernel:
 
     Up to `exact` examples the kernels are whole: n³ time, 4 n² bytes each. Beyond, they are projected on `landmarks`
     random inputs: n landmarks² time, 4 n landmarks bytes each, and neighbours are sought among leading `components`.
+    By default the change is where both take the same time.
 
     Labels are regressed each by itself. For numbers, all kernels have a constant added and two `real_noises`, and there
     is a Bayesian linear regression on the features, slopes N(0, 1/d), constant N(0, 1). Tokens are predicted from their
@@ -66,7 +67,7 @@ class Kernel:
     neighbours: int = 8
     rank: int = 200
     alpha: float = 0.995
-    exact: int = 12_000
+    exact: int = 16_000
     landmarks: int = 5000
     components: int = 100
     block: int = 1000
@@ -143,7 +144,7 @@ class Kernel:
         squares = squared_distances(f, f)
         edges = nearest(squares, self.neighbours)
         squares /= median(squares)
-        kernels = centred(gaussian(squares)), exponential(squares)
+        kernels = centred(gaussian(squares)), squares.sqrt_().neg_().exp_()  # `exponential`, in place
         if real:
             pairs = [(k + 1, noise) for k in kernels for noise in self.real_noises]
         else:

@@ -32,6 +32,9 @@ FEW, MANY = 50, 500
 NAMES = 8
 """Labels at once up to which all serve: each of them is fitted by itself."""
 
+LIKE = 2500
+"""Rows of a table up to which `Kernel` is among its experts: beyond, it takes longer than all others."""
+
 WIDE = 300
 """Columns beyond which a table is not boosted, and a tree's split is sought among fewer of them."""
 
@@ -46,7 +49,8 @@ class Mixed:
       at the noises `noisy` and by the readouts `soft` serves noisy labels too;
     - **texts**: n-grams by Gaussian processes and logistic regression, and `Kernel` on hashed words;
     - **tables** (n, d): Gaussian processes over a grid of widths and noises, logistic regression, class Gaussians,
-      forests, boosting, and Gaussian processes on what has mattered so far (`infoscope.prequential.experts`).
+      forests, boosting, Gaussian processes on what has mattered so far (`infoscope.prequential.experts`), and up to
+      2,500 rows `Kernel`.
 
     The families are made into a few by a `Committee` (classes) or a regression (numbers), and these are mixed, so that
     L ≤ the best expert's + log E and a few bits for each hand-over. With `features`, a frozen network or array, come
@@ -99,7 +103,8 @@ class Mixed:
         trees: list[Family] = [Forest(features=min(0.4, WIDE / 3 / max(1, table.shape[1])))]
         if table.shape[1] <= WIDE and not _many(target):
             trees += [Boosting()] if isinstance(target, Real) else [Boosting(), Relevance()]
-        return [family.experts(table, target, seed) for family in (*_without_trees(target), *trees)]
+        families = [family.experts(table, target, seed) for family in (*_without_trees(target), *trees)]
+        return [Kernel().experts(x, target, seed), *families] if len(x) <= LIKE else families
 
 
 def _without_trees(target: ExampleTarget) -> list[Family]:

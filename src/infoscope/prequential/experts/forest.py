@@ -26,7 +26,7 @@ class Forest:
     trees: int = 100
     leaves: tuple[int, ...] = (2,)
     features: float = 0.4
-    rows: int = 400_000
+    rows: int = 300_000
     fewest: int = 25
     first: int = 12
     growth: float = 1.25

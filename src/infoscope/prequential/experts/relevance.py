@@ -22,10 +22,14 @@ class Relevance:
     """Regression of the labels on ranked columns, each multiplied by the root of its importance to a forest.
 
     The forest is grown on the past, and so is everything else; its importances (Breiman 2001) stand in for the widths
-    that a Gaussian process with one width a column would learn. At most `most` past examples are landmarks.
+    that a Gaussian process with one width a column would learn. It has fewer than `trees`
+    while few labels are known, and down to `fewest` where they would be grown on more than so many `rows` in all. At
+    most `most` past examples are landmarks.
     """
 
     trees: int = 60
+    rows: int = 200_000
+    fewest: int = 20
     noises: tuple[float, ...] = (0.03, 0.3)
     slopes: tuple[float, ...] = (6.0, 12.0)
     soft: tuple[float, ...] = (0.05, 0.15)
@@ -55,9 +59,8 @@ class Relevance:
         if len(np.unique(y)) < 2:
             return np.ones(past.shape[1])
         leaf = max(1, min(5, len(y) // 100))
-        forest = ExtraTreesClassifier(
-            min(self.trees, 10 + len(y) // 2), max_features=0.5, min_samples_leaf=leaf, random_state=0
-        ).fit(past, y)
+        trees = min(self.trees, 10 + len(y) // 2, max(self.fewest, self.rows // len(y)))
+        forest = ExtraTreesClassifier(trees, max_features=0.5, min_samples_leaf=leaf, random_state=0).fit(past, y)
         found = forest.feature_importances_
         return found / found.sum() if found.sum() > 0 else np.ones(past.shape[1])
 
