@@ -8,6 +8,8 @@ import shutil
 import pytest
 
 from infoscope.figure import Figure, Line
+from infoscope.measurement import Measurement
+from infoscope.record import Record
 from infoscope.report import write_html
 from infoscope.report.thinning import thinned
 
@@ -413,3 +415,12 @@ def test_without_javascript_three_coordinates_stand_in_a_table(visit, turning):
     assert rows[:3] == [["", "axis 1", "axis 2", "axis 3"], ["ends from start 1: origin", "1.000", "0", "0"],
                         ["ends from start 1", "1.000", "0", "3.000"]]  # fmt: skip
     assert len(rows) == 9
+
+
+def test_tasks_side_by_side_scroll_by_themselves_on_a_narrow_screen(visit, tmp_path):
+    record = Record()
+    for task in ("a long name of a task", "another long name of a task", "and one more long name of a task"):
+        record.append(Measurement("L(y|x)", 123456.789, 12.3), task=task)
+    page = visit(write_html(tmp_path / "r.html", record, title="Three"), viewport={"width": 360, "height": 740})
+    assert page.get_by_role("region", name="Tasks side by side").get_by_role("columnheader").count() == 4
+    assert page.evaluate("document.documentElement.scrollWidth") == 360

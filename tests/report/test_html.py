@@ -10,9 +10,10 @@ from importlib.resources import files
 
 import pytest
 
-from infoscope.measurement import Status
+from infoscope.measurement import Measurement, Status
 from infoscope.record import Record
 from infoscope.report import write_html
+from infoscope.report.side_by_side import side_by_side
 
 VOID = {"meta", "link", "br", "img", "input"}
 
@@ -178,3 +179,22 @@ def test_contrast_meets_wcag_aa(theme):
     text = [(c[a], c[b]) for a in ("ink", "soft", "accent") for b in ("paper", "faint")]
     assert all(_contrast(a, b) >= 4.5 for a, b in [*text, (c["warned"], c["warned-paper"])])
     assert all(_contrast(c[f"c{i}"], c["paper"]) >= 3 for i in range(7))
+
+
+def test_tasks_that_share_quantities_stand_side_by_side():
+    record = Record()
+    for i, task in enumerate(("clean", "<b>noisy</b>")):
+        for layer in (None, "fc1"):
+            replicates = {0: 1.0 + i, 1: 1.2 + i}
+            record.append(Measurement.from_replicates("d(w0,w)", replicates, unit="1"), task=task, layer=layer)
+    record.append(Measurement("QMCM", 3.0, unit="1"), task="clean", layer=None)
+    text = side_by_side(record)
+    rows = [re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row) for row in re.findall(r"<tr>(.*?)</tr>", text)]
+    assert rows == [
+        ["layer", "Quantity", "clean", "&lt;b&gt;noisy&lt;/b&gt;"],
+        ["", "d(w0,w)", "1.10 ± 0.10", "2.10 ± 0.10"],
+        ["fc1", "d(w0,w)", "1.10 ± 0.10", "2.10 ± 0.10"],
+    ]
+    record.append(Measurement("d(w0,w)", 9.0, unit="1"), task="clean", layer=None)
+    assert side_by_side(record) == ""  # no longer one number a task
+    assert side_by_side(Record.of(row for row in record if row.coordinates["task"] == "clean")) == ""

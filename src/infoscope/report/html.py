@@ -16,6 +16,7 @@ from types import MappingProxyType
 from infoscope.figure import Figure
 from infoscope.record import Record
 from infoscope.report import sections
+from infoscope.report.side_by_side import side_by_side
 from infoscope.report.table import json_text
 from infoscope.report.thinning import thinned
 
@@ -45,6 +46,7 @@ def write_html(
     pictures = sections.section("figures", "Figures", "\n".join(sections.figure(i, a, b) for i, (a, b) in pairs))
     parts = [
         *((numbers, pictures) if len(record) <= sections.FEW else (pictures, numbers)),
+        sections.section("sides", "Side by side", side_by_side(record)),
         sections.section("facts", "How it was made", sections.facts(record, facts)),
         sections.section("glossary", "Terms", sections.glossary(glossary)),
     ]
