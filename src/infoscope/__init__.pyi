@@ -6,6 +6,7 @@ from .data.tishby import tishby
 from .dynamics.as_if_random import LateWeights, as_if_random
 from .dynamics.checkpoints import plane_of_checkpoints
 from .dynamics.information_plane import InformationPlane
+from .dynamics.layer_method import FittedBins
 from .dynamics.network import plane_of_network
 from .dynamics.plane import Plane
 from .dynamics.saved_activations import plane_of_activations
@@ -63,6 +64,7 @@ __all__ = [
     "Difficulty",
     "EnsembleSpec",
     "Every",
+    "FittedBins",
     "Information",
     "InformationPlane",
     "Kernel",

@@ -431,3 +431,13 @@ def test_epochs_are_an_option_of_what_trains(command, capsys):
     assert run([command, "iris", "--epochs", "7", "--print-config"]) == 0
     assert "epochs = 7" in capsys.readouterr().out
     assert run([command, "iris", "--epochs", "0"]) == 2
+
+
+@pytest.mark.parametrize("words", [("plane", "--help"), ("list",)])
+def test_a_reader_that_has_gone_is_no_failure(words):
+    command = [sys.executable, "-m", "infoscope", *words]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process.stdout.close()
+    assert process.stderr.read() == b""
+    assert process.wait() == 0
+    process.stderr.close()

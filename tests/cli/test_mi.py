@@ -8,8 +8,11 @@ import pytest
 
 from infoscope.cli.command import command
 from infoscope.cli.options import Run
+from infoscope.dynamics.saved_information import SavedInformation
 from infoscope.mi import mutual_information
+from infoscope.mi.methods import METHODS
 from infoscope.record import Record
+from infoscope.run.question import ask
 
 
 def mi(
@@ -185,3 +188,13 @@ def test_where_shufflings_cost_little_they_are_made_without_being_asked_for(nois
 def test_where_shufflings_cost_as_much_as_the_estimate_they_are_asked_for(noise, capsys):
     mi(noise, "ross", null=None, json=True)
     assert "shufflings" not in capsys.readouterr().out
+
+
+def test_the_bars_of_the_report_have_their_errors(noise):
+    answer = ask(SavedInformation(noise))
+    of_input, of_label = answer.figures()[0].lines
+    stderr = answer.layers[0].t_y.stderr_bits
+    assert of_label.upper[0] - of_label.lower[0] == pytest.approx(2 * stderr)
+    exact = ask(SavedInformation(noise, estimator=METHODS["kde-upper"])).figures()[0].lines[0]
+    assert exact.lower == exact.upper == exact.y  # an unknown error draws no bar
+    assert len(of_input.x) == 3

@@ -38,6 +38,8 @@ def run(argv: list[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return OK
     except BaseException as error:  # a user's model or data may raise anything, and even leave
+        if isinstance(error.__context__, BrokenPipeError):  # rich was the first to see it, and leaves
+            return OK
         if os.environ.get("INFOSCOPE_TRACEBACK"):
             raise
         return _told(_sentence(error), FAILURE)

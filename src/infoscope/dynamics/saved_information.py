@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -167,13 +168,10 @@ class SavedInformationAnswer:
         return Record.of(Row({"layer": one.layer}, m) for one in self.layers for m in (one.x_t, one.t_y))
 
     def figures(self) -> list[Figure]:
-        """Both informations of each layer."""
+        """Both informations of each layer, with their standard errors."""
         names = [one.layer for one in self.layers]
-        bars = [
-            Bars("I(X;T)", names, [one.x_t.bits for one in self.layers]),
-            Bars("I(T;Y)", names, [one.t_y.bits for one in self.layers]),
-        ]
-        return [Figure("What the layers hold", "layer", "bit", bars)]
+        bars = [_bars(names, [one.x_t for one in self.layers]), _bars(names, [one.t_y for one in self.layers])]
+        return [Figure("What the layers hold", "layer", "bit", bars, caption="± one standard error, if known.")]
 
     def sentence(self) -> str:
         """What the first and the last layer hold."""
@@ -192,6 +190,13 @@ class SavedInformationAnswer:
     def write(self, folder: Path) -> Mapping[str, str]:
         """No file but the report."""
         return {}
+
+
+def _bars(names: Sequence[str], found: Sequence[Measurement]) -> Bars:
+    """A bar a layer, in bits; an error that is unknown draws none."""
+    errors = [0.0 if math.isnan(m.stderr) else m.stderr_bits for m in found]
+    lower, upper = ([m.bits + side * e for m, e in zip(found, errors, strict=True)] for side in (-1, 1))
+    return Bars(found[0].quantity, names, [m.bits for m in found], lower, upper)
 
 
 def _doubt(m: Measurement) -> str:
