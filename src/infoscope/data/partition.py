@@ -55,6 +55,22 @@ def partition(task: Task, *, k: int | None = None, train: int | None = None, see
     return Partition(pool, validation, coded, tuple(notes))
 
 
+def room(task: Task, k: int | None = None) -> tuple[int, int]:
+    """How many examples `partition` codes and trains on if nothing is asked for but perhaps k, duplicates included.
+
+    >>> room(Task.from_dataset("digits"))
+    (599, 1079)
+    """
+    pool = len(task["train"]) if "train" in task.splits else len(task)
+    if "test" in task.splits and "train" in task.splits:
+        coded = min(len(task["test"]), MOST_CODED)
+    else:
+        coded = min(MOST_CODED, max(1, pool // 3)) if k is None else k
+        pool -= coded
+    trained = pool if "validation" in task.splits else pool - min(5_000, max(1, pool // 10))
+    return (coded if k is None else k), max(1, trained)
+
+
 def _pool_and_held_out(task: Task, k: int | None, seed: int) -> tuple[Task, Task]:
     """What may be trained on, and what is coded: the test split, or a part of the rest."""
     pool = task["train"] if "train" in task.splits else task

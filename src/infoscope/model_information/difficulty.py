@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 from infoscope.data.named import Tasks, tasks, training_part
-from infoscope.data.partition import MOST_CODED, Partition, partition
+from infoscope.data.partition import MOST_CODED, Partition, partition, room
+from infoscope.data.task import Task
 from infoscope.figure import Figure
 from infoscope.model_information import figures, wording
+from infoscope.model_information.budget import Sizes, Work, affordable, duration
 from infoscope.model_information.codelength import LabelCode, label_looks
 from infoscope.model_information.information import check_own_code, train_then_code
 from infoscope.model_information.task_information import TaskInformation
@@ -22,6 +24,7 @@ from infoscope.prequential.replay import Replay
 from infoscope.record import Record, Row
 from infoscope.run.context import RunContext
 from infoscope.run.question import Rows, Stages, ask
+from infoscope.training.learner import Learner
 
 
 @dataclass(frozen=True)
@@ -41,18 +44,24 @@ class Difficulty:
     coder
         The network's own code: replay, entk or blocks, with options as in "replay(replays=16)".
     k
-        Examples to code, which are not trained on. Default: the test split or a third, at most 10,000.
+        Examples to code, which are not trained on. Default: the test split or a third, at most 10,000, as far as the
+        budget reaches.
     train
-        Examples to train on. Default: what is left.
+        Examples to train on. Default: what is left, as far as the budget reaches.
     examples
         Send only the first so many labels in coding order, to one who has these inputs and no others. Default: at
-        most 10,000.
+        most 10,000, as far as the budget reaches.
     replicates
         Coding orders and networks. The standard error is over them; one gives none.
     seed
         The first of their seeds.
     epochs
         Most epochs of a training, which ends earlier when it has settled. Default: the recipe's, 1000.
+    budget
+        About how long it may take on two cores of a common machine: 90s, 5m, 2h. The sizes that are left open follow
+        from it, the same for all data sets and on every machine.
+    full
+        Take all there is, whatever it takes, and code 10,000 as the papers do.
     """
 
     data: Tasks
@@ -64,26 +73,50 @@ class Difficulty:
     replicates: Annotated[int, AtLeast(1)] = 3
     seed: Annotated[int, AtLeast(0)] = 0
     epochs: Annotated[int | None, AtLeast(1)] = None
+    budget: str = "5m"
+    full: bool = False
 
     def __post_init__(self) -> None:
         check_fields(self)
         check_own_code(self.coder)
+        duration(self.budget)
 
     def stages(self, device: str = "cpu") -> Stages[DifficultyAnswer]:
         """For one task after another its labels' code, then a network's information."""
         given = tasks(self.data)
-        parts = comparable([partition(task, k=self.k, train=self.train) for task in given])
         learners = [learner_for(task, self.model, self.epochs) for task in given]
+        sizes = self._sizes(given, learners)
+        parts = comparable([_cut(task, sizes) for task in given])
         found: list[TaskDifficulty] = []
         for task, part, learner in zip(given, parts, learners, strict=True):
             whole = training_part(task)
-            some = self.examples or min(MOST_CODED, len(whole))
+            some = self.examples or min(MOST_CODED, len(whole), sizes.examples or len(whole))
             curves = yield label_looks(whole, Mixed(), None, self.replicates, self.seed, some, device)
             seeds = range(self.seed, self.seed + self.replicates)
             known = yield from train_then_code(part, learner, self.coder, seeds, device)
             found.append(TaskDifficulty(task.name, LabelCode(whole, curves), known, part))
             yield Rows(found[-1].rows())
-        return DifficultyAnswer(self, tuple(found))
+        return DifficultyAnswer(self, tuple(found), sizes)
+
+    def _sizes(self, given: Sequence[Task], learners: Sequence[Learner]) -> Sizes:
+        """What was asked for, and where nothing was, what the budget allows."""
+        asked = Sizes(self.examples, self.train, self.k)
+        if self.full:
+            return asked
+        works = []
+        for task, learner in zip(given, learners, strict=True):
+            coded, pool = room(task, self.k)
+            labels = self.examples or min(MOST_CODED, len(training_part(task)))
+            works.append(Work(task, learner, coded, self.train or pool, labels))
+        allowed = affordable(works, self.coder, self.replicates, duration(self.budget))
+        return Sizes(*(a if a is not None else b for a, b in zip(astuple(asked), astuple(allowed), strict=True)))
+
+
+def _cut(task: Task, sizes: Sizes) -> Partition:
+    """The partition of these sizes, or of what the task has where that is less."""
+    coded, pool = room(task, None)
+    k = sizes.k if sizes.k is None else min(sizes.k, coded)
+    return partition(task, k=k, train=sizes.train if sizes.train is None else min(sizes.train, pool))
 
 
 @dataclass(frozen=True)
@@ -107,6 +140,7 @@ class DifficultyAnswer:
 
     question: Difficulty
     found: tuple[TaskDifficulty, ...]
+    sizes: Sizes
 
     @property
     def title(self) -> str:
@@ -128,9 +162,16 @@ class DifficultyAnswer:
         return wording.sentences(self.record())
 
     def choices(self) -> Mapping[str, str]:
-        """The networks, and how each task was parted."""
-        models = dict.fromkeys(model_name(one.labels.task, self.question.model) for one in self.found)
-        return {"Network": ", ".join(models)} | {one.name: "; ".join(one.parts.notes) for one in self.found}
+        """The networks, how each task was parted, and what the budget allowed."""
+        question = self.question
+        models = dict.fromkeys(model_name(one.labels.task, question.model) for one in self.found)
+        told = {"Network": ", ".join(models)} | {one.name: "; ".join(one.parts.notes) for one in self.found}
+        if self.sizes != Sizes(question.examples, question.train, question.k):
+            told["Sizes"] = (
+                f"as far as {question.budget} reach on two cores, the same for all data sets: "
+                f"{self.sizes.told()}; full takes all there is, a longer budget more"
+            )
+        return told
 
     def write(self, folder: Path) -> Mapping[str, str]:
         """No file but the report."""
