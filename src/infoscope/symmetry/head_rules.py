@@ -101,7 +101,7 @@ def _merged(trace: Trace, call: Call) -> Tag | Apart | None:
     return Tag(first, units, np.zeros_like(units))
 
 
-def _parts(trace: Trace, call: Call) -> list[Apart] | None:
+def _parts(trace: Trace, call: Call) -> Sequence[Apart] | None:
     """`unbind`, `chunk` and `split` along any axis."""
     x, tag = call.get(0, "input"), trace.apart(call.get(0, "input"))
     dim = call.get(1 if call.name == "unbind" else 2, "dim", 0) % x.ndim

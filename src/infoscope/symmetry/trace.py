@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -71,8 +71,8 @@ class Call:
         return self.args[place] if place < len(self.args) else self.options.get(name, default)
 
 
-Rule = Callable[["Trace", Call], Tag | Sequence[Tag] | None]
-"""What a function does to tags; None if it can't be followed."""
+Rule = Callable[["Trace", Call], Any]
+"""What a function does to tags: that of its result, or of each of them; None if it can't be followed."""
 
 
 @dataclass(frozen=True)

@@ -53,8 +53,8 @@ def picture(where: str, shown: Picture, starts: Tensor | None) -> Figure:
             _cloud(f"ends from start {i + 1}", ends[starts == i], shown.points[i] if first else None)
             for i in range(int(starts.max()) + 1)
         ]
-    third = {"z_label": "axis 3"} if drawn == 3 else {}
-    return Figure(f"Networks at the {where}", "axis 1", "axis 2", clouds, caption=caption, **third)
+    third = "axis 3" if drawn == 3 else ""
+    return Figure(f"Networks at the {where}", "axis 1", "axis 2", clouds, caption=caption, z_label=third)
 
 
 def _spread(m: Measurement) -> float:
