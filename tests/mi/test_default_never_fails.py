@@ -15,6 +15,7 @@ from infoscope.mi.estimators import copula_critic
 from infoscope.mi.numerics import critic as critics
 from infoscope.mi.numerics.critic import Scores
 from infoscope.mi.sample import Side
+from infoscope.testing.distributions import Student
 from infoscope.training.fit import Diverged
 
 
@@ -120,3 +121,27 @@ def test_smile_above_the_entropy_of_a_label_is_flagged_and_its_error_reaches_dow
     assert found.value > math.log(2)
     assert Status.SATURATED in found.status
     assert found.value - 2 * found.stderr < math.log(2) + 0.01
+
+
+@pytest.mark.parametrize("d", [3, 10])
+def test_what_the_distance_from_the_centre_tells_is_found_in_many_columns(d):
+    # Student pairs of identity dispersion share their scale alone: I(X;Y) = I(‖X‖;‖Y‖).
+    truth = Student(d, d, 2).information
+    found = mutual_information(*Student(d, d, 2).sample(1000, np.random.default_rng(0)), strict=False)
+    assert "the distances from the centre" in found.receipt.notes[0]
+    assert abs(found.value - truth) < 0.2 * truth
+
+
+def test_clusters_in_many_columns_are_found_along_few_directions():
+    r = np.random.default_rng(0)
+    which = r.integers(3, size=600)
+    x, y = (r.normal(size=(600, 10)) + 3 * r.normal(size=(3, 10))[which] for _ in "xy")
+    found = mutual_information(x, y, strict=False)
+    assert abs(found.value - math.log(3)) < 0.15
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_summaries_find_nothing_where_nothing_is(seed):
+    x, y = np.random.default_rng(seed).normal(size=(2, 500, 8))
+    found = mutual_information(x, y, strict=False)
+    assert abs(found.value) < 2 * found.stderr + 0.02

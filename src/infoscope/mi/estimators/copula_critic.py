@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy.stats import chi2
 
-from infoscope.measurement import NATS_PER_BIT, Status
+from infoscope.measurement import NATS_PER_BIT, Bound, Status
 from infoscope.mi.estimators.gaussian import Gaussian
 from infoscope.mi.estimators.neural import FEWEST, MEMORY, of_scores
 from infoscope.mi.method import Claims, Finding
@@ -25,6 +25,9 @@ from infoscope.run import Store
 PER_COLUMN = 10
 """Examples a column below which the normal part is learned badly enough for the critic to mend it: what it adds to that
 is already in the closed form, and only what the whole bound has above it counts."""
+
+TOO_MUCH = 3.0
+"""Standard errors by which the closed form may be above the bound on held-out pairs, its own normal part in it."""
 
 LEVEL = 0.001
 """Canonical correlations that Bartlett's test does not find at this level are taken for 0."""
@@ -45,6 +48,8 @@ class CopulaCritic:
     A critic that finds too little on held-out pairs finds too much on those it has learned from: the difference counts
     as a standard error. It does not tell of dependence that the critic has missed on both. Held-out pairs that would
     take more than `memory` bytes at once are looked at in blocks. Where training diverges the copula stands alone.
+    Where the closed form is significantly above the Donsker–Varadhan bound on held-out pairs, as between clusters that
+    lie far apart, the dependence is not normal and that bound is the value.
 
     >>> draws = np.random.default_rng(0)
     >>> x = draws.normal(size=(1000, 1))
@@ -85,9 +90,13 @@ class CopulaCritic:
             return replace(copula, status=copula.status | {Status.NOT_CONVERGED}, notes=(note,))
         held_out = scores.rows(slice(len(test)))
         more, error = self._gain(held_out)
+        seen = scores.rows(slice(len(test), None))
+        shown = of_scores(bounds.donsker_varadhan, held_out, self.memory)
         if len(train) < PER_COLUMN * (a.shape[1] + b.shape[1]):
-            more = min(more, of_scores(bounds.donsker_varadhan, held_out, self.memory).value - copula.value)
-        forgone = max(0.0, self._gain(scores.rows(slice(len(test), None)))[0] - more)
+            more = min(more, shown.value - copula.value)
+        elif copula.value - shown.value > TOO_MUCH * math.hypot(shown.stderr, copula.stderr):
+            return self._as_shown(copula, shown, of_scores(bounds.donsker_varadhan, seen, self.memory).value)
+        forgone = max(0.0, self._gain(seen)[0] - more)
         counts = more > DEVIATIONS * error
         note = f"the critic adds {more / NATS_PER_BIT:.6f} ± {error / NATS_PER_BIT:.6f} bit to the normal copula"
         return Finding(
@@ -98,6 +107,11 @@ class CopulaCritic:
             notes=(note if counts else f"{note}: not significant, left out",),
             bias=forgone,
         )
+
+    def _as_shown(self, copula: Finding, shown: Finding, seen: float) -> Finding:
+        """The bound on held-out pairs, where a normal copula would hold more than these show: clusters lie apart."""
+        note = f"the normal copula would hold {copula.value / NATS_PER_BIT:.6f} bit, more than held-out pairs show"
+        return replace(shown, notes=(note,), bound=Bound.NONE, ceiling=math.inf, bias=max(0.0, seen - shown.value))
 
     def _gain(self, scores: Scores) -> tuple[float, float]:
         """What the critic adds on these pairs, and its standard error: block by block."""

@@ -24,6 +24,7 @@ from infoscope.mi.numerics.functional import is_function
 from infoscope.mi.numerics.neighbours import TREE_DIMENSIONS
 from infoscope.mi.numerics.pairing import independent_pairs
 from infoscope.mi.numerics.subsample import spread
+from infoscope.mi.numerics.summaries import summaries
 from infoscope.mi.numerics.ties import is_discrete, repeats, values
 from infoscope.mi.sample import Side
 from infoscope.run import Store
@@ -56,9 +57,11 @@ class Largest:
 
     Between points: `KSG` or `CopulaCritic`, whichever is larger, which errs upward by a fraction of the standard error
     where both are right; and where both find much, `Residual`. Between points and labels: `Ross`, unless `Probe`, a
-    lower bound, is significantly above it. All of them miss dependence rather than invent it. Neighbours are sharp in
-    few dimensions, at sharp edges and at high information, and see little in many; what learns is the other way
-    round. In more than a dozen dimensions KSG is left out.
+    lower bound, is significantly above it. Where columns fall into independent pairs, `Pairs` adds these up, and
+    where few numbers of each side, such as the distance from its centre, show more than all of them, that counts.
+    All of them miss dependence rather than invent it. Neighbours are sharp in few dimensions, at sharp edges and at
+    high information, and see little in many; what learns is the other way round. In more than a dozen dimensions KSG
+    is left out.
 
     The data decide what they are: points that repeat a few values are labels, and where one side is a function of the
     other as far as the examples show, the value says INFINITE. With a fifth as many columns as examples the normal
@@ -100,6 +103,8 @@ class Largest:
         found = self._of_pairs(x, y, seed, learned, near) if 2 < columns <= PAIRED and learned and not told else None
         if found is None:
             found = self._of_whole(x, y, seed, learned, near, bool(told))
+        if columns > 2 and not told:
+            found = self._of_summaries(x, y, seed, found)
         return replace(found, status=found.status | told)
 
     def _of_pairs(self, x: Side, y: Side, seed: int, learned: Finding, near: Finding | None) -> Finding | None:
@@ -142,6 +147,19 @@ class Largest:
         if name == "KSG":  # what the critic loses on held-out pairs is there to be found, and KSG stood in for it
             found = replace(found, bias=math.hypot(found.bias, learned.bias))
         return _told(found, f"{name} is the larger", others)
+
+    def _of_summaries(self, x: Side, y: Side, seed: int, whole: Finding) -> Finding:
+        """What few numbers of either side share, where that is significantly more than was found between all."""
+        best = whole
+        for what, a, b in summaries(x.values, y.values):
+            near = self.ksg.estimate(Side(a), Side(b), seed)
+            if near.value < best.value:
+                continue
+            near = spread(near, self.ksg, Side(a), Side(b), seed)
+            if near.value - whole.value > math.hypot(near.stderr, whole.stderr):
+                why = f"KSG between {what} of the sides is taken, a bound for the sides themselves"
+                best = _told(replace(near, bias=max(near.bias, whole.bias)), why, {"the whole": whole})
+        return best
 
     def _with_trend(self, found: Finding, method: KSG | Residual | Ross, x: Side, y: Side, seed: int) -> Finding:
         """What four times as many neighbours see less of is the scale of what these neighbours don't see.
