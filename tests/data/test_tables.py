@@ -5,6 +5,7 @@ import sys
 
 import numpy as np
 import pytest
+import torch
 
 from infoscope.data.readers import inputs
 from infoscope.data.targets import Classes, Real
@@ -35,7 +36,7 @@ def test_columns_become_numbers_by_the_rule(table):
     wanted = [age / deviation, [0, 0, 1, 0], [0, 0, 1, 0], [1, 0, 0, 1], [0, 1, 0, 0]]
     wanted += [[0, 1, 0, 0], [1, 0, 1, 1], [0, 1, 1, 1], [1, 0, 0, 0]]
     np.testing.assert_allclose(task.x.numpy(), np.array(wanted).T, atol=1e-7)
-    assert task.notes == ("the column 'label' is predicted",)
+    assert task.notes[0] == "the column 'label' is predicted"
 
 
 def test_any_column_may_be_predicted(table):
@@ -150,3 +151,23 @@ def test_real_amounts(shared_data):
     price = Task.from_dataset(tables / "auto_imports.csv", target=Real)
     assert (price.target, price.y.shape) == (Real(1.0, 5118.0, 45400.0), (201, 1))
     assert Task.from_dataset(tables / "abalone.csv", target=Real(1, 0, 30)).y[:2].tolist() == [[15], [7]]
+
+
+def test_missing_marks_are_counted_and_words_among_numbers_are_named(tmp_path):
+    (tmp_path / "a.csv").write_text("age,size,label\n1, ?,yes\n2,3,no\nold,4,yes\n4,5,no\n")
+    task = Task.from_dataset(tmp_path / "a.csv")
+    assert task.notes == (
+        "the column 'label' is predicted",
+        "'age' is taken for words, as 1 of its 4 cells are no numbers, the first 'old'; leave these empty to have "
+        "numbers",
+        "'size' is missing in 1 of 4 rows",
+    )
+    assert task.shape == (6,)  # four words; a number, and whether it is missing
+
+
+def test_a_decoder_s_table_may_lack_the_column_that_comes_back(tmp_path):
+    (tmp_path / "whole.csv").write_text("a,b,kind\n1,2,x\n2,4,y\n3,5,x\n")
+    (tmp_path / "rest.csv").write_text("a,b\n1,2\n2,4\n3,5\n")
+    whole, rest = str(tmp_path / "whole.csv"), str(tmp_path / "rest.csv")
+    for asked in ("kind", ""):
+        assert torch.equal(inputs(rest, label=asked), inputs(whole, label="kind"))

@@ -12,6 +12,7 @@ from jaxtyping import Int
 from torch import Tensor
 
 from infoscope.cli.bar import bar
+from infoscope.data.content import digest_of_inputs
 from infoscope.data.inputs import one_array
 from infoscope.data.readers import inputs
 from infoscope.data.targets import MASKED, Tokens
@@ -68,9 +69,15 @@ def _inputs(file: Path, header: Header, data: str | None, how: Seen) -> Tensor:
         return torch.zeros(header.shape, dtype=torch.long)
     if data is None:
         raise ValueError(f"{file}: holds labels of inputs; name the data that they belong to")
-    x = one_array(inputs(data, size=how.size, label=how.label), data)
+    name = data
+    x = one_array(inputs(name, size=how.size, label=how.label), data)
     if header.part is not None and len(x) != header.n:
-        x = one_array(inputs(f"{data}:{header.part}", size=how.size, label=how.label), data)
+        name = f"{data}:{header.part}"
+        x = one_array(inputs(name, size=how.size, label=how.label), data)
+    if how.label is None and digest_of_inputs(x) != header.inputs:
+        # A table that has lost the column which is to come back: its last one is an input like the others.
+        every = one_array(inputs(name, size=how.size, label=""), data)
+        x = every if digest_of_inputs(every) == header.inputs else x
     return x
 
 

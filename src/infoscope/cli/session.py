@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 import shlex
 import sys
 import threading
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -164,9 +166,11 @@ def _deciding(options: Mapping[str, Any], run: Run) -> dict[str, Any]:
 def tell_cost(question: Question[Any], run: Run) -> None:
     """Say how many trainings and codes this would take, and about how long, in words or as JSON."""
     jobs = run.jobs or cores()
+    started = time.process_time()  # loading the library and the data, which a run pays too, and each of its workers
     found = cost(question, RunContext(jobs=jobs, device=run.device))
-    jobs = min(jobs, max([1, *found.units.values()]))
-    seconds = found.seconds / jobs
+    most = max([1, *found.units.values()])
+    jobs = min(jobs, most)
+    seconds = found.seconds * math.ceil(most / jobs) / most + started * (2 if jobs > 1 else 1)
     if run.json:
         told = {**found.units, "seconds": round(seconds, 1), "jobs": jobs, "remarks": list(found.remarks)}
         print(json.dumps({"dry_run": told}))

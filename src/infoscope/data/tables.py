@@ -39,7 +39,9 @@ def read(path: Path, reading: Reading) -> Raw:
     try:
         match path.suffix:
             case ".csv" | ".tsv":
-                frame = pandas.read_csv(path, sep="\t" if path.suffix == ".tsv" else ",", na_values=["?"])
+                frame = pandas.read_csv(
+                    path, sep="\t" if path.suffix == ".tsv" else ",", na_values=["?"], skipinitialspace=True
+                )
             case ".json" | ".jsonl":
                 frame = pandas.read_json(path, lines=path.suffix == ".jsonl")
             case _:
@@ -54,12 +56,39 @@ def read(path: Path, reading: Reading) -> Raw:
 
 def from_frame(frame: Any, source: str, reading: Reading, splits: Mapping[str, tuple[int, int]] | None = None) -> Raw:
     """A pandas frame, whose index is left out."""
-    name = label_column(list(frame.columns), source, reading.label)
+    asked = reading.label
+    if not reading.labels and asked is not None and asked not in frame.columns:
+        name = None  # a decoder's table may have lost the column that is to come back
+    else:
+        name = label_column(list(frame.columns), source, asked)
     others = [column for column in frame.columns if column != name]
     if not len(frame) or not others:
         raise ValueError(f"{source}: has {len(frame)} rows and {len(others)} columns beside {name!r}; nothing to learn")
     y = _target(frame[name], f"{source}: {name!r}") if reading.labels else None
-    return Raw(features(frame[others], source), y, splits=splits or {}, notes=(f"the column {name!r} is predicted",))
+    notes = (f"the column {name!r} is predicted", *doubts(frame[others]))
+    return Raw(features(frame[others], source), y, splits=splits or {}, notes=notes)
+
+
+def doubts(frame: Any) -> tuple[str, ...]:
+    """What a person may want to know of columns: what is missing, and which a few words keep from being numbers."""
+    from pandas import to_numeric
+
+    told = []
+    for name in frame.columns:
+        column = frame[name]
+        if missing := int(column.isna().sum()):
+            told.append(f"{name!r} is missing in {missing} of {len(column)} rows")
+        if column.dtype.kind in "iufbmMc":
+            continue
+        present = column.dropna().astype(str)
+        numbers = to_numeric(present, errors="coerce").notna()
+        if len(present) / 2 < numbers.sum() < len(present):
+            odd = present[~numbers].iloc[0]
+            told.append(
+                f"{name!r} is taken for words, as {int((~numbers).sum())} of its {len(present)} cells are no numbers, "
+                f"the first {odd[:20]!r}; leave these empty to have numbers"
+            )
+    return tuple(told)
 
 
 def features(frame: Any, source: str) -> Float[np.ndarray, "n columns"]:

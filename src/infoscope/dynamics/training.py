@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from infoscope.data.task import Task
 from infoscope.dynamics.information_plane import InformationPlane
-from infoscope.dynamics.plane_cost import seconds_of_training, told
+from infoscope.dynamics.plane_cost import told, tried
 from infoscope.dynamics.plane_curve import PlaneCurve
 from infoscope.dynamics.specification import PlaneStudy
 from infoscope.ensembles.ensemble import for_each
@@ -133,9 +133,9 @@ class PlaneTrainings:
 
     def cost(self, context: RunContext) -> Cost:
         """A short trial of an epoch and of a measured one."""
-        seconds = seconds_of_training(self.learner, self.task, self.study)
-        remark = f"Of each training, {told(self.study.schedule, self.learner.recipe.epochs).lower()}"
-        return Cost(self.units(), seconds * self.replicates, (remark,))
+        found, epochs = tried(self.learner, self.task, self.study), self.learner.recipe.epochs
+        remark = f"Of each training, {told(self.study.schedule, epochs, found.drift).lower()}"
+        return Cost(self.units(), found.seconds(self.study.schedule, epochs) * self.replicates, (remark,))
 
     def stand_in(self) -> list[PlaneCurve]:
         """Curves of nothing."""

@@ -1,4 +1,4 @@
-"""About how long a look will take, from a trial on a few hundred examples."""
+"""About how long a look will take, from a trial on a few examples."""
 
 from __future__ import annotations
 
@@ -6,20 +6,64 @@ import math
 import time
 from collections.abc import Callable
 
+import torch
+
+from infoscope.data.targets import Tokens
 from infoscope.data.task import Task
 from infoscope.prequential.encode import Coder, encode
+from infoscope.prequential.kernel import Kernel
+from infoscope.prequential.mixed import Mixed
+from infoscope.prequential.replay import Replay
 from infoscope.training.learner import Learner
 
-TRIAL = 400
-"""Examples in a trial."""
+BUDGET = 0.4
+"""Seconds after which a trial is not made larger."""
+
+FACTORED = 1000
+"""Rows of the matrix that is factored once, to learn how fast this machine is at it."""
 
 
 def seconds_to_send(task: Task, coder: Coder, learner: Learner | None, n: int) -> float:
-    """One coding order of n labels: two trials, and a power law through them."""
-    few = min(n, TRIAL // 2), min(n, TRIAL)
-    first, second = (_timed(lambda m=m: encode(task[:m], coder, learner, 0)) for m in few)
-    power = min(2.0, max(1.0, math.log2(second / first))) if few[0] < few[1] else 1.0
-    return second * (n / few[1]) ** power
+    """One coding order of n labels, from trials of 8, 16, 32 … until one takes `BUDGET` seconds.
+
+    A network's code grows with its gradients, others as the last two trials do; what grows with a power of n that no
+    small trial shows, the factoring of kernels, is added by its count of operations.
+    """
+    few = min(n, 8)
+    _sending(task, coder, learner, min(n, 2))  # what only the first pays for
+    before, now, half = 0.0, _sending(task, coder, learner, few), 0
+    while few < n and now < BUDGET:
+        half, few = few, min(n, 2 * few)
+        before, now = now, _sending(task, coder, learner, few)
+    if few == n:
+        return now
+    if isinstance(coder, Replay) and not isinstance(task.target, Tokens):
+        return now * coder.gradients(n) / coder.gradients(few)
+    slope = max(now - before, 0.0) / (few - half)
+    steep = now * (n / few) ** min(1.3, math.log2(now / before)) if half and now > 2 * before else 0.0
+    return max(now + slope * (n - few), steep) + _seconds_of_factors(task, coder, n)
+
+
+def _sending(task: Task, coder: Coder, learner: Learner | None, n: int) -> float:
+    return _timed(lambda: encode(task[:n], coder, learner, 0))
+
+
+def _seconds_of_factors(task: Task, coder: Coder, n: int) -> float:
+    """Those of the kernels' Cholesky factors and the products with them, n³/3 operations each."""
+    preset = coder if isinstance(coder, Kernel) else Kernel()
+    operations = _kernels(task, coder) * n * min(n, preset.exact if n <= preset.exact else preset.landmarks) ** 2 / 3
+    if not operations:
+        return 0.0
+    some = torch.eye(FACTORED) + 1 / FACTORED
+    torch.linalg.cholesky(some)
+    return operations / (FACTORED**3 / 3) * min(_timed(lambda: torch.linalg.cholesky(some)) for _ in range(3))
+
+
+def _kernels(task: Task, coder: Coder) -> int:
+    """How many kernels of all examples a coder factors."""
+    if isinstance(task.target, Tokens) or not isinstance(coder, Kernel | Mixed):
+        return 0
+    return 2 if isinstance(coder, Kernel) or len(task.shape) == 3 else 8
 
 
 def _timed(work: Callable[[], object]) -> float:

@@ -339,7 +339,10 @@ def _version_of(package: str) -> str:
 
 def _check_same(path: str | Path, header: Header, inputs: Inputs, index: np.ndarray, mask: np.ndarray) -> None:
     if _fingerprint(inputs, header.target, index, mask) != header.inputs:
-        raise ValueError(f"{path}: was written for other inputs (their fingerprint differs); give the same data")
+        raise ValueError(
+            f"{path}: was written for other inputs (their fingerprint differs); give the same data, "
+            "of a table with --label the column that was predicted"
+        )
     here = versions()
     unlike = [f"{k} {v} (here {here.get(k)})" for k, v in header.versions.items() if v and here.get(k) != v]
     if unlike:

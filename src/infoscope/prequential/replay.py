@@ -90,6 +90,14 @@ class Replay:
         if not 0 <= self.momentum < 1:
             raise ValueError(f"Replay(momentum={self.momentum}): momentum is from 0 to below 1")
 
+    def gradients(self, k: int) -> float:
+        """Examples that are learned from for a prefix of k, an example counting each time.
+
+        (1 + `replays`) k + `start` · log(1 + 20 min(1, k / `early`)) / log 21.
+        """
+        begun = math.log1p(20 * min(1.0, k / self.early)) / math.log(21)
+        return (1 + self.replays) * k + self.start * begun
+
     def experts(self, x: Inputs, target: Target, seed: int = 0, network: nn.Module | None = None) -> Experts:
         """What is predicted of the next label, example or token, which is then sent."""
         if network is None:
@@ -173,7 +181,7 @@ class _Student:
 
     def _rows(self, stop: int) -> Tensor:
         """The new rows once and old and new ones at random, shuffled, in whole batches; none while less is due."""
-        batches = int(self._due(stop) - self.drawn) // self.preset.batch
+        batches = int(self.preset.gradients(stop) - self.drawn) // self.preset.batch
         if not batches:
             return torch.empty(0, dtype=torch.long)
         new = torch.arange(self.learned, stop)[: batches * self.preset.batch]
@@ -181,11 +189,6 @@ class _Student:
         self.learned, self.drawn = stop, self.drawn + batches * self.preset.batch
         rows = torch.cat([new, random])
         return rows[torch.randperm(len(rows), generator=self.draws)]
-
-    def _due(self, stop: int) -> float:
-        """Gradients for a prefix of k: (1 + `replays`) k + `start` · log(1 + 20 min(1, k / `early`)) / log 21."""
-        begun = math.log1p(20 * min(1.0, stop / self.preset.early)) / math.log(21)
-        return (1 + self.preset.replays) * stop + self.preset.start * begun
 
     @torch.no_grad()
     def _pull_and_average(self, pull: float) -> None:
