@@ -345,7 +345,7 @@ def _pictures(population: Population, learner: Learner, stacks: dict[str, Sequen
         points = sum(len(next(iter(stack.values()))) for stack in some)
         picture: Picture = classical_mds(*some, dimensions=min(3, points - 1))
         mean, deviation = picture.radii()
-        print(f"{name}: {points} points, radius {mean.value:.4f} ± {deviation.value:.4f} in", end=" ")
+        print(f"{name}: {points} points, radius {mean.value:.4f} (sd {deviation.value:.4f}) in", end=" ")
         print(
             f"{picture.points.shape[1]} dimensions, which hold {picture.explained:.1%}; in all {_radius(picture):.4f}"
         )

@@ -205,7 +205,8 @@ def _against_shuffled(
     deviation = float(np.std(values, ddof=1)) if null > 1 else math.nan
     spread_of_null = 0.0 if math.isnan(deviation) else deviation
     above = found.value > mean + max(DEVIATIONS * spread_of_null, ROUNDING)
-    note = f"{null} shufflings give {mean / NATS_PER_BIT:.6f} ± {deviation / NATS_PER_BIT:.6f} bit (mean, deviation)"
+    spread = f"standard deviation {deviation / NATS_PER_BIT:.6f}"
+    note = f"{null} shufflings give {mean / NATS_PER_BIT:.6f} bit in the mean, {spread}"
     status = found.status if above else found.status | {Status.INSIGNIFICANT}
     return replace(found, status=status, notes=(*found.notes, note))
 
