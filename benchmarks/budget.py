@@ -1,0 +1,85 @@
+"""Does `infoscope difficulty` end when it says? Wall seconds of the command with its defaults, data set by data set.
+
+    python benchmarks/budget.py digits iris path/to/mnist [--budget 5m]
+
+What a dry run foretells, and how long it takes to do so, stands beside.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from infoscope.model_information.budget import duration
+from ledger import RESULTS, circumstances, merge, table, told
+
+
+def timed(*words: str) -> tuple[float, dict[str, Any]]:
+    """Wall seconds of a command, and what it printed as JSON."""
+    start = time.perf_counter()
+    command = [sys.executable, "-m", "infoscope", "difficulty", *words, "--json", "--quiet"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    return time.perf_counter() - start, json.loads(done.stdout)
+
+
+def measure(data: str, budget: str) -> dict[str, Any]:
+    """One data set, first dry, then done."""
+    answer, foretold = timed(data, "--budget", budget, "--dry-run")
+    seconds, found = timed(data, "--budget", budget)
+    rows = {row["quantity"]: row for row in found["measurements"]}
+    sizes = {"labels": rows["L(y|x)"]["n"], "k": rows["L(M,D)"]["n"]}
+    bits = {name: rows[name]["value"] for name in ("L(y|x)", "L(M,D)")}
+    return (
+        {"seconds": seconds, "dry": answer, "foretold": foretold["dry_run"]["seconds"], "budget": budget} | sizes | bits
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("data", nargs="+")
+    parser.add_argument("--budget", default="5m")
+    parser.add_argument("--out", type=Path, default=RESULTS)
+    given = parser.parse_args()
+    here = circumstances("python benchmarks/budget.py")
+    rows = {Path(data).stem: measure(data, given.budget) | {"circumstances": here} for data in given.data}
+    file = given.out / "budget.json"
+    known = list(json.loads(file.read_text())) if file.exists() else []
+    kept = merge(file, rows, dict.fromkeys([*known, *rows]))
+    text = table(
+        [
+            "data",
+            "labels sent",
+            "k",
+            "L(y\\|x), bits",
+            "L(M,D), bits",
+            "wall s",
+            "budget",
+            "kept",
+            "foretold s",
+            "dry run, s",
+        ],
+        (_cells(name, row) for name, row in kept.items()),
+    )
+    file.with_suffix(".md").write_text(f"{text}\n\n{told(kept)}\n")
+    print(text)
+
+
+def _cells(name: str, row: dict[str, Any]) -> list[str]:
+    numbers = [
+        f"{row['labels']}",
+        f"{row['k']}",
+        f"{row['L(y|x)']:.0f}",
+        f"{row['L(M,D)']:.0f}",
+        f"{row['seconds']:.0f}",
+    ]
+    kept = "yes" if row["seconds"] <= duration(row["budget"]) else "no"
+    return [name, *numbers, row["budget"], kept, f"{row['foretold']:.0f}", f"{row['dry']:.1f}"]
+
+
+if __name__ == "__main__":
+    main()
