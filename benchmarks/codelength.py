@@ -56,10 +56,12 @@ def measure(row: Row, task: Task, orders: int, examples: int | None) -> dict[str
     task = task[: min(n for n in (examples, row.examples, len(task)) if n)]
     if not isinstance(row.coder, Preqtorch):
         once(row, task[:24], 0)  # warms up, as preqtorch does in its own process
-    runs = []
+    runs, known = [], []
     for seed in range(orders):
         wrong = 1.0 if row.random else row.noise
-        runs.append(once(row, task.corrupted(Massart(wrong), seed) if wrong else task, seed))
+        coded = task.corrupted(Massart(wrong), seed) if wrong else task
+        runs.append(once(row, coded, seed))
+        known.append(noise_bits(row.noise, int((coded.y != task.y).sum()), len(task), task.classes))
         print("  order {}: {:.1f} bits, {:.1f} s".format(seed, *runs[-1]), flush=True)
     bits, seconds = (list(each) for each in zip(*runs, strict=True))
     return {
@@ -69,7 +71,7 @@ def measure(row: Row, task: Task, orders: int, examples: int | None) -> dict[str
         "orders": orders,
         "complete": orders >= row.orders and examples is None,
         "uniform_bits": len(task) * math.log2(task.classes),
-        "noise_bits": len(task) * noise_bits(row.noise, task.classes),
+        "noise_bits": fmean(known),
         "experts": experts(row, task),
         "coder": f"{row.coder!r}" + (f" of {row.network!r}" if row.network else ""),
         "bits_each": bits,
@@ -77,13 +79,16 @@ def measure(row: Row, task: Task, orders: int, examples: int | None) -> dict[str
     }
 
 
-def noise_bits(share: float, classes: int) -> float:
-    """What a label costs one who knows the right class: the entropy of the noise.
+def noise_bits(share: float, wrong: int, n: int, classes: int) -> float:
+    """What n labels, so many of which are wrong, cost one who knows the right classes and the noise.
 
-    >>> round(noise_bits(0.2, 10), 5)
+    >>> round(noise_bits(2 / 9, 200, 1000, 10) / 1000, 5)
     1.35591
     """
-    return -share * math.log2(share / (classes - 1)) - (1 - share) * math.log2(1 - share) if share else 0.0
+    if not share:
+        return 0.0
+    p = share * (classes - 1) / classes  # a label that is drawn anew may be the right one
+    return -wrong * math.log2(p / (classes - 1)) - (n - wrong) * math.log2(1 - p)
 
 
 def once(row: Row, task: Task, seed: int) -> tuple[float, float]:

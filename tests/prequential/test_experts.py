@@ -8,7 +8,7 @@ from scipy.stats import multivariate_t, norm, rankdata
 from sklearn.linear_model import LogisticRegression as Plain
 
 from infoscope.data.targets import Classes, Labels, Real
-from infoscope.prequential.committee import Committee, Stack, folded
+from infoscope.prequential.committee import Committee, Stack, noisy
 from infoscope.prequential.experts.boosting import Boosting
 from infoscope.prequential.experts.class_gaussians import ClassGaussians, log_student
 from infoscope.prequential.experts.columns import categories, components, ranked, standard
@@ -172,15 +172,19 @@ def test_a_committee_pays_for_its_choice_and_no_more(draws):
     assert cost[1] > 300 * np.log(3)
 
 
-def test_folded_experts_are_one_row_that_finds_the_best(draws):
+def test_noisy_experts_find_the_share_of_wrong_labels(draws):
+    """An expert that is sure, and wrong of a seventh of the labels, is read through the channel that fits it."""
+
     def said():
         while True:
-            yield np.log([[0.5, 0.5], [0.9, 0.1], [0.1, 0.9]])
+            yield np.log([[0.5, 0.5], [1 - 1e-12, 1e-12], [0.4, 0.6]])
 
-    experts = folded(said(), 1)
-    rows = rows_of(experts, [1] * 50)
-    assert rows.shape == (50, 2, 2)
-    assert np.exp(rows[-1, 1, 1]) == pytest.approx(0.9, abs=0.01)
+    labels = (draws.random(400) < 0.075).astype(int)
+    rows = rows_of(noisy(said(), 1, 2), labels.tolist())
+    assert rows.shape == (400, 3, 2)
+    assert np.allclose(np.exp(rows).sum(2), 1)
+    assert np.array_equal(rows[:, 0], np.log(np.full((400, 2), 0.5)))
+    assert np.exp(rows[-1, 2, 1]) == pytest.approx(0.075, abs=0.005)
 
 
 def test_a_regression_on_means_is_bayes_rule(draws):

@@ -18,6 +18,9 @@ FREEDOMS = (0.003, 0.03, 0.3)
 FLOOR = -12.0
 """Log-probabilities are stacked from here on: one surprise of one family must not turn the weights over."""
 
+SHARES = (0.0, 0.05, 0.15, 0.3, 0.5)
+"""Of labels that noise replaces by any class."""
+
 TOLD = 16
 """Classes, the most probable, whose curvature a stack takes account of."""
 
@@ -44,16 +47,23 @@ def together(families: Sequence[Experts], target: ExampleTarget) -> Experts:
             return
 
 
-def folded(experts: Experts, own: int) -> Experts:
-    """The first `own` rows as they are, and one for all others, which may hand over to each other (`Posterior`).
+def noisy(experts: Experts, own: int, sure: int) -> Experts:
+    """Experts and what they would say of labels that are noisy: the first `own` rows as they are, and two more.
 
-    So experts for a case that is rare cost the others no more than one expert would.
+    One is for the rows from `sure` on, which may hand over to each other (`Posterior`). The other is for the first
+    `sure` rows through a channel that replaces a share of the labels by any class, (1 − s) p + s / C for each s of
+    `SHARES`. So experts for a case that is rare cost the others no more than two experts would.
     """
     rows = next(experts)
-    others = Posterior(len(rows) - own, share=0.3)
+    others, channel = Posterior(len(rows) - sure, share=0.3), Posterior(sure * len(SHARES), share=0.3)
+    shares = np.array(SHARES)[:, None, None]
     while True:
-        label = yield np.concatenate([rows[:own], others.predict(rows[own:])[None]])
+        p = np.exp(rows[:sure])
+        mixed = np.log((1 - shares) * p + (shares + 1e-9) / p.shape[1]).reshape(-1, p.shape[1])
+        mixed -= np.log1p(1e-9)
+        label = yield np.concatenate([rows[:own], others.predict(rows[sure:])[None], channel.predict(mixed)[None]])
         others.learn(label)
+        channel.learn(label)
         try:
             rows = experts.send(label)
         except StopIteration:

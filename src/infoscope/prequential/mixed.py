@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from infoscope.data.inputs import Inputs, count
 from infoscope.data.targets import Boxes, Classes, Labels, Real, Target, Tokens
 from infoscope.data.texts import Texts
-from infoscope.prequential.committee import folded, together
+from infoscope.prequential.committee import noisy, together
 from infoscope.prequential.experts.boosting import Boosting
 from infoscope.prequential.experts.class_gaussians import ClassGaussians
 from infoscope.prequential.experts.family import ExampleTarget, Family
@@ -46,7 +46,7 @@ class Mixed:
     Which experts there are follows from the inputs alone, never from a label:
 
     - **images** (n, channels, height, width): Gaussian processes on patches and label spreading, as `Kernel`, which
-      at the noises `noisy` and by the readouts `soft` serves noisy labels too;
+      at the noises `noisy`, by the readouts `soft` and through a channel serves noisy labels too;
     - **texts**: n-grams by Gaussian processes and logistic regression, and `Kernel` on hashed words;
     - **tables** (n, d): Gaussian processes over a grid of widths and noises, logistic regression, class Gaussians,
       forests, boosting, Gaussian processes on what has mattered so far (`infoscope.prequential.experts`), and up to
@@ -96,7 +96,9 @@ class Mixed:
         if not isinstance(target, Classes):
             return Kernel().experts(x, target, seed)
         kernel = Kernel(noisy=self.noisy, soft=self.soft)
-        return folded(kernel.experts(x, target, seed), len(kernel.noises) * len(kernel.readouts))
+        own = len(kernel.noises) * len(kernel.readouts)
+        sure = own + len(kernel.noisy) * len(kernel.readouts)
+        return noisy(kernel.experts(x, target, seed), own, sure)
 
     def _of_vectors(self, x: Tensor, target: ExampleTarget, seed: int) -> list[Experts]:
         table = x.detach().cpu().numpy().reshape(len(x), -1).astype(np.float64)
