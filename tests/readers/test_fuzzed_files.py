@@ -220,6 +220,7 @@ WORDS = [
     "cuda",
     "eJwDAAAAAAE=",
 ]
+ANY = st.sampled_from([*ODD, *WORDS]) | st.integers() | st.floats() | st.text(max_size=5)
 CHANGES = st.lists(st.tuples(st.integers(0, 200), ANY, st.booleans()), min_size=1, max_size=3)
 
 
