@@ -15,7 +15,7 @@ from infoscope.mi.estimators import copula_critic
 from infoscope.mi.numerics import critic as critics
 from infoscope.mi.numerics.critic import Scores
 from infoscope.mi.sample import Side
-from infoscope.testing.distributions import Student
+from infoscope.testing.distributions import Normal, Student
 from infoscope.training.fit import Diverged
 
 
@@ -130,6 +130,14 @@ def test_what_the_distance_from_the_centre_tells_is_found_in_many_columns(d):
     found = mutual_information(*Student(d, d, 2).sample(1000, np.random.default_rng(0)), strict=False)
     assert "the distances from the centre" in found.receipt.notes[0]
     assert abs(found.value - truth) < 0.2 * truth
+
+
+@pytest.mark.parametrize("nats", [3.0, 5.5])
+def test_high_information_through_bent_margins_is_the_normal_copula_s(nats):
+    rho = math.sqrt(1 - math.exp(-2 * nats))
+    x, y = Normal(1, 1, across=(rho,)).sample(800, np.random.default_rng(0))
+    found = CopulaCritic().estimate(Side(np.sinh(2 * x)), Side(-np.exp(-3 * y)), 0)
+    assert abs(found.value - nats) < 0.1 * nats
 
 
 def test_clusters_in_many_columns_are_found_along_few_directions():
