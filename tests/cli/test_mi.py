@@ -198,3 +198,17 @@ def test_the_bars_of_the_report_have_their_errors(noise):
     exact = ask(SavedInformation(noise, estimator=METHODS["kde-upper"])).figures()[0].lines[0]
     assert exact.lower == exact.upper == exact.y  # an unknown error draws no bar
     assert len(of_input.x) == 3
+
+
+def test_wide_layers_are_probed(noise, capsys):
+    with np.load(noise) as file:
+        y, t = file["y"], file["T1"]
+    wide = np.random.default_rng(1).normal(size=(300, 10, 10)) + 2 * y[:, None, None]
+    np.savez(noise, y=y, T1=wide, T2=t)
+    mi(noise, null=None)
+    assert "largest for I(T;Y) (probe from 100 columns on)" in " ".join(capsys.readouterr().out.split())
+    mi(noise, json=True, out=noise.parent / "wide")
+    rows = json.loads(capsys.readouterr().out)["measurements"]
+    assert [row["receipt"]["method"].partition("(")[0] for row in rows] == ["Uniform", "Probe", "Uniform", "Largest"]
+    assert rows[1]["bound"] == "lower"
+    assert rows[1]["value"] > 0.8

@@ -18,6 +18,7 @@ from infoscope.method_text import text_of
 from infoscope.mi.estimate import layer_information
 from infoscope.mi.estimators.binning import Uniform
 from infoscope.mi.estimators.largest import Largest
+from infoscope.mi.estimators.probe import Probe
 from infoscope.mi.method import Method, ShufflingMethod
 from infoscope.mi.methods import METHODS
 from infoscope.options import AtLeast, check_fields
@@ -34,8 +35,11 @@ SHUFFLINGS = 20
 """Shufflings of the labels where nobody asks for a number and they cost little."""
 
 BINS = Uniform(range="layer")
-SAMPLE = Largest()
-"""What measures I(X;T) and I(T;Y) where no estimator is named."""
+SAMPLE, OF_WIDE = Largest(), Probe()
+"""What measures I(X;T) and I(T;Y) where no estimator is named; the last, I(T;Y) of wide layers."""
+
+WIDE = 100
+"""Columns from which neighbours, which see little in so many, would take minutes."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +55,8 @@ class SavedInformation:
         `X` if there are any; other arrays are not read. Layers of other names or of several epochs: infoscope plane.
     estimator
         One of `infoscope list estimators`, with options as in "saxe(width=0.5)" or "kde-upper(variance=0.001)".
-        Default: 30 bins over the layer's range for I(X;T); for I(T;Y) largest, for which labels are a sample.
+        Default: 30 bins over the layer's range for I(X;T); for I(T;Y) largest, for which labels are a
+        sample, or probe, a lower bound, of layers of 100 columns and more.
     null
         Estimate again on so many shufflings of the labels, and flag what is not above them. Default: 20 where they cost
         little (bins, kernels, quantised), else none.
@@ -88,7 +93,8 @@ class SavedInformation:
             both = layer_information(t, y, self.estimator, x=x, null=self.shufflings, **options)
             return LayerResult("train", name, both.x_t, both.t_y)
         x_t = layer_information(t, y, BINS, **options).x_t
-        t_y = layer_information(t, y, SAMPLE, null=self.shufflings, **options).t_y
+        method = OF_WIDE if math.prod(t.shape[1:]) >= WIDE else SAMPLE
+        t_y = layer_information(t, y, method, null=self.shufflings, **options).t_y
         return LayerResult("train", name, x_t, t_y)
 
     def stages(self, device: str = "cpu") -> Stages[SavedInformationAnswer]:
@@ -185,7 +191,10 @@ class SavedInformationAnswer:
         """The estimator, or that of each information."""
         if self.question.estimator is not None:
             return {"estimator": repr(self.question.estimator)}
-        return {"estimator": f"{text_of(BINS, METHODS)} for I(X;T), {text_of(SAMPLE, METHODS)} for I(T;Y)"}
+        methods = {one.t_y.receipt.method for one in self.layers}
+        used = [text_of(m, METHODS) for m in (SAMPLE, OF_WIDE) if repr(m) in methods]
+        wide = f" ({used[-1]} from {WIDE} columns on)" * (len(used) > 1)
+        return {"estimator": f"{text_of(BINS, METHODS)} for I(X;T), {''.join(used[:1])} for I(T;Y){wide}"}
 
     def write(self, folder: Path) -> Mapping[str, str]:
         """No file but the report."""
