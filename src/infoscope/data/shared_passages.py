@@ -12,7 +12,6 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 from jaxtyping import Int
 
-from infoscope.data.inputs import Mapped, take
 from infoscope.data.near_duplicates import Nearness
 from infoscope.data.targets import MASKED, Tokens
 from infoscope.data.task import Task
@@ -54,7 +53,7 @@ def _is_text(task: Task) -> bool:
     return task.target == Tokens(BYTES)
 
 
-def _sequences(task: Task) -> np.ndarray | Mapped | None:
+def _sequences(task: Task) -> np.ndarray | None:
     """What holds the tokens of each example, (n, length); −100 where there is none."""
     if isinstance(task.target, Tokens):
         return task.y.numpy()
@@ -63,8 +62,8 @@ def _sequences(task: Task) -> np.ndarray | Mapped | None:
     if ids is None or ids.ndim != 2 or ids.dtype.is_floating_point or ids.dtype.itemsize == 1:
         return None
     mask = x.get("attention_mask") if isinstance(x, Mapping) else None
-    held = take(ids, slice(None)).numpy().astype(np.int64)
-    return held if mask is None else np.where(take(mask, slice(None)).numpy() > 0, held, MASKED)
+    held = ids[:].numpy().astype(np.int64)
+    return held if mask is None else np.where(mask[:].numpy() > 0, held, MASKED)
 
 
 def _words(task: Task) -> Iterator[Int[np.ndarray, " words"]]:

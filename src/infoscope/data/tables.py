@@ -81,7 +81,8 @@ def doubts(frame: Any) -> tuple[str, ...]:
         if column.dtype.kind in "iufbmMc":
             continue
         present = column.dropna().astype(str)
-        numbers = to_numeric(present, errors="coerce").notna()
+        read: Any = to_numeric(present, errors="coerce")
+        numbers = read.notna()
         if len(present) / 2 < numbers.sum() < len(present):
             odd = present[~numbers].iloc[0]
             told.append(

@@ -159,8 +159,9 @@ def own_seconds(coder: Coder, flops: Flops, n: int) -> float:
 
 def label_seconds(task: Task, n: int) -> float:
     """One order of the default code of labels: images n and n³, texts and tables n, the more the wider they are."""
-    if is_images(task.x):
-        return 1e-3 * n * max(1.0, (prod(task.x.shape[1:]) / 784) ** 0.5) + 2e-11 * n**3
+    shape = task.shape
+    if is_images(task.x) and isinstance(shape, tuple):
+        return 1e-3 * n * max(1.0, (prod(shape) / 784) ** 0.5) + 2e-11 * n**3
     if isinstance(task.x, Texts):
         return 8e-3 * n
     return 8e-3 * n * max(0.25, _width(task) / 50) ** 0.5

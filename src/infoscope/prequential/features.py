@@ -156,9 +156,9 @@ def is_words(x: Array) -> bool:
     return x.ndim == 2 and x.dtype in (torch.int16, torch.int32, torch.int64)
 
 
-def is_images(x: Array) -> bool:
+def is_images(x: Inputs) -> bool:
     """Whether these are images with patches worth learning."""
-    return x.ndim == 4 and min(x.shape[2:]) >= SMALLEST_IMAGE
+    return isinstance(x, Array) and x.ndim == 4 and min(x.shape[2:]) >= SMALLEST_IMAGE
 
 
 def _columns(x: Float[Tensor, "n d"]) -> Float[Tensor, "n d"]:

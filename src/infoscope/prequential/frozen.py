@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from infoscope.data.inputs import Inputs, count, pieces
+from infoscope.data.inputs import Array, Inputs, count, pieces
 from infoscope.data.task import coding_order
 from infoscope.models import model
 from infoscope.run import key
@@ -100,12 +101,12 @@ class HubModel:
     def __call__(self, x: Inputs, seed: int = 0) -> Float[Tensor, "n d"]:
         """The features of every example: of texts by the model's own tokenizer, of images as float pixels."""
         try:
-            from transformers import AutoModel, AutoTokenizer
+            transformers: Any = import_module("transformers")
         except ImportError as error:
             raise ValueError(f"features={self.name!r}: names on the Hub need pip install transformers") from error
         with isolated(0, threads=1), torch.no_grad():
-            network = AutoModel.from_pretrained(self.name).eval()
-            tokenizer = AutoTokenizer.from_pretrained(self.name) if hasattr(x, "words") else None
+            network = transformers.AutoModel.from_pretrained(self.name).eval()
+            tokenizer = transformers.AutoTokenizer.from_pretrained(self.name) if hasattr(x, "words") else None
             return torch.cat([self._of(network, tokenizer, part) for part in _parts(x)])
 
     def _of(self, network: Any, tokenizer: Any, part: Any) -> Tensor:
@@ -132,7 +133,7 @@ class Function:
     def __call__(self, x: Inputs, seed: int = 0) -> Float[Tensor, "n d"]:
         """The features of every example."""
         with isolated(seed, threads=1), torch.no_grad():
-            return torch.as_tensor(np.asarray(self.call(x if not hasattr(x, "shape") else x[:]))).float()
+            return torch.as_tensor(np.asarray(self.call(x[:] if isinstance(x, Array) else x))).float()
 
     def __repr__(self) -> str:
         return f"Function({getattr(self.call, '__qualname__', type(self.call).__name__)}, {key(self.call)[:16]})"

@@ -157,7 +157,8 @@ def _target(held: Mapping[str, Any]) -> Target:
         raise ValueError(f"its target is of no kind among {', '.join(KINDS)}")
     fields = {field.name: _KINDS_OF_FIELDS[str(field.type)] for field in dataclasses.fields(kind)}
     _check_fields(held, fields, "target")
-    return kind(**{name: tuple(v) if isinstance(v := held[name], list) else v for name in fields})
+    values: dict[str, Any] = {name: tuple(v) if isinstance(v := held[name], list) else v for name in fields}
+    return kind(**values)
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -47,10 +48,8 @@ class Boosting:
         rows = []
         for rate, most, leaves in self.settings:
             rounds = max(10, min(most, self.trees // len(seen)))
-            model = HistGradientBoostingClassifier(
-                learning_rate=rate, max_iter=rounds, max_leaf_nodes=leaves, min_samples_leaf=self._leaf(len(y)),
-                early_stopping=False, random_state=0,
-            ).fit(past, y)  # fmt: skip
+            options = self._options(rate, rounds, leaves, len(y))
+            model = HistGradientBoostingClassifier(**options).fit(past, y)
             for i, p in enumerate(model.staged_predict_proba(new), 1):
                 if i in self._stops(rounds):
                     rows.append(smoothed(columns_of(p, model.classes_, classes), y, 1 / (len(y) + 2)))
@@ -63,14 +62,18 @@ class Boosting:
         for j, column in enumerate(y.T):
             means = []
             for rate, rounds, leaves in self.settings:
-                model = HistGradientBoostingRegressor(
-                    learning_rate=rate, max_iter=rounds, max_leaf_nodes=leaves, min_samples_leaf=self._leaf(len(y)),
-                    early_stopping=False, random_state=0,
-                ).fit(past, column)  # fmt: skip
+                options = self._options(rate, rounds, leaves, len(y))
+                model = HistGradientBoostingRegressor(**options).fit(past, column)
                 staged = enumerate(model.staged_predict(new), 1)
                 means += [mean for i, mean in staged if i in self._stops(rounds)]
             found[:, :, j] = np.stack(means, 1)
         return np.stack([found, np.ones_like(found)], -1)
+
+    def _options(self, rate: float, rounds: int, leaves: int, n: int) -> dict[str, Any]:
+        return {
+            "learning_rate": rate, "max_iter": rounds, "max_leaf_nodes": leaves, "min_samples_leaf": self._leaf(n),
+            "early_stopping": False, "random_state": 0,
+        }  # fmt: skip
 
     @property
     def _size(self) -> int:

@@ -44,11 +44,12 @@ class Forest:
             return np.full((len(new), 2 * len(self.leaves), classes), -np.log(classes))
         rows, trees = [], self._trees(len(y))
         for leaf in self.leaves:
+            some: dict[str, Any] = {"max_features": self.features}
             forest = RandomForestClassifier(trees, min_samples_leaf=leaf, random_state=0)
-            extra = ExtraTreesClassifier(trees, min_samples_leaf=leaf, max_features=self.features, random_state=0)
+            extra = ExtraTreesClassifier(trees, min_samples_leaf=leaf, random_state=0, **some)
             for model in (forest, extra):
                 model.fit(past, y)
-                p = columns_of(model.predict_proba(new), model.classes_, classes)
+                p = columns_of(np.asarray(model.predict_proba(new)), np.asarray(model.classes_), classes)
                 rows.append(smoothed(p, y, 1 / (len(y) + 2)))
         return np.stack(rows, 1)
 

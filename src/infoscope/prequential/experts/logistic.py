@@ -35,7 +35,7 @@ class LogisticRegression:
         most = max(8, MOST // max(2, target.outputs) - 1)
         parts = [components(columns(x), most) for columns in (standard, ranked)]
         widths = [part.shape[1] for part in parts]
-        if widths[0] == widths[1] and np.array_equal(*parts):
+        if widths[0] == widths[1] and np.array_equal(parts[0], parts[1]):
             parts, widths = parts[:1], widths[:1]
         models = [_Model(i, width, scale) for i, width in enumerate(widths) for scale in self.scales]
         edges = np.cumsum([0, *widths])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -60,7 +61,8 @@ class Relevance:
             return np.ones(past.shape[1])
         leaf = max(1, min(5, len(y) // 100))
         trees = min(self.trees, 10 + len(y) // 2, max(self.fewest, self.rows // len(y)))
-        forest = ExtraTreesClassifier(trees, max_features=0.5, min_samples_leaf=leaf, random_state=0).fit(past, y)
+        options: dict[str, Any] = {"max_features": 0.5, "min_samples_leaf": leaf, "random_state": 0}
+        forest = ExtraTreesClassifier(trees, **options).fit(past, y)
         found = forest.feature_importances_
         return found / found.sum() if found.sum() > 0 else np.ones(past.shape[1])
 

@@ -74,7 +74,7 @@ class WordProcesses:
         kernels = [torch.from_numpy((each @ each.T).toarray().astype(np.float32)) for each in (words, letters, both)]
         return [exact(k + 0.1, noise, width, self.block) for k in kernels for noise in self.noises]
 
-    def _components(self, grams: sp.csr_array, seed: int) -> torch.Tensor:
+    def _components(self, grams: Any, seed: int) -> torch.Tensor:
         from sklearn.decomposition import TruncatedSVD
 
         size = min(self.components, grams.shape[1] - 1)
@@ -109,7 +109,7 @@ class WordRegression:
 
         yield from refitted(classwise(predict, target), size, places, target, seed, self.first, self.growth)
 
-    def _rows(self, past: sp.csr_array, y: np.ndarray, new: sp.csr_array, classes: int) -> Float[np.ndarray, "b e c"]:
+    def _rows(self, past: Any, y: np.ndarray, new: Any, classes: int) -> Float[np.ndarray, "b e c"]:
         from sklearn.linear_model import LogisticRegression
 
         seen = np.unique(y)
