@@ -1,15 +1,18 @@
 from __future__ import annotations
 
+import pickle
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 
 from infoscope.data.raw import Reading
 from infoscope.data.readers import inputs
 from infoscope.data.targets import Tokens
 from infoscope.data.task import Task
 from infoscope.data.text import from_documents
+from infoscope.data.texts import Texts
 
 
 def said(task) -> bytes:
@@ -116,3 +119,13 @@ def test_real_text(shared_data, name, splits):
     files = sorted(shared_data(name).glob("*.txt"))
     assert said(task) == b"".join(file.read_bytes() for file in files)
     assert np.unique(task.ids).size == len(task)
+
+
+def test_texts_keep_their_words_on_the_way_to_another_process(tmp_path, monkeypatch):
+    """A copy whose words were lost would be coded as a table of hashes, in other bits."""
+    monkeypatch.setenv("INFOSCOPE_CACHE", str(tmp_path))
+    task = Task.from_arrays(Texts.of(["no", "yes \0 é", "no", "perhaps"]), [0, 1, 0, 1])
+    some = pickle.loads(pickle.dumps(task[[3, 1]]))
+    assert isinstance(some.x, Texts)
+    assert some.x.words() == ["perhaps", "yes \0 é"]
+    assert torch.equal(some.x[:], task.x[[3, 1]])
