@@ -29,6 +29,7 @@ class Pairs:
     still. In one and one dimension all of them are sharp, where in many they are not; whether the sides fall into
     pairs, and in which coordinates, is for `infoscope.mi.numerics.pairing` to say.
 
+    >>> import numpy as np
     >>> draws = np.random.default_rng(0)
     >>> x = draws.normal(size=(2000, 4))
     >>> y = x + draws.normal(size=(2000, 4))
