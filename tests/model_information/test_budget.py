@@ -10,7 +10,7 @@ from infoscope.data.partition import partition, room
 from infoscope.data.task import Task
 from infoscope.model_information import budget
 from infoscope.model_information.budget import Sizes, Work, affordable, duration
-from infoscope.model_information.difficulty import Difficulty, _cut
+from infoscope.model_information.difficulty import Difficulty
 from infoscope.models import MLP, SmallCNN
 from infoscope.prequential.replay import Replay
 from infoscope.training.learner import Learner
@@ -75,10 +75,23 @@ def test_what_is_asked_for_is_not_changed_and_full_takes_all():
 def test_compared_tasks_get_the_same():
     many = Task.from_arrays(torch.rand(6000, 1, 16, 16), torch.arange(6000) % 10, name="images")
     tasks, learners = [many, DIGITS], [Learner(SmallCNN()), Learner(SmallCNN())]
-    sizes = Difficulty(tasks, budget="10s", replicates=1)._sizes(tasks, learners)
+    question = Difficulty(tasks, budget="10s", replicates=1)
+    sizes = question._sizes(tasks, learners)
     assert sizes.train is not None
     assert sizes.train < 1000
-    assert {len(_cut(task, sizes).train) for task in tasks} == {sizes.train}
+    assert {len(question._cut(task, sizes).train) for task in tasks} == {sizes.train}
+
+
+def test_sizes_that_were_asked_for_are_never_cut_in_silence():
+    """More than the default share may be coded; more than there is is refused, not trimmed."""
+    for full in (False, True):
+        question = Difficulty(DIGITS, k=900, full=full)
+        parts = question._cut(DIGITS, question._sizes([DIGITS], [Learner(MLP())]))
+        assert len(parts.coded) == 900
+    for asked, told in (({"k": 5000}, "k = 5000"), ({"train": 9000}, "9000 were asked for")):
+        question = Difficulty(DIGITS, **asked)
+        with pytest.raises(ValueError, match=told):
+            question._cut(DIGITS, question._sizes([DIGITS], [Learner(MLP())]))
 
 
 @pytest.mark.parametrize(("text", "seconds"), [("90s", 90), ("5m", 300), ("2h", 7200), ("0.5 m", 30)])

@@ -152,7 +152,7 @@ def fit_seconds(flops: Flops, recipe: Recipe, n: int) -> float:
 def own_seconds(coder: Coder, flops: Flops, n: int) -> float:
     """One term of eq. (2) by a network's own code; coders that are not replay are taken to cost as much."""
     preset = coder if isinstance(coder, Replay) else Replay()
-    gradients = (1 + preset.replays) * n + preset.start
+    gradients = preset.gradients(n)
     steps = gradients / preset.batch
     return (3 * gradients + 8 * n) * flops.forward / SPEED + steps * (flops.step / SPEED + STEP) + 2e-3 * n
 
@@ -164,13 +164,5 @@ def label_seconds(task: Task, n: int) -> float:
         return 1e-3 * n * max(1.0, (prod(shape) / 784) ** 0.5) + 2e-11 * n**3
     if isinstance(task.x, Texts):
         return 8e-3 * n
-    return 8e-3 * n * max(0.25, _width(task) / 50) ** 0.5
-
-
-def _width(task: Task) -> int:
-    return sum(t[0].numel() for t in _arrays(task))
-
-
-def _arrays(task: Task) -> list[torch.Tensor]:
-    one = take(task.x, slice(1))
-    return [one] if isinstance(one, torch.Tensor) else list(one.values())
+    width = sum(map(prod, [shape] if isinstance(shape, tuple) else shape.values()))
+    return 8e-3 * n * max(0.25, width / 50) ** 0.5

@@ -86,7 +86,7 @@ class Difficulty:
         given = tasks(self.data)
         learners = [learner_for(task, self.model, self.epochs) for task in given]
         sizes = self._sizes(given, learners)
-        parts = comparable([_cut(task, sizes) for task in given])
+        parts = comparable([self._cut(task, sizes) for task in given])
         found: list[TaskDifficulty] = []
         for task, part, learner in zip(given, parts, learners, strict=True):
             whole = training_part(task)
@@ -111,12 +111,11 @@ class Difficulty:
         allowed = affordable(works, self.coder, self.replicates, duration(self.budget))
         return Sizes(*(a if a is not None else b for a, b in zip(astuple(asked), astuple(allowed), strict=True)))
 
-
-def _cut(task: Task, sizes: Sizes) -> Partition:
-    """The partition of these sizes, or of what the task has where that is less."""
-    coded, pool = room(task, None)
-    k = sizes.k if sizes.k is None else min(sizes.k, coded)
-    return partition(task, k=k, train=sizes.train if sizes.train is None else min(sizes.train, pool))
+    def _cut(self, task: Task, sizes: Sizes) -> Partition:
+        """The partition that was asked for; what the budget chose is no more than the task has."""
+        k = self.k if sizes.k in (None, self.k) else min(sizes.k, room(task)[0])
+        train = self.train if sizes.train in (None, self.train) else min(sizes.train, room(task, k)[1])
+        return partition(task, k=k, train=train)
 
 
 @dataclass(frozen=True)
