@@ -21,7 +21,7 @@ from infoscope.options import at_least
 from infoscope.prequential.gaussian_process import Block, Blocks, exact, substitute
 from infoscope.prequential.heads import outputs_of
 from infoscope.prequential.mixture import Experts
-from infoscope.prequential.readouts import Pairs
+from infoscope.prequential.readouts import ByExample, Pairs, in_blocks
 from infoscope.training.isolation import isolated
 
 
@@ -68,12 +68,11 @@ class NTK:
         n, read = count(x), self._reading(target)
         with isolated(seed, self.threads):
             priors, regressions = self._regressions(x, target, network)
-            blocks = [next(regression) for regression in regressions]
-        for start in range(0, n, self.block):
-            targets = yield from _block(priors[start : start + self.block], blocks, read)
-            if start + self.block < n:
-                with isolated(seed, self.threads):
-                    blocks = [regression.send(own) for regression, own in zip(regressions, targets, strict=True)]
+
+        def code(start: int, blocks: list[Block]) -> ByExample:
+            return _block(priors[start : start + self.block], blocks, read)
+
+        yield from in_blocks(lambda: regressions, n, self.block, code, seed, self.threads)
 
     def _reading(self, target: Target) -> Reading:
         pairs = tuple(product(self.slopes, self.powers))

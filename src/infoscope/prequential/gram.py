@@ -17,6 +17,16 @@ def squared_distances(a: Float[Tensor, "n d"], b: Float[Tensor, "m d"]) -> Float
     return squares.clamp_min_(0)
 
 
+def to_landmarks(
+    f: Float[Tensor, "n d"], most: int, generator: torch.Generator
+) -> tuple[Float[Tensor, "m d"], Float[Tensor, "n m"], Float[Tensor, "m m"]]:
+    """At most so many random rows, and squared distances to and among them, in units of the median among them."""
+    some = f[torch.randperm(len(f), generator=generator)[:most]]
+    among = squared_distances(some, some)
+    scale = median(among)
+    return some, squared_distances(f, some).div_(scale), among.div_(scale)
+
+
 def gaussian(squares: Tensor) -> Tensor:
     """The Gaussian kernel exp(−d²/2) of squared distances d², for labels that change smoothly."""
     return squares.mul(-0.5).exp_()

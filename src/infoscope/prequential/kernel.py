@@ -22,14 +22,14 @@ from infoscope.prequential.gram import (
     median,
     nystrom,
     squared_distances,
+    to_landmarks,
     with_constant,
 )
 from infoscope.prequential.graph import Edges, leading_components, nearest, nearest_by_rows, spread
 from infoscope.prequential.language import Contexts, ids_of
 from infoscope.prequential.mixture import Experts
-from infoscope.prequential.readouts import by_example, readout
+from infoscope.prequential.readouts import by_example, in_blocks, readout
 from infoscope.run.free_memory import available, mebibytes
-from infoscope.training.isolation import isolated
 
 
 @dataclass(frozen=True)
@@ -99,14 +99,10 @@ class Kernel:
         size = self.block if n <= self.exact else 2 * self.block
         self._check_memory(n, target)
         read = readout(of_examples(target), self.readouts, self.soft)
-        with isolated(seed, self.threads):
-            learners = self._learners(features(x, self.patches, seed), target, size, seed)
-            blocks = [next(learner) for learner in learners]
-        for start in range(0, n, size):
-            targets = yield from by_example(blocks, read)
-            if start + size < n:
-                with isolated(seed, self.threads):
-                    blocks = [learner.send(own) for learner, own in zip(learners, targets, strict=True)]
+        yield from in_blocks(
+            lambda: self._learners(features(x, self.patches, seed), target, size, seed),
+            n, size, lambda _, blocks: by_example(blocks, read), seed, self.threads,
+        )  # fmt: skip
 
     def memory(self, n: int, width: int) -> int:
         """About how many bytes n examples of this many targets fill, their features left out.
@@ -155,10 +151,7 @@ class Kernel:
         self, f: Float[Tensor, "n d"], real: bool, width: int, size: int, generator: torch.Generator
     ) -> tuple[list[Blocks], Edges]:
         edges = nearest_by_rows(leading_components(f, self.components, generator), self.neighbours)
-        some = f[torch.randperm(len(f), generator=generator)[: self.landmarks]]
-        among = squared_distances(some, some)
-        squares = squared_distances(f, some).div_(median(among))
-        among /= median(among)
+        _, squares, among = to_landmarks(f, self.landmarks, generator)
         near = centred_features(nystrom(gaussian(squares), gaussian(among)))
         far = nystrom(exponential(squares), exponential(among))
         if real:

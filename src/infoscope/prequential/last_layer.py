@@ -14,7 +14,7 @@ from infoscope.data.inputs import Batch, Inputs, pieces, to
 from infoscope.data.targets import Classes, Labels, Real
 from infoscope.options import at_least
 from infoscope.prequential.gaussian_process import Block, Ridge
-from infoscope.prequential.gram import centred_features, gaussian, median, nystrom, squared_distances, with_constant
+from infoscope.prequential.gram import centred_features, gaussian, nystrom, to_landmarks, with_constant
 from infoscope.prequential.readouts import Pairs, readout
 from infoscope.training.forward import device_of, forward
 
@@ -89,11 +89,9 @@ class Regressions:
     def _kernels(self, f: Float[Tensor, "reach d"], draws: torch.Generator) -> list[Float[Tensor, "reach _"]]:
         """Features whose inner products are the linear and the Gaussian kernel."""
         f = centred_features(torch.where(f.isfinite(), f, 0.0))
-        some = torch.randperm(len(f), generator=draws)[: self.preset.landmarks]
-        linear = f if f.shape[1] <= len(some) else nystrom(f @ f[some].T, f[some] @ f[some].T)
-        squares, among = squared_distances(f, f[some]), squared_distances(f[some], f[some])
-        scale = median(among)
-        both = [linear, nystrom(gaussian(squares / scale), gaussian(among / scale))]
+        some, squares, among = to_landmarks(f, self.preset.landmarks, draws)
+        linear = f if f.shape[1] <= len(some) else nystrom(f @ some.T, some @ some.T)
+        both = [linear, nystrom(gaussian(squares), gaussian(among))]
         return [with_constant(phi) for phi in both] if self.real else both
 
 

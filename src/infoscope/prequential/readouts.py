@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator, Iterable
 from typing import Any, Protocol
 
 import numpy as np
 from jaxtyping import Float, Int
 
 from infoscope.data.targets import Classes, Labels, Real
-from infoscope.prequential.gaussian_process import Block, substitute
+from infoscope.prequential.gaussian_process import Block, Blocks, substitute
+from infoscope.prequential.mixture import Experts
+from infoscope.training.isolation import isolated
 
 Pairs = tuple[tuple[float, float], ...]
 """Slopes β and powers α."""
@@ -134,6 +136,28 @@ def by_example(blocks: list[Block], read: Readout) -> ByExample:
         if i + 1 < n:
             mean = process.send(targets[:, i])
     return targets
+
+
+def in_blocks(
+    regressions: Callable[[], Iterable[Blocks]],
+    n: int,
+    size: int,
+    code: Callable[[int, list[Block]], ByExample],
+    seed: int,
+    threads: int = 1,
+) -> Experts:
+    """Regressions side by side, `size` examples at a time; `code(start, blocks)` codes those from `start` on.
+
+    No context stays open across a yield: the caller draws and computes there as if we were not here.
+    """
+    with isolated(seed, threads):
+        running = list(regressions())
+        blocks = [next(each) for each in running]
+    for start in range(0, n, size):
+        targets = yield from code(start, blocks)
+        if start + size < n:
+            with isolated(seed, threads):
+                blocks = [each.send(own) for each, own in zip(running, targets, strict=True)]
 
 
 def _slopes(deviations: np.ndarray, pairs: np.ndarray) -> np.ndarray:

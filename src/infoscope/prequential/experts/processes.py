@@ -22,12 +22,12 @@ from infoscope.prequential.gram import (
     median,
     nystrom,
     squared_distances,
+    to_landmarks,
     with_constant,
 )
 from infoscope.prequential.graph import leading_components, nearest_by_rows, spread
 from infoscope.prequential.mixture import Experts
-from infoscope.prequential.readouts import by_example, readout
-from infoscope.training.isolation import isolated
+from infoscope.prequential.readouts import by_example, in_blocks, readout
 
 
 @dataclass(frozen=True)
@@ -55,14 +55,9 @@ class Processes:
     def experts(self, x: Float[np.ndarray, "n d"], target: ExampleTarget, seed: int) -> Experts:
         """What they predict of the next example."""
         read, n = readout(target, self.readouts, self.soft), len(x)
-        with isolated(seed, threads=1):
-            learners = [*self._learners(x, target, seed)]
-            blocks = [next(learner) for learner in learners]
-        for start in range(0, n, self.block):
-            targets = yield from by_example(blocks, read)
-            if start + self.block < n:
-                with isolated(seed, threads=1):
-                    blocks = [learner.send(own) for learner, own in zip(learners, targets, strict=True)]
+        yield from in_blocks(
+            lambda: self._learners(x, target, seed), n, self.block, lambda _, blocks: by_example(blocks, read), seed
+        )
 
     def _learners(self, x: Float[np.ndarray, "n d"], target: ExampleTarget, seed: int) -> Iterator[Blocks]:
         real, width, generator = isinstance(target, Real), target.outputs, torch.Generator().manual_seed(seed)
@@ -92,10 +87,7 @@ class Processes:
     def _projected(
         self, f: Float[Tensor, "n d"], real: bool, width: int, generator: torch.Generator
     ) -> Iterator[Blocks]:
-        some = f[torch.randperm(len(f), generator=generator)[: self.landmarks]]
-        among = squared_distances(some, some)
-        squares = squared_distances(f, some).div_(median(among))
-        among /= median(among)
+        _, squares, among = to_landmarks(f, self.landmarks, generator)
         for kind, grid in ((gaussian, self.gaussians), (exponential, self.exponentials)):
             for scale in dict.fromkeys(scale for scale, _ in grid):
                 phi = nystrom(kind(squares / scale**2), kind(among / scale**2))

@@ -16,7 +16,7 @@ from infoscope.prequential.experts.family import ExampleTarget, refitted
 from infoscope.prequential.experts.of_classes import classwise, columns_of, smoothed
 from infoscope.prequential.gaussian_process import Blocks, exact, projected
 from infoscope.prequential.mixture import Experts
-from infoscope.prequential.readouts import by_example, readout
+from infoscope.prequential.readouts import by_example, in_blocks, readout
 from infoscope.training.isolation import isolated
 
 
@@ -56,14 +56,10 @@ class WordProcesses:
     def experts(self, texts: Sequence[str], target: ExampleTarget, seed: int) -> Experts:
         """What they predict of the next text."""
         read, n = readout(target, self.readouts, self.soft), len(texts)
-        with isolated(seed, threads=1):
-            learners = self._learners(texts, target.outputs, seed)
-            blocks = [next(learner) for learner in learners]
-        for start in range(0, n, self.block):
-            targets = yield from by_example(blocks, read)
-            if start + self.block < n:
-                with isolated(seed, threads=1):
-                    blocks = [learner.send(own) for learner, own in zip(learners, targets, strict=True)]
+        yield from in_blocks(
+            lambda: self._learners(texts, target.outputs, seed),
+            n, self.block, lambda _, blocks: by_example(blocks, read), seed,
+        )  # fmt: skip
 
     def _learners(self, texts: Sequence[str], width: int, seed: int) -> list[Blocks]:
         words, letters = grams(texts)
