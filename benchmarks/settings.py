@@ -5,6 +5,7 @@ A base's density ratio has its information as mean, and a warp can be undone: bo
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -37,6 +38,16 @@ class Known(Protocol):
         ...
 
 
+def warped(pairs: Pair, of_x: Sequence[Warp], of_y: Sequence[Warp]) -> Pair:
+    """Pairs whose sides went through these warps, in order."""
+    x, y = pairs
+    for warp in of_x:
+        x = warp.map(x)
+    for warp in of_y:
+        y = warp.map(y)
+    return x, y
+
+
 @dataclass(frozen=True)
 class Setting:
     """A base, and warps of x and of y that are applied in order."""
@@ -62,12 +73,7 @@ class Setting:
 
     def sample(self, n: int, draws: np.random.Generator) -> Pair:
         """Draw n pairs."""
-        x, y = self.base.sample(n, draws)
-        for warp in self.x:
-            x = warp.map(x)
-        for warp in self.y:
-            y = warp.map(y)
-        return x, y
+        return warped(self.base.sample(n, draws), self.x, self.y)
 
     def unwarped(self, x: Points, y: Points) -> Pair:
         """The base's pairs, from the warped ones."""

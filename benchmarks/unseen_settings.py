@@ -18,7 +18,7 @@ from scipy.special import gammaln, logsumexp, ndtr, ndtri, softmax
 from scipy.stats import binom
 
 from infoscope.testing.distributions import Additive, Base, Normal, Pair, Points, Student, Vector, normal_log_ratio
-from settings import Known, Setting
+from settings import Known, Setting, warped
 from warps import ASINH, CDF, HALF_CUBE, ROLL, Warp, spiral
 
 DRAWS, TILE = 400_000, 20_000
@@ -361,12 +361,7 @@ class Drawn:
 
     def sample(self, n: int, draws: np.random.Generator) -> Pair:
         """Draw n pairs."""
-        x, y = self.base.sample(n, draws)
-        for warp in self.x:
-            x = warp.map(x)
-        for warp in self.y:
-            y = warp.map(y)
-        return x, y
+        return warped(self.base.sample(n, draws), self.x, self.y)
 
 
 @cache

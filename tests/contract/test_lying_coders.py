@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from infoscope.data.targets import Classes, Target
 from infoscope.prequential.kernel import Kernel
 from infoscope.prequential.mixture import Experts
-from infoscope.testing import ContractBroken, check_coder, checks_of
+from infoscope.testing import ContractBroken, check_coder
 
 ASKED = [0]
 """How often any of these coders was started: what no decoder can know."""
@@ -135,17 +135,6 @@ LIARS = {
 }
 
 
-def broken(coder: Any) -> dict[str, str]:
-    """The checks that fail, and what they say."""
-    found = {}
-    for check in checks_of(coder):
-        try:
-            check()
-        except ContractBroken as error:
-            found[check.name] = str(error)
-    return found
-
-
 @pytest.fixture(autouse=True)
 def threads_as_before():
     before = torch.get_num_threads()
@@ -154,7 +143,7 @@ def threads_as_before():
 
 
 @pytest.mark.parametrize("name", LIARS)
-def test_a_liar_is_caught_where_it_lies(name):
+def test_a_liar_is_caught_where_it_lies(name, broken):
     liar, check = LIARS[name]
     found = broken(liar)
     assert check in found, found
@@ -163,7 +152,7 @@ def test_a_liar_is_caught_where_it_lies(name):
         check_coder(liar)
 
 
-def test_one_who_does_nothing_but_know_nothing_breaks_nothing_else():
+def test_one_who_does_nothing_but_know_nothing_breaks_nothing_else(broken):
     assert set(broken(Rows("knows nothing"))) == {"learns_what_is_easy"}
     assert set(broken(OfNetwork("no network"))) == {"learns_what_is_easy", "says_that_it_needs_a_network"}
 

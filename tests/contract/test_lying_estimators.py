@@ -15,7 +15,7 @@ from infoscope.measurement import Bound, Status
 from infoscope.mi import KDE, KSG, Gaussian, Ross, Uniform
 from infoscope.mi.method import Claims, Finding
 from infoscope.mi.sample import Side
-from infoscope.testing import Check, ContractBroken, check_estimator, checks_of, parametrize_with_checks
+from infoscope.testing import ContractBroken, check_estimator, checks_of, parametrize_with_checks
 
 NORMAL = Claims(assumes="normal", ceiling=False)
 DOWN = replace(NORMAL, errs="down")
@@ -256,21 +256,10 @@ LIARS: dict[str, tuple[Any, str]] = {
 }
 
 
-def broken(checks: list[Check]) -> dict[str, str]:
-    """The checks that fail, and what they say."""
-    found = {}
-    for check in checks:
-        try:
-            check()
-        except ContractBroken as error:
-            found[check.name] = str(error)
-    return found
-
-
 @pytest.mark.parametrize("name", LIARS)
-def test_a_liar_is_caught_where_it_lies(name):
+def test_a_liar_is_caught_where_it_lies(name, broken):
     liar, check = LIARS[name]
-    found = broken(checks_of(liar))
+    found = broken(liar)
     assert check in found, found
     assert repr(check) in found[check]
     assert found[check].startswith(repr(liar))
@@ -278,16 +267,16 @@ def test_a_liar_is_caught_where_it_lies(name):
         check_estimator(liar)
 
 
-def test_the_message_has_the_numbers():
+def test_the_message_has_the_numbers(broken):
     liar, check = LIARS["n − 42"]
-    found = broken(checks_of(liar))[check]
+    found = broken(liar)[check]
     assert "558.0000" in found
     assert "is to lie within" in found
 
 
-def test_the_same_wrapper_is_honest_where_it_tells_the_truth():
-    assert broken(checks_of(claiming(Gaussian()))) == {}
-    assert broken(checks_of(Gaussian())) == {}
+def test_the_same_wrapper_is_honest_where_it_tells_the_truth(broken):
+    assert broken(claiming(Gaussian())) == {}
+    assert broken(Gaussian()) == {}
 
 
 def test_every_check_of_an_estimate_catches_somebody():

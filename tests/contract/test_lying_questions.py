@@ -17,7 +17,7 @@ from infoscope.options import AtLeast
 from infoscope.record import Record, Row
 from infoscope.run.context import RunContext
 from infoscope.run.question import Request, Stages
-from infoscope.testing import ContractBroken, check_question, checks_of
+from infoscope.testing import check_question
 
 IRIS = Task.from_dataset("iris")[:30]
 
@@ -201,19 +201,8 @@ LIARS: dict[str, tuple[Any, str]] = {
 }
 
 
-def broken(question: Any) -> dict[str, str]:
-    """The checks that fail, and what they say."""
-    found = {}
-    for check in checks_of(question):
-        try:
-            check()
-        except ContractBroken as error:
-            found[check.name] = str(error)
-    return found
-
-
 @pytest.mark.parametrize("name", LIARS)
-def test_a_liar_is_caught_where_it_lies(name):
+def test_a_liar_is_caught_where_it_lies(name, broken):
     liar, check = LIARS[name]
     found = broken(liar)
     assert check in found, found
