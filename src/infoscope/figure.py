@@ -57,18 +57,56 @@ class Bars:
 
 
 @dataclass(frozen=True)
+class Grid:
+    """A number for each pair of a row and a column, drawn as a heat map; NaN is an empty cell.
+
+    `errors` are of the numbers' form, NaN where unknown. `name` says what the numbers are, with their unit.
+
+    >>> Grid("S", ["a", "b"], ["a", "b"], [[1, 0.5], [0.2, 1]]).values[1]
+    (0.2, 1.0)
+    """
+
+    name: str
+    rows: Sequence[str]
+    columns: Sequence[str]
+    values: Sequence[Sequence[float]]
+    errors: Sequence[Sequence[float]] | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "rows", tuple(map(str, self.rows)))
+        object.__setattr__(self, "columns", tuple(map(str, self.columns)))
+        for name in ("values", "errors"):
+            numbers = getattr(self, name)
+            if numbers is None:
+                continue
+            object.__setattr__(self, name, tuple(_floats(row) for row in numbers))
+            if len(numbers) != len(self.rows) or any(len(row) != len(self.columns) for row in numbers):
+                raise ValueError(
+                    f"grid {self.name!r} has {len(self.rows)} rows and {len(self.columns)} columns; give its {name} "
+                    "a number for each pair"
+                )
+
+    def as_dict(self) -> dict[str, Any]:
+        """A JSON-ready dictionary; a number that is not finite is None."""
+        errors = None if self.errors is None else [_drawn(row) for row in self.errors]
+        values = [_drawn(row) for row in self.values]
+        return {"name": self.name, "rows": self.rows, "columns": self.columns, "values": values, "errors": errors}
+
+
+@dataclass(frozen=True)
 class Figure:
     """Lines (or bars) that share their axes; the labels say the unit.
 
     With `frames`, a name for each point of every line ("epoch 12"), the lines are paths that a slider walks along. With
     `shades`, a number for each line, they are coloured by it on a scale that `shade_label` names; `nodes` then name the
     points that every line goes through. With a `z_label` all lines are points with a third coordinate, whose axes turn.
+    A `grid` stands alone, its columns along x and its rows down y.
     """
 
     title: str
     x_label: str
     y_label: str
-    lines: Sequence[Line | Bars]
+    lines: Sequence[Line | Bars] = ()
     log_x: bool = False
     log_y: bool = False
     caption: str = ""
@@ -78,9 +116,12 @@ class Figure:
     log_shade: bool = False
     nodes: Sequence[str] = ()
     z_label: str = ""
+    grid: Grid | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "lines", tuple(self.lines))
+        if self.grid is not None and (self.lines or self.log_x or self.log_y or self.z_label):
+            raise ValueError(f"figure {self.title!r} has a grid and lines or their axes; a grid stands alone")
         kinds = {type(line) for line in self.lines}
         if len(kinds) > 1:
             raise ValueError(f"figure {self.title!r} has lines and bars; make one figure of each")
@@ -98,7 +139,7 @@ class Figure:
         if self.shades and any(len(line.x) != len(self.nodes) for line in self.lines):
             raise ValueError(f"figure {self.title!r} has {len(self.nodes)} nodes; give shaded lines a point for each")
         deep = [isinstance(line, Line) and line.z is not None for line in self.lines]
-        if any(deep) != bool(self.z_label) or any(deep) != all(deep):
+        if self.grid is None and (any(deep) != bool(self.z_label) or any(deep) != all(deep)):
             raise ValueError(f"figure {self.title!r} has three axes for some; give a z_label, and a z to every line")
 
     def as_dict(self) -> dict[str, Any]:
@@ -116,6 +157,7 @@ class Figure:
             "log_shade": self.log_shade,
             "nodes": self.nodes,
             "z_label": self.z_label,
+            "grid": None if self.grid is None else self.grid.as_dict(),
         }
 
 

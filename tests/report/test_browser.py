@@ -7,7 +7,7 @@ import shutil
 
 import pytest
 
-from infoscope.figure import Figure, Line
+from infoscope.figure import Figure, Grid, Line
 from infoscope.measurement import Measurement
 from infoscope.record import Record
 from infoscope.report import write_html
@@ -424,3 +424,49 @@ def test_tasks_side_by_side_scroll_by_themselves_on_a_narrow_screen(visit, tmp_p
     page = visit(write_html(tmp_path / "r.html", record, title="Three"), viewport={"width": 360, "height": 740})
     assert page.get_by_role("region", name="Tasks side by side").get_by_role("columnheader").count() == 4
     assert page.evaluate("document.documentElement.scrollWidth") == 360
+
+
+@pytest.fixture
+def heated(tmp_path, record, hostile):
+    """A report of a heat map with an empty cell, and one row of a hostile name."""
+    grid = Grid("S", ["amazon", hostile], ["dslr", "webcam"], [[0.4996, -0.25], [math.nan, 1.0]],
+                [[0.021, math.nan], [math.nan, 0.0]])  # fmt: skip
+    figure = Figure("Similarity", "target", "source", grid=grid)
+    return write_html(tmp_path / "heat.html", record, title="Heat", figures=[figure])
+
+
+def test_a_heat_map_has_its_number_in_every_cell_that_has_one(visit, heated):
+    page = visit(heated)
+    assert page.locator("#figure-0 .heatmap-label").all_text_contents() == ["0.5", "−0.25", "1"]
+    assert page.locator("#figure-0 .hm image").count() == 1
+    assert page.locator("#figure-0 .ytick text").first.text_content() == "amazon"
+    tops = page.locator("#figure-0 .ytick text").evaluate_all("all => all.map(e => e.getBoundingClientRect().top)")
+    assert tops[0] < tops[1]  # the first row is the upper one, as in the table
+
+
+def test_pointing_at_a_cell_names_its_pair_and_error(visit, heated):
+    page = visit(heated)
+    place = page.locator("#figure-0 .heatmap-label").first
+    place.scroll_into_view_if_needed()
+    cell = place.bounding_box()
+    page.mouse.move(cell["x"] + cell["width"] / 2, cell["y"] + cell["height"] / 2)
+    page.wait_for_selector("#figure-0 .hoverlayer text")
+    assert page.locator("#figure-0 .hoverlayer").text_content() == "amazon, dslr: 0.5 ± 0.021"
+
+
+def test_a_heat_map_stands_in_a_table_of_its_form(visit, heated):
+    page = visit(heated, java_script_enabled=False)
+    page.locator("#figure-0 summary").click()
+    rows = [row.split("\t") for row in page.locator("#figure-0 details tr").all_inner_texts()]
+    assert rows[0] == ["", "dslr", "webcam"]
+    assert rows[1] == ["amazon", "0.500 ± 0.021", "−0.2500"]
+    assert rows[2][1:] == ["—", "1 ± 0"]
+
+
+def test_a_heat_map_follows_a_switch_to_the_dark(visit, heated):
+    page = visit(heated)
+    scale = "document.querySelector('.js-plotly-plot').data[0].colorscale[0][1]"
+    assert page.evaluate(scale) == "#3b1c6e"
+    page.emulate_media(color_scheme="dark")
+    sync_api.expect(plot_of(page)).to_have_css("background-color", "rgb(17, 22, 27)")
+    assert page.evaluate(scale) == "#8a6be0"

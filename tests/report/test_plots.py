@@ -6,7 +6,7 @@ import math
 import numpy
 import pytest
 
-from infoscope.figure import Bars, Figure, Line
+from infoscope.figure import Bars, Figure, Grid, Line
 from infoscope.report.thinning import thinned
 
 
@@ -24,6 +24,9 @@ def test_a_line_is_a_value():
         (lambda: Figure("f", "x", "y", [Bars("b", ["c"], [1])], log_x=True), "drop log_x"),
         (lambda: Figure("f", "x", "y", [Line("a", [1], [1])], frames=["1", "2"]), "2 frames; give lines with a point"),
         (lambda: Figure("f", "x", "y", [Bars("b", ["c"], [1])], frames=["1"]), "1 frames; give lines"),
+        (lambda: Grid("S", ["a"], ["b", "c"], [[1, 2], [3, 4]]), "1 rows and 2 columns; give its values"),
+        (lambda: Grid("S", ["a"], ["b"], [[1]], [[1, 2]]), "1 rows and 1 columns; give its errors"),
+        (lambda: Figure("f", "x", "y", [Line("a", [1], [1])], grid=Grid("S", ["a"], ["b"], [[1]])), "stands alone"),
     ],
 )
 def test_what_does_not_belong_together_is_refused(wrong, message):

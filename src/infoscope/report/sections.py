@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 
-from infoscope.figure import Bars, Figure, Line
+from infoscope.figure import Bars, Figure, Grid, Line
 from infoscope.measurement import Bound, Measurement
 from infoscope.record import Record, Row
 from infoscope.report import wording
@@ -170,6 +171,9 @@ def _thinning_note(whole: Figure, drawn: Figure) -> str:
 
 def _figure_tables(whole: Figure) -> Iterable[str]:
     """One table for lines that share their x, else one for each set of x; frames and shaded lines are rows."""
+    if whole.grid is not None:
+        yield _table_of_grid(whole, whole.grid)
+        return
     if whole.frames or whole.shades:
         yield _table_of_places(whole)
         return
@@ -186,6 +190,25 @@ def _figure_tables(whole: Figure) -> Iterable[str]:
         few = f"; {len(chosen)} of {len(x):,} points" if len(chosen) < len(x) else ""
         note = f"<caption>{escape(whole.y_label)}{few}</caption>"
         yield f"<table>{note}<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
+
+
+def _table_of_grid(whole: Figure, grid: Grid) -> str:
+    """The heat map's numbers with their errors, rows and columns as drawn; a dash where there is none."""
+    head = "".join(f'<th scope="col">{escape(name)}</th>' for name in ("", *grid.columns))
+    errors = grid.errors or [[math.nan] * len(grid.columns)] * len(grid.rows)
+    body = "".join(
+        f'<tr><th scope="row">{escape(name)}</th>{"".join(map(_grid_cell, values, spreads))}</tr>'
+        for name, values, spreads in zip(grid.rows, grid.values, errors, strict=True)
+    )
+    note = f"<caption>{escape(grid.name)}; {escape(whole.y_label)} down, {escape(whole.x_label)} across</caption>"
+    return f"<table>{note}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def _grid_cell(value: float, stderr: float) -> str:
+    if not math.isfinite(value):
+        return "<td>—</td>"
+    error = f" ± {wording.digits(stderr, stderr)}" if math.isfinite(stderr) else ""
+    return f"<td>{_minus(wording.digits(value, stderr) if error else _four_digits(value))}{error}</td>"
 
 
 def _table_of_places(whole: Figure) -> str:

@@ -148,6 +148,27 @@
     return [...drawn, { type: "scatter", mode: "markers", x: [null], y: [null], showlegend: false, hoverinfo: "skip", marker: scale }];
   }
 
+  // A number for each pair of a row and a column: a cell of the colours of the page, its number in it.
+  function heat(grid) {
+    const stops = SHADES.map(themed), shown = grid.values.flat().filter((v) => v !== null), soft = { color: themed("--soft"), size: 13 };
+    const low = Math.min(...shown), high = Math.max(...shown), short = (v) => (v === null ? "" : String(Number(v.toPrecision(3))).replace("-", "−"));
+    const told = grid.rows.map((row, i) => grid.columns.map((column, j) => {
+      const error = grid.errors?.[i][j] ?? null;
+      return `${plain(row)}, ${plain(column)}: ${short(grid.values[i][j])}${error === null ? "" : ` ± ${Number(error.toPrecision(2))}`}`;
+    }));
+    return [{
+      type: "heatmap", z: grid.values, text: grid.values.map((row) => row.map(short)), texttemplate: "%{text}", customdata: told, hovertemplate: "%{customdata}<extra></extra>",
+      colorscale: stops.map((stop, i) => [i / (stops.length - 1), stop]), xgap: 2, ygap: 2, hoverongaps: false, ...(low < high && { zmin: low, zmax: high }),
+      colorbar: { title: { text: plain(grid.name), side: "right", font: soft }, thickness: 12, outlinewidth: 0, tickfont: soft },
+    }];
+  }
+
+  // The names along an axis of cells, which stands still.
+  function names(all) {
+    const short = (name) => (name.length > LONGEST_TICK ? `${name.slice(0, LONGEST_TICK - 1)}…` : name);
+    return { tickmode: "array", tickvals: all.map((_, i) => i), ticktext: all.map(short).map(plain), tickformat: undefined, showgrid: false, showline: false, ticks: "", fixedrange: true };
+  }
+
   // The whole path's range, so that axes stand still while it is walked.
   function span(values, log) {
     const shown = values.filter((v) => v !== null && (!log || v > 0)).map((v) => (log ? Math.log10(v) : v));
@@ -179,7 +200,7 @@
 
   function layout(figure, width, height) {
     const bars = figure.lines.some((line) => line.kind === "bars");
-    const cloud = figure.lines.every((line) => line.points);
+    const grid = figure.grid, cloud = !grid && figure.lines.every((line) => line.points);
     const soft = { color: themed("--soft"), size: 13 };
     const x = axis(figure.log_x, figure.log_x && extent(figure.lines.flatMap((line) => line.x)));
     const y = axis(figure.log_y, figure.log_y && extent(figure.lines.flatMap((line) => line.y)));
@@ -189,16 +210,16 @@
     }
     const held = figure.z_label && { visible: false, range: [-1.15, 1.15].map((v) => v * reach(figure)), fixedrange: true };
     return {
-      width, height, showlegend: false, hovermode: figure.frames.length || figure.shades.length || cloud ? "closest" : "x unified", dragmode: touch || figure.z_label ? false : "zoom", barmode: "group", bargap: 0.35,
+      width, height, showlegend: false, hovermode: figure.frames.length || figure.shades.length || cloud || grid ? "closest" : "x unified", dragmode: touch || figure.z_label ? false : "zoom", barmode: "group", bargap: 0.35,
       paper_bgcolor: themed("--paper"), plot_bgcolor: themed("--paper"), uirevision: "kept",
       font: { family: themed("--sans"), size: 13, color: themed("--ink") },
       hoverlabel: { bgcolor: themed("--paper"), bordercolor: themed("--rule"), font: { color: themed("--ink") }, namelength: -1 },
       margin: { l: 8, r: 12, t: 10, b: 8 },
       xaxis: {
         ...x, ...(bars && categories(figure)), title: { text: wrapped(figure.x_label, width - 60).join("<br>"), font: soft, standoff: 12 },
-        showgrid: false, showline: true, ticks: bars ? "" : "outside", ticklen: 5, ...held,
+        showgrid: false, showline: true, ticks: bars ? "" : "outside", ticklen: 5, ...(grid && names(grid.columns)), ...held,
       },
-      yaxis: { ...y, nticks: 6, showline: false, ticks: "", ...(cloud && { scaleanchor: "x" }), ...held },
+      yaxis: { ...y, nticks: 6, showline: false, ticks: "", ...(cloud && { scaleanchor: "x" }), ...(grid && { ...names(grid.rows), autorange: "reversed" }), ...held },
     };
   }
 
@@ -276,6 +297,7 @@
     const view = figure.z_label && { turn: Math.PI / 6, tilt: Math.PI / 9 };
     const save = element.querySelector(".save");
     const data = () => {
+      if (figure.grid) return heat(figure.grid);
       if (figure.shades.length) return shades(figure);
       const colours = colourNames(figure.lines).map(themed);
       const axes = view ? rays(figure, view) : [];
