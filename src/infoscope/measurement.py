@@ -54,6 +54,8 @@ class Status(Enum):
     BIASED = "values were rejected for what they were, which moves the mean: read the plain mean beside it"
     OUT_OF_RANGE = "values beyond the range of the bins fell together: take uniform(range='layer'), which covers them"
     NOT_EUCLIDEAN = "negative eigenvalues: no points have these distances, the picture shows what part of them fits"
+    NO_RATIO = "the denominator is within three of its errors of nothing, so there is no ratio: code or train on more"
+    UNBOUNDED = "the 95 % interval of this ratio has no end, as the denominator may be nothing: take more replicates"
     DATA_PROCESSING_VIOLATED = "a later layer shows more than an earlier one, which cannot be: the estimate is off"
 
 

@@ -105,7 +105,24 @@ def last_features(network: nn.Module, x: Inputs) -> Float[Tensor, "n d"]:
     return torch.cat([_piece(network.eval(), part) for part in pieces(x, 1024)])
 
 
+@torch.no_grad()
+def ends_linear(network: nn.Module, x: Inputs) -> bool:
+    """Whether the outputs of a network, put in eval mode, are those of a linear layer, a row an example.
+
+    >>> ends_linear(nn.Sequential(nn.Linear(2, 3), nn.ReLU()), torch.zeros(1, 2))
+    False
+    """
+    return _into_the_end(network.eval(), next(iter(pieces(x, 1024))))[0] is not None
+
+
 def _piece(network: nn.Module, x: Batch) -> Float[Tensor, "n d"]:
+    features, outputs = _into_the_end(network, x)
+    # a copy: what comes next may be done in place
+    return (outputs if features is None else features).double().cpu().flatten(1).clone()
+
+
+def _into_the_end(network: nn.Module, x: Batch) -> tuple[Tensor | None, Tensor]:
+    """What goes into the linear layer that makes the outputs, None where there is no such layer; and the outputs."""
     heard: list[tuple[Tensor, Tensor]] = []
 
     def hear(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
@@ -119,5 +136,4 @@ def _piece(network: nn.Module, x: Batch) -> Float[Tensor, "n d"]:
         for handle in handles:
             handle.remove()
     ends = heard and heard[-1][0].ndim == 2 and heard[-1][1].data_ptr() == outputs.data_ptr()
-    # a copy: what comes next may be done in place
-    return (heard[-1][0] if ends else outputs).double().cpu().flatten(1).clone()
+    return (heard[-1][0] if ends else None), outputs
