@@ -39,6 +39,7 @@ from infoscope.dynamics.schedule import DeltaSkipApproximate, DeltaSkipExact, Sc
 from infoscope.mi.method import Method
 from infoscope.mi.methods import METHODS
 from infoscope.run import Store
+from infoscope.run.context import RunContext
 from infoscope.run.look import Look, look
 from infoscope.run.progress import report
 from trajectories import Numbers, Training, Trajectory, about, place, replicated
@@ -146,7 +147,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("infoscope-runs/delta-skip"))
     given = parser.parse_args()
     store, method, task = Store(given.out), METHODS[given.estimator], tishby()
-    trained = replicated(Training(given.activation, given.epochs), given, store)
+    trained = replicated(Training(given.activation, given.epochs), given, RunContext(store, given.jobs))
     found = look([Look(dense, (t, method), Numbers) for t in trained], store, jobs=given.jobs)
     curves = [np.array(one["places"]).reshape(given.epochs + 1, -1) for one in found]
     units = np.tile([np.log2(len(task)), task.label_entropy / np.log(2)], curves[0].shape[1] // 2)

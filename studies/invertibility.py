@@ -28,6 +28,7 @@ from infoscope.data.tishby import tishby
 from infoscope.mi.estimate import layer_information
 from infoscope.mi.estimators.quantised import Quantised
 from infoscope.run import Store
+from infoscope.run.context import RunContext
 from infoscope.run.look import Look, look
 from trajectories import Numbers, Training, Trajectory, about, replicated
 
@@ -70,7 +71,7 @@ def main() -> None:
     store, told = Store(given.out), about(given)
     epochs = tuple(e for e in (0, 1000, given.epochs) if e <= given.epochs)
     for activation in given.activations:
-        trained = replicated(Training(activation, given.epochs), given, store)
+        trained = replicated(Training(activation, given.epochs), given, RunContext(store, given.jobs))
         found = look([Look(distinct, (t, epochs), Numbers) for t in trained], store, jobs=given.jobs)
         for precision in ("float64", "float32"):
             values = np.array([one[precision] for one in found])

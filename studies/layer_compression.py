@@ -36,6 +36,7 @@ from infoscope.mi.estimators.probe import Probe
 from infoscope.mi.method import Method
 from infoscope.mi.sample import as_points, read_labels
 from infoscope.run import Store
+from infoscope.run.context import RunContext
 from infoscope.run.look import Look, look
 from plane_svg import plane_svg
 from trajectories import TRAINED_ON, Numbers, Training, Trajectory, about, epochs_between, place, replicated
@@ -198,7 +199,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("infoscope-runs/compression"))
     given = parser.parse_args()
     store = Store(given.out)
-    trained = replicated(Training(given.activation, given.epochs), given, store)
+    trained = replicated(Training(given.activation, given.epochs), given, RunContext(store, given.jobs))
     epochs = tuple(epochs_between(given.epochs, given.per_decade))
     few = tuple(e for e in (0, 100, given.epochs) if e <= given.epochs)
     method = IDNNS() if given.activation == "tanh" else Uniform(30, "layer")

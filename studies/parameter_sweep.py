@@ -28,6 +28,7 @@ from infoscope.mi.estimators.binning import IDNNS, Uniform
 from infoscope.mi.estimators.kde import KDE
 from infoscope.mi.method import Method
 from infoscope.run import Store
+from infoscope.run.context import RunContext
 from infoscope.run.look import Look, look
 from layer_compression import table
 from trajectories import Numbers, Training, Trajectory, about, epochs_between, place, replicated
@@ -65,7 +66,7 @@ def main() -> None:
     store, told = Store(given.out), {}
     swept = settings(given.activation, given.epochs)
     for name, training, method in (one for what in given.what for one in swept[what]):
-        trained = replicated(training, given, store)
+        trained = replicated(training, given, RunContext(store, given.jobs))
         epochs = tuple(epochs_between(given.epochs, 4 if isinstance(method, KDE) else 12))
         found = look([Look(curve, (t, epochs, method), Numbers) for t in trained], store, jobs=given.jobs)
         rows = table(name, np.array([one["places"] for one in found]), epochs)

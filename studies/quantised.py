@@ -26,6 +26,7 @@ from infoscope.data.tishby import tishby
 from infoscope.mi.estimators.quantised import Quantised
 from infoscope.models.quantised import QuantisationAware
 from infoscope.run import Store
+from infoscope.run.context import RunContext
 from infoscope.run.look import Look, look
 from layer_compression import learned, table
 from trajectories import Numbers, Training, Trajectory, about, epochs_between, place, replicated
@@ -63,7 +64,7 @@ def main() -> None:
     for activation in given.activations:
         for bits in given.bits:
             training = Training(activation, given.epochs, bits=bits)
-            trained = replicated(training, given, store)
+            trained = replicated(training, given, RunContext(store, given.jobs))
             found = look([Look(exact, (t, epochs), Numbers) for t in trained], store, jobs=given.jobs)
             rows = table("exact", np.array([one["places"] for one in found]), epochs)
             scores = [learned(t) for t in trained]

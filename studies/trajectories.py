@@ -6,13 +6,13 @@ trajectories are those of `fit` up to rounding. What is measured, and with which
 
 from __future__ import annotations
 
-import argparse
 import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -24,11 +24,13 @@ from infoscope.ensembles.fit_stack import fit_stack
 from infoscope.ensembles.observers import StackMoment
 from infoscope.ensembles.population import Member, SnapshotSpec
 from infoscope.ensembles.ways import Way
+from infoscope.measurement import NATS_PER_BIT, Measurement, Receipt
 from infoscope.mi.estimate import layer_information
 from infoscope.mi.method import Method
 from infoscope.models import MLP
 from infoscope.models.quantised import QuantisationAware
 from infoscope.run import Store
+from infoscope.run.context import RunContext
 from infoscope.run.look import Look, look, pack, unpack
 from infoscope.run.progress import report
 from infoscope.training.learner import Learner
@@ -134,14 +136,45 @@ def trajectories(
     return [Trajectory(training, w, loss, seed) for seed, (w, loss) in zip(seeds, rows, strict=True)]
 
 
-def replicated(training: Training, given: argparse.Namespace, store: Store) -> list[Trajectory]:
-    """The trajectories that a study's command line asks for: `--replicates`, `--seed`, `--jobs`."""
-    return trajectories(training, given.replicates, store, seed=given.seed, jobs=given.jobs)
+class Asked(Protocol):
+    """What the studies of this network have in common: their options."""
+
+    epochs: int
+    replicates: int
+    seed: int
 
 
-def about(given: argparse.Namespace) -> dict[str, Any]:
+def replicated(training: Training, study: Asked, context: RunContext) -> list[Trajectory]:
+    """The trajectories that a study's options ask for."""
+    store = context.store or Store(None)
+    return trajectories(training, study.replicates, store, seed=study.seed, jobs=context.jobs)
+
+
+def about(study: Asked) -> dict[str, Any]:
     """What a study's results were made from."""
-    return {"version": __version__, "epochs": given.epochs, "replicates": given.replicates, "seed": given.seed}
+    return {"version": __version__, "epochs": study.epochs, "replicates": study.replicates, "seed": study.seed}
+
+
+def standard_error(values: np.ndarray) -> np.ndarray:
+    """Over the first axis, of the mean; NaN of one.
+
+    >>> float(standard_error(np.array([1.0, 3.0])))
+    1.0
+    """
+    return values.std(0, ddof=1) / math.sqrt(len(values)) if len(values) > 1 else np.full(values.shape[1:], math.nan)
+
+
+def in_bits(quantity: str, values: Sequence[float], study: Asked, method: str) -> Measurement:
+    """What each seed shows, in bits, as a measurement.
+
+    >>> from types import SimpleNamespace
+    >>> print(in_bits("I(X;T)", [1.0, 3.0], SimpleNamespace(epochs=1, replicates=2, seed=0), "exact"))
+    I(X;T) = 2.000 ± 1.0000 bit
+    """
+    seeds = tuple(range(study.seed, study.seed + len(values)))
+    nats = {seed: float(value) * NATS_PER_BIT for seed, value in zip(seeds, values, strict=True)}
+    receipt = Receipt(method, "tishby", n=4096, seeds=seeds, over="networks", version=__version__)
+    return Measurement.from_replicates(quantity, nats, receipt=receipt)
 
 
 def train(training: Training, seeds: Sequence[int]) -> Stack:

@@ -1,7 +1,9 @@
-"""The studies as a wheel installs them: `python -m infoscope_studies.NAME`, from any folder."""
+"""The studies as a wheel installs them: `infoscope study NAME`, from any folder."""
 
 from __future__ import annotations
 
+import dataclasses
+import json
 import os
 import shutil
 import subprocess
@@ -11,9 +13,12 @@ from pathlib import Path
 
 import pytest
 
+from infoscope.cli.source import options_of
+from infoscope.cli.study import study_of
+from infoscope.studies import STUDIES
+
 ROOT = Path(__file__).resolve().parents[2]
 TINY = {
-    "as_if_random": ("--epochs", "3", "--late", "2", "--replicates", "2", "--jobs", "2"),
     "delta_skip": ("--epochs", "3", "--replicates", "2"),
     "images": ("digits", "--epochs", "1", "--replicates", "2", "--examples", "50"),
     "information_plane_tishby": ("--epochs", "3", "--replicates", "2"),
@@ -24,6 +29,11 @@ TINY = {
     "weight_distance": ("experiment1", "--replicates", "3", "--epochs", "1", "--examples", "60"),
 }
 
+STUDY = {
+    "as_if_random": ("--epochs", "3", "--late", "2", "--replicates", "2", "--jobs", "2"),
+}
+"""How little of each study of the table runs in seconds."""
+
 
 @pytest.fixture
 def installed(tmp_path):
@@ -32,6 +42,7 @@ def installed(tmp_path):
     (target,) = build["force-include"].values()
     ignored = shutil.ignore_patterns("__pycache__")
     shutil.copytree(ROOT / "studies", tmp_path / "site" / target, ignore=ignored)
+    (tmp_path / "site" / "infoscope").symlink_to(ROOT / "src" / "infoscope")
     (tmp_path / "elsewhere").mkdir()
     paths = os.pathsep.join([str(tmp_path / "site"), *filter(None, [os.environ.get("PYTHONPATH")])])
 
@@ -63,6 +74,44 @@ def test_every_study_tells_its_options(installed):
     assert done.stderr == ""
     ended = {tuple(line.split()) for line in done.stdout.splitlines()}
     assert {(name, "0") for name in TINY} <= ended
+
+
+def test_every_study_of_the_table_has_a_tiny_form_here():
+    assert set(STUDIES) == set(STUDY)
+
+
+def test_a_study_runs_once_and_gives_the_same_page_again(installed, tmp_path):
+    words = ("-m", "infoscope", "study", "as_if_random", "--activations", "tanh", *STUDY["as_if_random"])
+    first = installed(*words, "--out", "run", "--page", "first.md")
+    assert first.returncode == 0, first.stderr
+    looks = {path: path.stat().st_mtime_ns for path in (tmp_path / "elsewhere" / "run" / "units").iterdir()}
+    assert installed(*words, "--out", "run", "--page", "second.md").returncode == 0
+    assert looks == {path: path.stat().st_mtime_ns for path in looks}
+    one, other = ((tmp_path / "elsewhere" / name).read_text(encoding="utf-8") for name in ("first.md", "second.md"))
+    assert one == other
+    assert "    infoscope study as_if_random --scale small --epochs 3" in one
+
+
+def test_studies_are_listed_and_others_refused(installed):
+    assert set(json.loads(installed("-m", "infoscope", "study", "--json").stdout)["studies"]) == set(STUDIES)
+    assert "no study 'nothing'; there are as_if_random" in installed("-m", "infoscope", "study", "nothing").stderr
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_a_study_is_a_frozen_value_whose_paper_names_its_fields(name):
+    kind = study_of(name)
+    assert kind.__dataclass_params__.frozen
+    fields = {field.name: field for field in dataclasses.fields(kind)}
+    assert set(kind.paper) <= set(fields)
+    assert set(options_of(kind.__doc__)[1]) == set(fields)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", STUDY)
+def test_a_study_of_the_table_runs(installed, name):
+    done = installed("-m", "infoscope", "study", name, *STUDY[name])
+    assert done.returncode == 0, done.stderr
+    assert "leaked" not in done.stderr
 
 
 @pytest.mark.long

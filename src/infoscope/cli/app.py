@@ -9,6 +9,7 @@ from cyclopts import App, Parameter
 from cyclopts.config import Dict, Env
 from cyclopts.validators import Number
 
+from infoscope.cli.listing import studies
 from infoscope.cli.options import DATA_OF_FILES
 from infoscope.cli.source import summary_of
 from infoscope.questions import QUESTIONS
@@ -31,6 +32,31 @@ app = App(
 for _name, _place in QUESTIONS.items():
     # Only named here, and imported when it is called.
     app.command(f"infoscope.cli.command:{_name}", name=_name, help=summary_of(_place))
+
+study = App(name="study", help="Make a table or figure of a paper again: the study's name, then its options.")
+app.command(study)
+for _name, _summary in studies().items():
+    study.command(f"infoscope.cli.study:{_name}", name=_name, help=_summary)
+
+
+@study.default
+def list_studies(name: str | None = None, *, json: bool = False) -> None:
+    """Make a table or figure of a paper again. Without a name: what there is.
+
+    Parameters
+    ----------
+    name
+        The study; `infoscope study NAME --help` tells its options.
+    json
+        Print one JSON object.
+    """
+    if name is not None:
+        from infoscope.studies import STUDIES
+
+        raise ValueError(f"no study {name!r}; there are {', '.join(STUDIES)}")
+    from infoscope.cli import listing
+
+    listing.show("studies", json)
 
 
 def _version() -> str:

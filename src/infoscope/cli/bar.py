@@ -6,8 +6,8 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-Advance = Callable[[float, float], None]
-"""Is told how much is done, of how much."""
+Advance = Callable[[float, float | None], None]
+"""Is told how much is done, of how much (None if that is unknown)."""
 
 
 @contextmanager

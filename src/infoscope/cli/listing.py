@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 
-from infoscope.cli.source import docstring_of, rows_of, summary_of
+from infoscope.cli.source import docstring_in, docstring_of, first_paragraph, rows_of, summary_of
 from infoscope.data.sources import EMBEDDED, SOURCES
 from infoscope.quantities import explain as entry
 from infoscope.quantities import terms
 from infoscope.questions import QUESTIONS
+from infoscope.studies import STUDIES, folder
 
 TABLES = {
     "coders": ("a coder", "infoscope.prequential.coders:CODERS"),
@@ -44,10 +45,19 @@ def explain(term: str) -> str:
     return f"{term} (a question): {docstring_of(QUESTIONS[term]).partition('Attributes')[0].strip()}"
 
 
+def studies() -> dict[str, str]:
+    """The studies, and what each repeats, read in their source."""
+    places = {name: place.partition(":") for name, place in STUDIES.items()}
+    return {
+        name: first_paragraph(docstring_in(folder() / f"{file}.py", kind)) for name, (file, _, kind) in places.items()
+    }
+
+
 def _tables() -> dict[str, dict[str, str]]:
     models = {name: row.text for name, row in rows_of("infoscope.models:MODELS").items()}
     return {
         "questions": {name: summary_of(place) for name, place in QUESTIONS.items()},
+        "studies": studies(),
         "data": EMBEDDED | SOURCES,
         "models": models | {"MODULE:FACTORY": "your own (shape, classes)"},
         **{

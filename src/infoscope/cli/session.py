@@ -26,6 +26,7 @@ from infoscope.run import Store, Work, key
 from infoscope.run.context import RunContext
 from infoscope.run.progress import fractions
 from infoscope.run.question import Answer, Question, cost, units
+from infoscope.run.study import Uncountable
 from infoscope.training.learner import check_device
 
 FILES = ("write", "per_example")
@@ -35,11 +36,12 @@ FILES = ("write", "per_example")
 class Session:
     """Where a command keeps its finished work, and how it tells what it does."""
 
-    def __init__(self, command: str, options: Mapping[str, Any], run: Run):
+    def __init__(self, command: str, options: Mapping[str, Any], run: Run, store: Path | None = None):
         check_device(run.device)
         self.run = run
         self.root = run.out or default_out(command, options, run)
         self.store = Store(self.root)
+        self.works = Store(store) if store else self.store
         # A finished run may be read back from where nothing can be written.
         self.writable = os.access(self.root, os.W_OK)
         self._claim(command, options)
@@ -64,7 +66,7 @@ class Session:
 
     def context(self) -> RunContext:
         """How the work of this command is done."""
-        return RunContext(self.store, self.jobs, self.run.device, self._count, self._append, self._tell_plan)
+        return RunContext(self.works, self.jobs, self.run.device, self._count, self._append, self._tell_plan)
 
     def _count(self, work: Work) -> None:
         self.done += 1
@@ -82,13 +84,14 @@ class Session:
     def progress(self, question: Question[Any]) -> Iterator[None]:
         """A bar that counts finished work, and how far the rest is."""
         shown = not self.run.quiet and sys.stderr.isatty()
-        total = sum(units(question, self.run.device).values()) if shown else 0
+        total = _total(question, self.run.device) if shown else None
         with bar(shown, "measuring") as advance:
             over = threading.Event()
 
             def watch() -> None:
                 while not over.wait(0.3):
-                    advance(min(total, self.done + sum(fractions(self.root).values())), total)
+                    done = self.done + sum(fractions(self.works.root or self.root).values())
+                    advance(done if total is None else min(total, done), total)
 
             watcher = threading.Thread(target=watch, daemon=True)
             watcher.start()
@@ -152,10 +155,19 @@ class Session:
 
 def default_out(command: str, options: Mapping[str, Any], run: Run) -> Path:
     """A folder under `infoscope-runs` whose name tells the command and the data, and whose hash tells the options."""
-    data = options["data"]
+    data = options.get("data") or ()
     names = [data] if isinstance(data, str | Path) else data
     title = "-".join(re.sub(r"[^A-Za-z0-9_.=]+", "_", Path(name).name) for name in names)[:60]
-    return Path("infoscope-runs") / f"{command}-{title}-{key((command, _deciding(options, run)))[:8]}"
+    parts = [command, title, key((command, _deciding(options, run)))[:8]]
+    return Path("infoscope-runs") / "-".join(part for part in parts if part)
+
+
+def _total(question: Question[Any], device: str) -> int | None:
+    """How many units a question is, None where that shows only as it goes."""
+    try:
+        return sum(units(question, device).values())
+    except Uncountable:
+        return None
 
 
 def _deciding(options: Mapping[str, Any], run: Run) -> dict[str, Any]:

@@ -27,13 +27,27 @@ def docstring_of(place: str) -> str:
     'One measurement at its coordinates.'
     """
     module, _, name = place.partition(":")
-    found = next(node for node in _tree(module).body if isinstance(node, ast.ClassDef) and node.name == name)
+    return _docstring(_tree(module), name)
+
+
+def docstring_in(file: Path, name: str) -> str:
+    """The docstring of a class in this file."""
+    return _docstring(ast.parse(file.read_text(encoding="utf-8")), name)
+
+
+def _docstring(tree: ast.Module, name: str) -> str:
+    found = next(node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == name)
     return ast.get_docstring(found) or ""
+
+
+def first_paragraph(text: str) -> str:
+    """A docstring's first paragraph, on one line."""
+    return " ".join(text.partition("\n\n")[0].split())
 
 
 def summary_of(place: str) -> str:
     """Its first paragraph."""
-    return " ".join(docstring_of(place).partition("\n\n")[0].split())
+    return first_paragraph(docstring_of(place))
 
 
 def rows_of(place: str) -> dict[str, TableRow]:

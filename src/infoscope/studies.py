@@ -1,0 +1,16 @@
+"""The studies by the name that `infoscope study` takes: the file in `studies/` and its class (see `run/study.py`)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+STUDIES: dict[str, str] = {
+    "as_if_random": "as_if_random:AsIfRandom",
+}
+
+
+def folder() -> Path:
+    """Where their files are: beside the package as the wheel installs them, or in the checkout."""
+    package = Path(__file__).parent
+    installed = package.parent / "infoscope_studies"
+    return installed if installed.is_dir() else package.parents[1] / "studies"
