@@ -178,6 +178,8 @@ def check_stackable(network: nn.Module, recipes: Sequence[Recipe]) -> None:
     for recipe in recipes:
         if not _acts_on_each_weight(recipe.optimizer):
             raise NotStackable("the optimizer is not known to treat every weight by itself")
+        if recipe.penalty is not None:
+            raise NotStackable("the recipe has a penalty, which looks at one network at a time")
     kinds = {(p.dtype, p.device) for p in network.parameters() if p.requires_grad}
     if len(kinds) != 1:
         raise NotStackable("it has no weights to train, or they differ in type or device")

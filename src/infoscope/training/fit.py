@@ -17,7 +17,7 @@ from infoscope.training.check_network import check_network, owned
 from infoscope.training.forward import device_of, forward
 from infoscope.training.isolation import isolated
 from infoscope.training.learner import Learner, Weights, copy_weights
-from infoscope.training.recipe import Loss, Recipe
+from infoscope.training.recipe import Loss, Recipe, Term
 
 
 @dataclass(frozen=True)
@@ -116,7 +116,9 @@ def fit(
     held_out: list[float] = []
     best: Weights | None = None
     with isolated(seed):
-        for loss in _epochs(learner.recipe, network, task, torch.Generator().manual_seed(seed), tuple(observers)):
+        extra = None if learner.recipe.penalty is None else learner.recipe.penalty.begin(network, seed)
+        draws = torch.Generator().manual_seed(seed)
+        for loss in _epochs(learner.recipe, network, task, draws, tuple(observers), extra):
             losses.append(loss)
             if validation is None:
                 continue
@@ -136,9 +138,10 @@ def fit(
 
 
 def _epochs(
-    recipe: Recipe, network: nn.Module, task: Task, draws: torch.Generator, observers: Sequence[Observer]
-) -> Iterator[float]:
-    """Train, and give the mean loss of each epoch when it ends."""
+    recipe: Recipe, network: nn.Module, task: Task, draws: torch.Generator, observers: Sequence[Observer],
+    extra: Term | None,
+) -> Iterator[float]:  # fmt: skip
+    """Train, and give the mean loss of each epoch when it ends, what is `extra` left out."""
     device = device_of(network)
     x, y, loss_of = to(task.x, device), task.y.to(device), recipe.loss_on(task.target)
     optimizer = recipe.optimizer(network.parameters())
@@ -153,9 +156,11 @@ def _epochs(
             for group, rate in zip(optimizer.param_groups, rates, strict=True):
                 group["lr"] = rate * factor
             inputs = take(x, rows) if recipe.augment is None else recipe.augment(take(x, rows), draws)
-            loss = loss_of(forward(network, inputs), y[rows])
+            outputs = forward(network, inputs)
+            loss = loss_of(outputs, y[rows])
+            whole = loss if extra is None else loss + extra(inputs, outputs)
             optimizer.zero_grad()
-            loss.backward()
+            whole.backward()
             optimizer.step()
             losses.append(loss.detach())
             sizes.append(len(rows))

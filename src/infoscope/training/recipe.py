@@ -1,4 +1,4 @@
-"""How to train a network: optimizer, decay of its rate, batch, epochs, early stopping, augmentation, loss."""
+"""How to train a network: optimizer, decay of its rate, batch, epochs, early stopping, augmentation, loss, penalty."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
+from infoscope.data.inputs import Batch
 from infoscope.data.targets import Target
 
 
@@ -91,13 +92,26 @@ Loss = Callable[[Any, Tensor], Tensor]
 """The mean over a batch of what is brought down, from what a network gave and the targets."""
 
 
+Term = Callable[[Batch, Any], Tensor]
+"""A number that is added to a batch's loss, from its inputs and what the network gave for them."""
+
+
+class Penalty(Protocol):
+    """What is brought down beside the loss: a frozen value, and so a part of a recipe's key."""
+
+    def begin(self, network: nn.Module, seed: int) -> Term:
+        """The term of one training, tied to the live network as it starts; `seed` is for its own draws."""
+        ...
+
+
 @dataclass(frozen=True)
 class Recipe:
     """How to train: optimizer, decay, batch, epochs, early stopping after `patience` epochs, augmentation, loss.
 
     `patience=None` trains all epochs. `augment(x, generator)` maps a batch to a batch. `loss(outputs, y)` is the mean
     over a batch of what is brought down; without one it is the target's likelihood, and the network must give what the
-    target asks for (`infoscope.data.targets`).
+    target asks for (`infoscope.data.targets`). A `penalty` is added to it in every step (`training/penalties.py`), and
+    not in what is reported or held out.
     """
 
     optimizer: Optimizer = Adam()
@@ -107,6 +121,7 @@ class Recipe:
     patience: int | None = 10
     augment: Callable[[Any, torch.Generator], Any] | None = None
     loss: Loss | None = field(default=None, repr=False)
+    penalty: Penalty | None = field(default=None, repr=False)
 
     def __post_init__(self):
         for name in ("epochs", "batch"):
