@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -37,8 +38,9 @@ class Fixed:
         """What is predicted of the next label, which is then sent."""
         if network is None:
             raise ValueError("Fixed is the code of a network; give a network")
+        network = copy.deepcopy(network)
         for start in range(0, count(x), self.batch):
             with isolated(seed, threads=1):
                 rows = predicted([network], self.temperatures, take(x, slice(start, start + self.batch)), target)
-            for row in rows:
+            for row in rows:  # noqa: UP028 - an iterator of arrays can't be sent what is let fall
                 yield row
