@@ -56,6 +56,9 @@ class Status(Enum):
     NOT_EUCLIDEAN = "negative eigenvalues: no points have these distances, the picture shows what part of them fits"
     NO_RATIO = "the denominator is within three of its errors of nothing, so there is no ratio: code or train on more"
     UNBOUNDED = "the 95 % interval of this ratio has no end, as the denominator may be nothing: take more replicates"
+    VACUOUS = "this certificate promises no more than guessing does: take more examples, or a prior that knows more"
+    NOT_AT_A_MINIMUM = "the weights are no minimum of the loss, or λ_E and λ_H would agree: train on, and ask again"
+    NOT_MIXED = "the chains have not come together, so that their mean depends on where they began: take more steps"
     DATA_PROCESSING_VIOLATED = "a later layer shows more than an earlier one, which cannot be: the estimate is off"
 
 

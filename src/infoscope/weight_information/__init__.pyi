@@ -1,0 +1,12 @@
+from .certificate import Certificate as Certificate
+from .certificate import certificate_floor as certificate_floor
+from .certificate import certify as certify
+from .compression import compression_bound as compression_bound
+from .compression import file_bound as file_bound
+from .compression import token_bound as token_bound
+from .ledger import Ledger as Ledger
+from .pac_bayes import kl_bound as kl_bound
+from .prior_data import unseen_by_prior as unseen_by_prior
+from .split_kl import recursive_bound as recursive_bound
+from .split_kl import split_kl_bound as split_kl_bound
+from .symmetry_discount import symmetry_discount as symmetry_discount
