@@ -1,6 +1,7 @@
 """The coders by name: the table that the command line reads."""
 
 from infoscope.prequential.blocks import Blocks
+from infoscope.prequential.closed_form import ClosedForm
 from infoscope.prequential.encode import Coder
 from infoscope.prequential.entk import NTK
 from infoscope.prequential.kernel import Kernel
@@ -10,6 +11,7 @@ from infoscope.prequential.replay import Replay
 CODERS: dict[str, Coder] = {
     "mixed": Mixed(),
     "kernel": Kernel(),
+    "closed-form": ClosedForm(),
     "replay": Replay(),
     "entk": NTK(),
     "blocks": Blocks(),

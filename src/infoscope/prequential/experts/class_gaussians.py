@@ -39,7 +39,7 @@ class ClassGaussians:
         edge = table.shape[1]
 
         def predict(past: np.ndarray, y: np.ndarray, new: np.ndarray, classes: int) -> np.ndarray:
-            logs = [self._densities(past[:, :edge], y, new[:, :edge], classes, pooled) for pooled in self.pooled]
+            logs = [densities(past[:, :edge], y, new[:, :edge], classes, pooled, self.doubt) for pooled in self.pooled]
             logs += [self._naive(past[:, part], y, new[:, part], classes) for part in (slice(edge), slice(edge, None))]
             prior = np.bincount(y, minlength=classes) + 0.5
             rows = [power * each + np.log(prior / prior.sum()) for each in logs for power in self.powers]
@@ -48,30 +48,6 @@ class ClassGaussians:
         size = (len(self.pooled) + 2) * len(self.powers)
         both = np.concatenate([table, scores], 1)
         yield from refitted(classwise(predict, target), size, both, target, seed, self.first, self.growth)
-
-    def _densities(
-        self, past: np.ndarray, y: Int[np.ndarray, " past"], new: np.ndarray, classes: int, pooled: float
-    ) -> Float[np.ndarray, "b classes"]:
-        width = past.shape[1]
-        moments = [self._moments(past[y == c]) for c in range(classes)]
-        within = np.eye(width) * 3 + sum(scatter for _, _, scatter in moments)
-        within = within / (3 + len(y))
-        logs = np.empty((len(new), classes))
-        for c, (count, mean, scatter) in enumerate(moments):
-            freedom = pooled + count + 1
-            spread = (pooled * within + scatter) / freedom * (1 + 1 / (self.doubt + count))
-            logs[:, c] = log_student(new - mean, np.linalg.cholesky(spread), freedom)
-        return logs
-
-    def _moments(self, own: np.ndarray) -> tuple[int, np.ndarray, np.ndarray]:
-        count = len(own)
-        if not count:
-            return 0, np.zeros(own.shape[1]), np.zeros((own.shape[1], own.shape[1]))
-        mean = own.sum(0) / (self.doubt + count)
-        centred = own - own.mean(0)
-        shift = own.mean(0)
-        scatter = centred.T @ centred + self.doubt * count / (self.doubt + count) * np.outer(shift, shift)
-        return count, mean, scatter
 
     def _naive(
         self, past: np.ndarray, y: Int[np.ndarray, " past"], new: np.ndarray, classes: int
@@ -87,6 +63,38 @@ class ClassGaussians:
             terms = gammaln((freedom + 1) / 2) - gammaln(freedom / 2) - 0.5 * np.log(freedom * np.pi) - np.log(scale)
             logs[:, c] = (terms - (freedom + 1) / 2 * np.log1p(z**2 / freedom)).sum(1)
         return logs
+
+
+def densities(
+    past: Float[np.ndarray, "past d"],
+    y: Int[np.ndarray, " past"],
+    new: Float[np.ndarray, "b d"],
+    classes: int,
+    pooled: float,
+    doubt: float = 0.2,
+) -> Float[np.ndarray, "b classes"]:
+    """Log densities of new inputs under each class, of which the past is known."""
+    width = past.shape[1]
+    moments = [_moments(past[y == c], doubt) for c in range(classes)]
+    within = np.eye(width) * 3 + sum(scatter for _, _, scatter in moments)
+    within = within / (3 + len(y))
+    logs = np.empty((len(new), classes))
+    for c, (count, mean, scatter) in enumerate(moments):
+        freedom = pooled + count + 1
+        spread = (pooled * within + scatter) / freedom * (1 + 1 / (doubt + count))
+        logs[:, c] = log_student(new - mean, np.linalg.cholesky(spread), freedom)
+    return logs
+
+
+def _moments(own: Float[np.ndarray, "own d"], doubt: float) -> tuple[int, np.ndarray, np.ndarray]:
+    count = len(own)
+    if not count:
+        return 0, np.zeros(own.shape[1]), np.zeros((own.shape[1], own.shape[1]))
+    mean = own.sum(0) / (doubt + count)
+    centred = own - own.mean(0)
+    shift = own.mean(0)
+    scatter = centred.T @ centred + doubt * count / (doubt + count) * np.outer(shift, shift)
+    return count, mean, scatter
 
 
 def log_student(
