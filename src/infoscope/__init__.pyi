@@ -21,8 +21,10 @@ from .mi.estimate import layer_information, mutual_information
 from .model_information.codelength import Codelength, codelength, loss_curves
 from .model_information.difficulty import Difficulty, difficulty
 from .model_information.information import Information, information
+from .model_information.probing import Probing, probe
 from .observation.noise import with_noise
 from .prequential.blocks import Blocks
+from .prequential.closed_form import ClosedForm
 from .prequential.codelength import memorisation_included, sample_complexity, surplus
 from .prequential.entk import NTK
 from .prequential.kernel import Kernel
@@ -58,6 +60,7 @@ __all__ = [
     "Bound",
     "Boxes",
     "Classes",
+    "ClosedForm",
     "Codelength",
     "DeltaSkipApproximate",
     "DeltaSkipExact",
@@ -82,6 +85,7 @@ __all__ = [
     "Networks",
     "Plane",
     "Population",
+    "Probing",
     "Real",
     "Receipt",
     "Recipe",
@@ -122,6 +126,7 @@ __all__ = [
     "plane_of_activations",
     "plane_of_checkpoints",
     "plane_of_network",
+    "probe",
     "read_labels",
     "sample_complexity",
     "surplus",

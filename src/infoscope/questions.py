@@ -7,6 +7,7 @@ QUESTIONS: dict[str, str] = {
     "difficulty": "infoscope.model_information.difficulty:Difficulty",
     "codelength": "infoscope.model_information.codelength:Codelength",
     "information": "infoscope.model_information.information:Information",
+    "probe": "infoscope.model_information.probing:Probing",
     "distance": "infoscope.weight_distance.weight_distance:WeightDistance",
     "mds": "infoscope.weight_distance.pictures:MDS",
     "mi": "infoscope.dynamics.saved_information:SavedInformation",

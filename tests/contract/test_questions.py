@@ -12,6 +12,7 @@ import numpy as np
 
 from infoscope.data.task import Task
 from infoscope.models import MLP
+from infoscope.prequential.closed_form import ClosedForm
 from infoscope.prequential.mixed import Mixed
 from infoscope.prequential.replay import Replay
 from infoscope.questions import QUESTIONS
@@ -32,7 +33,7 @@ SMALL = {
 SAVED = Path(tempfile.gettempdir()) / "infoscope-contract-of-questions" / "saved.npz"
 """Activations of a network, for questions about a file."""
 
-CODERS = {Replay: Replay(replays=1, start=8), Mixed: Mixed()}
+CODERS = {Replay: Replay(replays=1, start=8), Mixed: Mixed(), ClosedForm: ClosedForm()}
 
 
 def small(place: str) -> Any:
