@@ -18,6 +18,7 @@ from .ensembles.population import Member, Population
 from .ensembles.stacked_weights import Networks
 from .measurement import Bound, Measurement, Receipt, Status, UnreliableMeasurement
 from .mi.estimate import layer_information, mutual_information
+from .model_information.ablation import Ablation, ablation
 from .model_information.codelength import Codelength, codelength, loss_curves
 from .model_information.difficulty import Difficulty, difficulty
 from .model_information.information import Information, information
@@ -55,6 +56,7 @@ __all__ = [
     "MDS",
     "NTK",
     "SGD",
+    "Ablation",
     "Adam",
     "Blocks",
     "Bound",
@@ -101,6 +103,7 @@ __all__ = [
     "UnreliableMeasurement",
     "WeightDistance",
     "__version__",
+    "ablation",
     "align",
     "as_if_random",
     "ask",

@@ -8,6 +8,7 @@ QUESTIONS: dict[str, str] = {
     "codelength": "infoscope.model_information.codelength:Codelength",
     "information": "infoscope.model_information.information:Information",
     "probe": "infoscope.model_information.probing:Probing",
+    "ablation": "infoscope.model_information.ablation:Ablation",
     "distance": "infoscope.weight_distance.weight_distance:WeightDistance",
     "mds": "infoscope.weight_distance.pictures:MDS",
     "mi": "infoscope.dynamics.saved_information:SavedInformation",

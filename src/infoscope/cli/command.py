@@ -61,7 +61,8 @@ def _option(field: dataclasses.Field[Any], hint: Any, told: str, named: bool) ->
         hint = word.kind if required or field.default is not None else word.kind | None
         default = default if required or default is None else word.shown(default)
     limits = [Number(gte=m.least) for m in getattr(hint, "__metadata__", ()) if isinstance(m, AtLeast)]
-    annotation = Annotated[hint, Parameter(help=told, validator=limits)]
+    several = True if word is not None and word.kind == tuple[str, ...] else None
+    annotation = Annotated[hint, Parameter(help=told, validator=limits, consume_multiple=several)]
     many = field.name in POSITIONAL and word is not None and word.kind == tuple[str, ...]
     if many:
         annotation = Annotated[str, Parameter(help=told, required=required and not named)]

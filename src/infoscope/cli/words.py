@@ -105,6 +105,7 @@ WORDS: dict[str, Word] = {
     "Optimizer": _of_table(lambda: OPTIMIZERS),
     "Method": _of_table(lambda: METHODS),
     "Schedule": _of_table(lambda: SCHEDULES),
+    "Chosen": Word(tuple[str, ...], lambda words, _: tuple(words)),
     "Weights": Word(Path, lambda path, _: weights_from(path)),
     "Weights | int": Word(str, _weights_or_seed),
 }

@@ -18,7 +18,6 @@ from infoscope.symmetry.permutations import occurrences
 from infoscope.symmetry.torch_rules import RULES
 from infoscope.symmetry.trace import Trace
 from infoscope.training.forward import forward
-from infoscope.training.learner import Weights
 
 EACH = ":each"
 """Behind a word: a component of its own for everything that the word stands for."""
@@ -39,12 +38,13 @@ class Slice:
     positions: tuple[int, ...] = ()
 
     def put(self, old: Tensor, new: Tensor) -> Tensor:
-        """`old` with `new` in this slice."""
-        new = new.to(old)
-        if self.axis is None:
-            return new.clone()
-        index = torch.tensor(self.positions)
-        return old.index_copy(self.axis, index, new.index_select(self.axis, index))
+        """`old` with what `new`, of the same shape, has in this slice."""
+        return self.write(old, self.take(new))
+
+    def write(self, old: Tensor, values: Tensor) -> Tensor:
+        """`old` with these values in this slice."""
+        values = values.to(old)
+        return values.clone() if self.axis is None else old.index_copy(self.axis, torch.tensor(self.positions), values)
 
     def take(self, tensor: Tensor) -> Tensor:
         """What stands in this slice."""
@@ -337,11 +337,3 @@ def _common(names: Sequence[str]) -> str:
     while all(len(p) > same + 1 and p[same] == parts[0][same] for p in parts):
         same += 1
     return "".join(f"{part}." for part in parts[0][:same])
-
-
-def with_component(weights: Weights, source: Weights, component: Component) -> dict[str, Tensor]:
-    """The weights with the component's slices taken from `source`."""
-    made = dict(weights)
-    for one in component.slices:
-        made[one.name] = one.put(made[one.name], source[one.name])
-    return made

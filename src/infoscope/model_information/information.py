@@ -7,16 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, overload
 
-from infoscope.data.named import Tasks, tasks, training_part
-from infoscope.data.partition import MOST_CODED, Partition, partition, unseen
+from infoscope.data.named import Tasks, tasks
+from infoscope.data.partition import Partition, partition
 from infoscope.data.task import Task
-from infoscope.ensembles.population import Member, Population
-from infoscope.ensembles.train import Train
 from infoscope.figure import Figure
-from infoscope.measurement import Measurement, Status
+from infoscope.measurement import Measurement
 from infoscope.model_information import figures, wording
 from infoscope.model_information.files import check_writable, save_per_example
 from infoscope.model_information.task_information import TaskInformation, both_codes
+from infoscope.model_information.trained_pairs import OwnWeights, TrainedPairs, own_pairs, trained_pairs
 from infoscope.models.default import Model, learner_for, model_name
 from infoscope.options import AtLeast, check_fields
 from infoscope.prequential import codelength as estimate
@@ -26,8 +25,7 @@ from infoscope.prequential.replay import Replay
 from infoscope.record import Record
 from infoscope.run.context import RunContext
 from infoscope.run.question import Request, Rows, Stages, ask
-from infoscope.training.fit import overfit
-from infoscope.training.learner import Learner, Weights, copy_weights
+from infoscope.training.learner import Learner, Weights
 
 
 @dataclass(frozen=True)
@@ -103,36 +101,8 @@ class Information:
         if self.weights is None:
             parts = partition(task, k=self.k, train=self.train)
             return (yield from train_then_code(parts, learner, self.coder, seeds, device))
-        coded = task["test"] if "test" in task.splits else task
-        return (yield from self._own_network(coded, learner, seeds, device))
-
-    def _own_network(
-        self, coded: Task, learner: Learner, seeds: Sequence[int], device: str
-    ) -> Generator[Request, Any, TaskInformation]:
-        """Both terms from the caller's weights and from where their training began, else from each seed's own start.
-
-        Without `trained_on` nobody can check that the coded examples are new, and the status is UNVERIFIED_SPLIT.
-        """
-        assert self.weights is not None
-        most = MOST_CODED if self.k is None else self.k
-        coded, status, notes = self._unseen(coded.shuffled(self.seed), most)
-        if self.k is not None and self.k > len(coded):
-            raise ValueError(f"{coded.name!r} has {len(coded)} examples to code, and k = {self.k} were asked for")
-        coded = coded[: min(most, len(coded))]
-        initial = self.initial
-        if isinstance(initial, int):
-            initial = copy_weights(learner.network(coded.shape, coded.target.outputs, initial))
-        start = learner if initial is None else learner.starting_from(initial)
-        pairs = [(start, learner.starting_from(self.weights))] * len(seeds)
-        return (yield from both_codes(coded, pairs, self.coder, seeds, device, status, notes))
-
-    def _unseen(self, coded: Task, most: int) -> tuple[Task, frozenset[Status], tuple[str, ...]]:
-        """What of the task was not trained on, as far as can be checked; of many examples twice what is coded."""
-        doubt = frozenset({Status.UNVERIFIED_SPLIT})
-        if self.trained_on is None:
-            return coded, doubt, ("nothing was checked: the data that were trained on are not known",)
-        found = unseen(coded[: 2 * most], training_part(self.trained_on))
-        return found.task, frozenset() if found.verified else doubt, found.notes
+        own = OwnWeights(self.weights, self.trained_on, self.initial)
+        return (yield from information_of(own_pairs(task, learner, own, self.k, seeds), self.coder, device))
 
 
 @dataclass(frozen=True)
@@ -195,21 +165,12 @@ def train_then_code(
     A seed whose training diverges is left out, and named in the notes.
     """
     check_own_code(coder)
-    if not len(parts.coded):
-        notes = (*parts.notes, "nothing is coded, so nothing was trained")
-        pairs = [(learner, learner)] * len(seeds)
-        return (yield from both_codes(parts.coded, pairs, coder, seeds, device, notes=notes))
-    population: Population = yield Train(tuple(Member(learner, parts.train, s, parts.validation) for s in seeds))
-    trained = [population.trained(i) for i in range(len(population))]
-    status = frozenset(
-        {Status.NOT_CONVERGED for t in trained if not t.converged}
-        | {Status.OVERFIT for t in trained if overfit(t, learner.recipe)}
-    )
-    pairs = [(learner.starting_from(t.initial), learner.starting_from(t.weights)) for t in trained]
-    epochs = ", ".join(str(t.epochs) for t in trained)
-    lost = [f"left out: {name}: {why}" for name, why in population.failed.items()]
-    notes = (*parts.notes, f"epochs: {epochs}", f"trained by {', '.join(map(str, population.ways))}", *lost)
-    return (yield from both_codes(parts.coded, pairs, coder, population.seeds, device, status, notes))
+    return (yield from information_of((yield from trained_pairs(parts, learner, seeds)), coder, device))
+
+
+def information_of(known: TrainedPairs, coder: Coder, device: str) -> Generator[Request, Any, TaskInformation]:
+    """Both terms of eq. (2) of networks that are there."""
+    return (yield from both_codes(known.coded, known.pairs, coder, known.seeds, device, known.status, known.notes))
 
 
 def check_own_code(coder: Coder) -> None:

@@ -3,103 +3,84 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Protocol
+from typing import Literal
 
 import torch
 from torch import Tensor
 
-from infoscope.model_information.components import Component, with_component
-from infoscope.training.learner import Weights
+from infoscope.data.task import Task
+from infoscope.model_information.components import Component
+from infoscope.model_information.heads import NEW_DRAW
+from infoscope.training.learner import Learner, Weights
+
+Reset = Literal["start", "new", "mean", "resampled"]
+"""What a component becomes.
+
+- `start`: what it was when its training began, as in eq. (7). What training put into it is gone; the rest was trained
+  to fit that very draw, so that a component that hardly moved shows little.
+- `new`: it is drawn anew, by a draw that no training began with. What the rest had fitted itself to is gone too.
+- `mean`: each of its tensors becomes its mean. What lies in the differences between its weights is gone.
+- `resampled`: in each of its tensors the values change places. How large they are stays; where they stand is gone.
+"""
 
 
 @dataclass(frozen=True)
 class Beginnings:
-    """What a network's weights can be reset to: those that its training began from, and those of another draw."""
+    """What weights are reset to: where their training began, None where that is not known, and another draw."""
 
-    start: Weights
-    other: Weights
-
-
-class Reset(Protocol):
-    """What the weights of a component are replaced by."""
-
-    needs_start: ClassVar[bool]
-    needs_draw: ClassVar[bool]
-
-    def __call__(self, weights: Weights, component: Component, begun: Beginnings, seed: int) -> dict[str, Tensor]:
-        """The weights with this component reset."""
-        ...
+    start: Weights | None
+    new: Weights
 
 
-@dataclass(frozen=True)
-class OwnStart:
-    """What training put into the component: it goes back to where its training began, as in eq. (7).
+def beginnings(task: Task, learner: Learner, start: Weights | None, seed: int) -> Beginnings:
+    """Those of a learner's networks for a task, whose other draw belongs to the seed."""
+    drawn = Learner(learner.factory).network(task.shape, task.target.outputs, NEW_DRAW + seed)
+    return Beginnings(start, drawn.state_dict())
 
-    The rest of the network was aligned to that start, so a component that hardly moved shows little.
+
+def with_reset(
+    weights: Weights, components: Sequence[Component], reset: Reset, begun: Beginnings, seed: int
+) -> dict[str, Tensor]:
+    """The weights with these components reset, their buffers with them; what is drawn is drawn by the seed.
+
+    >>> from infoscope.model_information.components import Slice
+    >>> c, w = Component("c", (Slice("w", 0, (0, 1)),), 2), {"w": torch.tensor([1.0, 3.0, 5.0])}
+    >>> with_reset(w, [c], "mean", Beginnings(None, w), 0)["w"]
+    tensor([2., 2., 5.])
     """
-
-    needs_start: ClassVar[bool] = True
-    needs_draw: ClassVar[bool] = False
-
-    def __call__(self, weights: Weights, component: Component, begun: Beginnings, seed: int) -> dict[str, Tensor]:
-        """The component as training found it."""
-        return with_component(weights, begun.start, component)
-
-
-@dataclass(frozen=True)
-class NewDraw:
-    """What the component knows, the start that the rest was aligned to included: it is drawn anew."""
-
-    needs_start: ClassVar[bool] = False
-    needs_draw: ClassVar[bool] = True
-
-    def __call__(self, weights: Weights, component: Component, begun: Beginnings, seed: int) -> dict[str, Tensor]:
-        """The component of a network of another draw."""
-        return with_component(weights, begun.other, component)
+    match reset:
+        case "start" if begun.start is None:
+            raise ValueError("reset 'start' needs the weights that the training began with; give initial, or take new")
+        case "start" | "new":
+            source = begun.start if reset == "start" and begun.start is not None else begun.new
+            made = dict(weights)
+            for one in (one for component in components for one in component.slices):
+                made[one.name] = one.put(made[one.name], source[one.name])
+            return made
+        case "mean":
+            return _each(weights, components, lambda values, name: values.mean().expand(len(values)))
+        case "resampled":
+            return _each(weights, components, lambda values, name: values[_order(len(values), name, seed)])
 
 
-@dataclass(frozen=True)
-class Mean:
-    """What lies in the differences between the component's weights: each tensor becomes its mean."""
-
-    needs_start: ClassVar[bool] = False
-    needs_draw: ClassVar[bool] = False
-
-    def __call__(self, weights: Weights, component: Component, begun: Beginnings, seed: int) -> dict[str, Tensor]:
-        """The component flat."""
-        made = dict(weights)
+def _each(weights: Weights, components: Sequence[Component], change) -> dict[str, Tensor]:
+    """What stands in each slice changed, counters left as they are; tied weights change alike."""
+    made = dict(weights)
+    for component in components:
+        changed: list[tuple[Tensor, Tensor]] = []
         for one in component.slices:
-            old = made[one.name]
-            if old.is_floating_point() and old.numel():  # counters stay
-                made[one.name] = one.put(old, torch.full_like(old, one.take(old).mean().item()))
-        return made
+            old = one.take(weights[one.name])
+            if not old.is_floating_point() or not old.numel():
+                continue
+            new = next((after for before, after in changed if torch.equal(before, old)), None)
+            if new is None:
+                new = change(old.flatten(), one.name).reshape(old.shape)
+                changed.append((old, new))
+            made[one.name] = one.write(made[one.name], new)
+    return made
 
 
-@dataclass(frozen=True)
-class Resampled:
-    """What lies in where each weight stands: in each tensor the component's own values change places.
-
-    Their distribution, and so the scale of what the component puts out, stays.
-    """
-
-    needs_start: ClassVar[bool] = False
-    needs_draw: ClassVar[bool] = False
-
-    def __call__(self, weights: Weights, component: Component, begun: Beginnings, seed: int) -> dict[str, Tensor]:
-        """The component with its values in other places, drawn by the seed; tied weights move alike."""
-        made = dict(weights)
-        drawn: dict[int, Tensor] = {}
-        for one in component.slices:
-            old = made[one.name]
-            if old.is_floating_point():
-                values = one.take(old).flatten()
-                order = drawn.setdefault(
-                    weights[one.name].data_ptr(),
-                    torch.randperm(
-                        len(values), generator=torch.Generator().manual_seed(seed + zlib.crc32(one.name.encode()))
-                    ),
-                )
-                made[one.name] = _placed(old, one, values[order])
-        return made
+def _order(n: int, name: str, seed: int) -> Tensor:
+    return torch.randperm(n, generator=torch.Generator().manual_seed(seed + zlib.crc32(name.encode())))

@@ -11,6 +11,7 @@ from functools import reduce
 
 from torch import nn
 
+from infoscope.method_text import method_of
 from infoscope.models.alexnet import AlexNet
 from infoscope.models.cifar_resnet import CifarResNet
 from infoscope.models.cnn import SmallCNN
@@ -71,13 +72,16 @@ MODELS: dict[str, Factory] = {
 
 
 def model(name: str) -> Factory:
-    """The factory of this name, or your own as `module:factory`, looked for in the current folder too.
+    """The factory of this name, its options in brackets, or your own as `module:factory`, found in this folder too.
 
     A factory takes one example's shape and the number of classes, and gives a module from float batches to logits.
 
-    >>> model("preact-resnet20")
-    PreActResNet(depth=20, widths=(16, 32, 64))
+    >>> model("preact-resnet20(depth=11)")
+    PreActResNet(depth=11, widths=(16, 32, 64))
     """
+    named, bracket, _ = name.partition("(")
+    if bracket and named in MODELS:
+        return method_of(name, MODELS)
     if ":" in name:
         return _imported(name)
     if name in MODELS:
