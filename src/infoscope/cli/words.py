@@ -14,7 +14,6 @@ from infoscope.data.targets import Classes, Labels, Real, Target, Tokens
 from infoscope.data.task import Task
 from infoscope.dynamics.schedule import SCHEDULES
 from infoscope.method_text import method_of, text_of
-from infoscope.mi.methods import METHODS
 from infoscope.prequential.coders import CODERS
 from infoscope.training.learner import Weights
 from infoscope.training.recipe import OPTIMIZERS
@@ -34,6 +33,12 @@ class Word:
     read: Callable[[Any, DataOptions], Any]
     shown: Callable[[Any], Any] = lambda default: default
     reads_data: bool = False
+
+
+def _methods() -> Mapping[str, Any]:
+    from infoscope.mi.methods import METHODS  # all estimators of mutual information, half a second for who needs none
+
+    return METHODS
 
 
 def _of_table(table: Callable[[], Mapping[str, Any]]) -> Word:
@@ -103,7 +108,7 @@ WORDS: dict[str, Word] = {
     "PlaneData": Word(str, _named, reads_data=True),
     "Coder": _of_table(lambda: CODERS),
     "Optimizer": _of_table(lambda: OPTIMIZERS),
-    "Method": _of_table(lambda: METHODS),
+    "Method": _of_table(_methods),
     "Schedule": _of_table(lambda: SCHEDULES),
     "Chosen": Word(tuple[str, ...], lambda words, _: tuple(words)),
     "Weights": Word(Path, lambda path, _: weights_from(path)),

@@ -87,8 +87,12 @@ def as_inputs(x: Any, name: str = "x", *, as_is: bool = False) -> Inputs:
     if isinstance(x, Mapping):
         return _mapping(x, name)
     raw = _array(x, f"{name}: x")
-    data = raw if as_is else _as_floats(_arranged(raw, name))
-    _check_finite(data, f"{name}: x")
+    _check_finite(raw, f"{name}: x")
+    if as_is:
+        return raw
+    data = _as_floats(_arranged(raw, name))
+    if raw.dtype == torch.float64:  # what float32 can't hold has become infinite
+        _check_finite(data, f"{name}: x")
     return data
 
 

@@ -53,7 +53,7 @@ class Plan:
     def __str__(self) -> str:
         way = self.way
         stack = "one after another" if way.name == "loop" else f"{way.stacked} at a time by {way.name}"
-        return f"{stack}, {self.seconds:.3g} s a network, {self.bytes_at_once / 2**20:.0f} MiB at a time"
+        return f"{stack}, {self.bytes_at_once / 2**20:.0f} MiB at a time"
 
     def to_json(self) -> dict[str, Any]:
         """A JSON-ready dictionary that `from_json` reads back."""

@@ -18,6 +18,9 @@ from infoscope.run.store import Store
 
 _log = logging.getLogger(__name__)
 
+USUAL_EPOCHS = 30
+"""Epochs after which early stopping has usually ended a training."""
+
 _VERSION = 3  # of the form in which plans are kept
 
 
@@ -58,6 +61,18 @@ class PlannedGroup:
         more = f" and {len(self.members) - 1} more" if len(self.members) > 1 else ""
         return f"{self.members[0].called}{more}"
 
+    @property
+    def epochs(self) -> int:
+        """How long a training usually is: as long as its recipe says, or less where it stops early."""
+        recipe = self.members[0].learner.recipe
+        stops = recipe.patience is not None and self.members[0].validation is not None
+        return min(recipe.epochs, USUAL_EPOCHS) if stops else recipe.epochs
+
+    @property
+    def seconds(self) -> float:
+        """What a training of the usual length takes."""
+        return self.plan.seconds * self.epochs / self.members[0].learner.recipe.epochs
+
     def split(self, size: int) -> list[PlannedGroup]:
         """Parts of at most so many members, in order."""
         starts = range(0, len(self.members), size)
@@ -83,7 +98,10 @@ def told(groups: Sequence[PlannedGroup], jobs: int = 1) -> tuple[str, ...]:
     remarks = []
     for group in groups:
         each = f" in each of {jobs} jobs" if jobs > 1 else ""
-        remarks.append(f"{len(group.members)} networks: {group.plan}{each}.")
+        most = group.members[0].learner.recipe.epochs
+        early = f" if {group.epochs} of at most {most} epochs are enough" if group.epochs < most else ""
+        took = f"{group.seconds:.2g} s a network{early}"
+        remarks.append(f"{len(group.members)} networks: {group.plan}{each}; {took}.")
         remarks += [f"  not by {name}: {why}" for name, why in group.plan.closed.items()]
     return tuple(remarks)
 

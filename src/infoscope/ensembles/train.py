@@ -17,9 +17,6 @@ from infoscope.run.question import Cost
 
 T = TypeVar("T", bound=Keepable)
 
-USUAL_EPOCHS = 30
-"""Epochs after which early stopping has usually ended a training."""
-
 
 @dataclass(frozen=True)
 class Train:
@@ -95,10 +92,5 @@ def training_cost(groups: Sequence[PlannedGroup], jobs: int = 1) -> Cost:
 
     The remarks say how each group is trained, what that fills, and which ways are closed to it.
     """
-    seconds = 0.0
-    for group in groups:
-        recipe, held_out = group.members[0].learner.recipe, group.members[0].validation
-        stops = recipe.patience is not None and held_out is not None
-        share = min(recipe.epochs, USUAL_EPOCHS) / recipe.epochs if stops else 1.0
-        seconds += group.plan.seconds * share * len(group.members)
+    seconds = sum(group.seconds * len(group.members) for group in groups)
     return Cost({"trainings": sum(len(group.members) for group in groups)}, seconds, told(groups, jobs))
