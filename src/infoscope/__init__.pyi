@@ -23,6 +23,7 @@ from .model_information.codelength import Codelength, codelength, loss_curves
 from .model_information.difficulty import Difficulty, difficulty
 from .model_information.information import Information, information
 from .model_information.probing import Probing, probe
+from .model_information.similarity import Similarity, similarity
 from .observation.noise import with_noise
 from .prequential.blocks import Blocks
 from .prequential.closed_form import ClosedForm
@@ -96,6 +97,7 @@ __all__ = [
     "RunContext",
     "SavedInformation",
     "ShuffledLabels",
+    "Similarity",
     "Status",
     "Store",
     "Task",
@@ -132,6 +134,7 @@ __all__ = [
     "probe",
     "read_labels",
     "sample_complexity",
+    "similarity",
     "surplus",
     "tishby",
     "union",

@@ -59,6 +59,7 @@ class Status(Enum):
     VACUOUS = "this certificate promises no more than guessing does: take more examples, or a prior that knows more"
     NOT_AT_A_MINIMUM = "the weights are no minimum of the loss, or λ_E and λ_H would agree: train on, and ask again"
     NOT_MIXED = "the chains have not come together, so that their mean depends on where they began: take more steps"
+    CONFLICT = "over two errors below nothing: what the network knows stands against this task, which costs it more"
     DATA_PROCESSING_VIOLATED = "a later layer shows more than an earlier one, which cannot be: the estimate is off"
 
 

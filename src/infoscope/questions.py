@@ -9,6 +9,7 @@ QUESTIONS: dict[str, str] = {
     "information": "infoscope.model_information.information:Information",
     "probe": "infoscope.model_information.probing:Probing",
     "ablation": "infoscope.model_information.ablation:Ablation",
+    "similarity": "infoscope.model_information.similarity:Similarity",
     "distance": "infoscope.weight_distance.weight_distance:WeightDistance",
     "mds": "infoscope.weight_distance.pictures:MDS",
     "mi": "infoscope.dynamics.saved_information:SavedInformation",

@@ -111,6 +111,7 @@ WORDS: dict[str, Word] = {
     "Method": _of_table(_methods),
     "Schedule": _of_table(lambda: SCHEDULES),
     "Chosen": Word(tuple[str, ...], lambda words, _: tuple(words)),
+    "AnyFeatures": Word(str, lambda text, _: text),
     "Weights": Word(Path, lambda path, _: weights_from(path)),
     "Weights | int": Word(str, _weights_or_seed),
 }

@@ -30,6 +30,14 @@ Head = Literal["kept", "new", "start", "closed-form"]
   is. This is what the features hold, whatever the classes are called.
 """
 
+HEADS: dict[Head, str] = {
+    "kept": "head kept",
+    "new": "head newly drawn",
+    "start": "head set back to its own start",
+    "closed-form": "head solved for in closed form on the body's features, which stay as they are",
+}
+"""The policies as receipts tell them."""
+
 NEW_DRAW = 1_000_003
 """Added to a seed for the draw of a new head: seeds of replicates are small, so none began with this one."""
 

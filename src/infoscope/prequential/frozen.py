@@ -178,6 +178,9 @@ def checked(features: Tensor, n: int) -> Float[Tensor, "n d"]:
 
 Features = FrozenNetwork | HubModel | Function | Given
 
+AnyFeatures = Any
+"""Features, or whatever `frozen` takes for them."""
+
 
 def frozen(what: Any) -> Features | None:
     """Features by whatever names them: `NAME=FILE`, a name on the Hub, a function of the inputs, an array."""
