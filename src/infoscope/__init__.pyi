@@ -19,6 +19,7 @@ from .ensembles.stacked_weights import Networks
 from .measurement import Bound, Measurement, Receipt, Status, UnreliableMeasurement
 from .mi.estimate import layer_information, mutual_information
 from .model_information.ablation import Ablation, ablation
+from .model_information.capacity import Capacity, capacity
 from .model_information.codelength import Codelength, codelength, loss_curves
 from .model_information.difficulty import Difficulty, difficulty
 from .model_information.information import Information, information
@@ -62,6 +63,7 @@ __all__ = [
     "Blocks",
     "Bound",
     "Boxes",
+    "Capacity",
     "Classes",
     "ClosedForm",
     "Codelength",
@@ -109,6 +111,7 @@ __all__ = [
     "align",
     "as_if_random",
     "ask",
+    "capacity",
     "classical_mds",
     "codelength",
     "difficulty",

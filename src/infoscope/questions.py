@@ -8,6 +8,7 @@ QUESTIONS: dict[str, str] = {
     "codelength": "infoscope.model_information.codelength:Codelength",
     "information": "infoscope.model_information.information:Information",
     "probe": "infoscope.model_information.probing:Probing",
+    "capacity": "infoscope.model_information.capacity:Capacity",
     "ablation": "infoscope.model_information.ablation:Ablation",
     "similarity": "infoscope.model_information.similarity:Similarity",
     "distance": "infoscope.weight_distance.weight_distance:WeightDistance",

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Mapping
 from contextlib import redirect_stdout
 from functools import cache
-from typing import Annotated, Any, get_type_hints
+from typing import Annotated, Any, get_origin, get_type_hints
 
 from cyclopts import Parameter
 from cyclopts.validators import Number
@@ -61,7 +61,7 @@ def _option(field: dataclasses.Field[Any], hint: Any, told: str, named: bool) ->
         hint = word.kind if required or field.default is not None else word.kind | None
         default = default if required or default is None else word.shown(default)
     limits = [Number(gte=m.least) for m in getattr(hint, "__metadata__", ()) if isinstance(m, AtLeast)]
-    several = True if word is not None and word.kind == tuple[str, ...] else None
+    several = True if get_origin(hint) is tuple else None  # `--option a b`, not only `--option a --option b`
     annotation = Annotated[hint, Parameter(help=told, validator=limits, consume_multiple=several)]
     many = field.name in POSITIONAL and word is not None and word.kind == tuple[str, ...]
     if many:

@@ -110,6 +110,7 @@ WORDS: dict[str, Word] = {
     "Optimizer": _of_table(lambda: OPTIMIZERS),
     "Method": _of_table(_methods),
     "Schedule": _of_table(lambda: SCHEDULES),
+    "Models": Word(tuple[str, ...], lambda words, _: tuple(words)),
     "Chosen": Word(tuple[str, ...], lambda words, _: tuple(words)),
     "AnyFeatures": Word(str, lambda text, _: text),
     "Weights": Word(Path, lambda path, _: weights_from(path)),

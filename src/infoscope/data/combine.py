@@ -40,6 +40,31 @@ def like(task: Task, other: Task) -> Task:
     return derive(_like, task, name=other.name, shape=shape, alphabet=other.alphabet)
 
 
+def resized(task: Task, shape: Shape) -> Task:
+    """The task's images in this shape (channels, height, width), scaled as by `like`; its classes stay its own."""
+    return task if task.shape == shape else derive(_resized, task, shape=shape)
+
+
+def first_classes(task: Task, count: int) -> Task:
+    """The examples of the first so many classes of the alphabet, which becomes theirs.
+
+    >>> first_classes(Task.from_arrays(torch.zeros(4, 1), [0, 2, 1, 0]), 2).classes
+    2
+    """
+    if not 1 <= count <= task.classes:
+        raise ValueError(f"{task.name!r} has {task.classes} classes; {count} were asked for")
+    return derive(_first_classes, task, count=count)
+
+
+def _resized(task: Task, shape: Shape) -> Task:
+    return dataclasses.replace(task, x=_images_like(task, "what it is to be united with", shape), splits={})
+
+
+def _first_classes(task: Task, count: int) -> Task:
+    some = task[np.flatnonzero(task.labels.numpy() < count)]
+    return dataclasses.replace(some, name=f"{count} classes of {task.name}", target=Classes(task.alphabet[:count]))
+
+
 def _union(*tasks: Task, disjoint: bool) -> Task:
     first = tasks[0]
     if any(task.shape != first.shape for task in tasks):
