@@ -22,6 +22,7 @@ from .model_information.ablation import Ablation, ablation
 from .model_information.capacity import Capacity, capacity
 from .model_information.codelength import Codelength, codelength, loss_curves
 from .model_information.difficulty import Difficulty, difficulty
+from .model_information.forgetting import Forgetting, forgetting
 from .model_information.information import Information, information
 from .model_information.probing import Probing, probe
 from .model_information.similarity import Similarity, similarity
@@ -73,6 +74,7 @@ __all__ = [
     "EnsembleSpec",
     "Every",
     "FittedBins",
+    "Forgetting",
     "Information",
     "InformationPlane",
     "Kernel",
@@ -120,6 +122,7 @@ __all__ = [
     "ensemble",
     "explain",
     "fit",
+    "forgetting",
     "function_distances",
     "information",
     "landmark_mds",

@@ -11,6 +11,7 @@ QUESTIONS: dict[str, str] = {
     "capacity": "infoscope.model_information.capacity:Capacity",
     "ablation": "infoscope.model_information.ablation:Ablation",
     "similarity": "infoscope.model_information.similarity:Similarity",
+    "forgetting": "infoscope.model_information.forgetting:Forgetting",
     "distance": "infoscope.weight_distance.weight_distance:WeightDistance",
     "mds": "infoscope.weight_distance.pictures:MDS",
     "mi": "infoscope.dynamics.saved_information:SavedInformation",

@@ -14,6 +14,8 @@ from infoscope.data.targets import Classes, Labels, Real, Target, Tokens
 from infoscope.data.task import Task
 from infoscope.dynamics.schedule import SCHEDULES
 from infoscope.method_text import method_of, text_of
+from infoscope.mi.methods import METHODS
+from infoscope.model_information.continual import ALGORITHMS
 from infoscope.prequential.coders import CODERS
 from infoscope.training.learner import Weights
 from infoscope.training.recipe import OPTIMIZERS
@@ -107,6 +109,11 @@ WORDS: dict[str, Word] = {
     "AnyTask": Word(str, _named, reads_data=True),
     "PlaneData": Word(str, _named, reads_data=True),
     "Coder": _of_table(lambda: CODERS),
+    "Algorithms": Word(
+        tuple[str, ...],
+        lambda words, _: tuple(method_of(word, ALGORITHMS) for word in words),
+        lambda default: tuple(text_of(one, ALGORITHMS) for one in default),
+    ),
     "Optimizer": _of_table(lambda: OPTIMIZERS),
     "Method": _of_table(_methods),
     "Schedule": _of_table(lambda: SCHEDULES),

@@ -75,7 +75,7 @@ def inputs(name: str, *, size: int | None = None, label: str | None = None) -> I
 
 
 def source_and_split(name: str) -> tuple[str, str | None]:
-    """`mnist:train` taken apart."""
+    """`mnist:train` taken apart; a part of a split, `mnist:train:classes=0,1`, is what stands behind the last colon."""
     if Path(name).exists() or ":" not in name:
         return name, None
     source, split = name.rsplit(":", 1)

@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Int, Shaped
 from torch import Tensor
 
-from infoscope.data import cache, content, kept, readers
+from infoscope.data import cache, content, kept, parts, readers
 from infoscope.data.inputs import Array, Inputs, as_inputs, count, one_array, select, shape_of
 from infoscope.data.memory import Memory
 from infoscope.data.origin import Origin, derive
@@ -79,7 +79,7 @@ class Task:
 
     @classmethod
     def from_dataset(cls, name: str | PurePath, **options: Any) -> Task:
-        """A task by name, `name:split` for one of its splits.
+        """A task by name, `name:split` for one of its splits, `name:classes=0,1` or `name:rows=0..900` for a part.
 
         `digits` and its kin, a name on the Hub, a folder (Hub layout, images in a folder a class, Pascal VOC,
         `save_to_disk`, text files), or a file: `.npz`, `.npy`, `.safetensors`, `.csv`, `.parquet`, `.txt` …
@@ -87,6 +87,8 @@ class Task:
         said; the others are those of `infoscope.data.raw.Reading`.
         """
         source, part = readers.source_and_split(str(name))
+        if part and (":" in source and not Path(source).exists()):
+            return cls.from_dataset(source, **options)[part]
         task = derive(load, source=source, **{"classes": None, "size": None} | options)
         return task[part] if part else task
 
@@ -176,7 +178,12 @@ class Task:
         return content.hashes(self.x)
 
     def __getitem__(self, which: str | slice | Sequence[int] | np.ndarray | Tensor) -> Task:
-        """A split by name, a slice, or the examples at these indices, in this order."""
+        """A split or a part by name, a slice, or the examples at these indices, in this order.
+
+        Parts are `classes=0,1`, which keeps the alphabet and the splits, `rows=0..900`, and `rows=FILE`.
+        """
+        if isinstance(which, str) and parts.is_part(which):
+            return self._part(which)
         if isinstance(which, str):
             if which not in self.splits:
                 have = ", ".join(self.splits) or "none"
@@ -189,6 +196,13 @@ class Task:
         if indices.dtype.kind not in "iu" and len(indices):
             raise TypeError(f"{self.name!r} is indexed by a split's name, a slice or integers, not {indices.dtype}")
         return derive(take, self, indices=tuple(indices.astype(int).tolist()))
+
+    def _part(self, which: str) -> Task:
+        if which.startswith("rows="):
+            part = self[parts.rows_of(which, len(self), self.name)]
+        else:
+            part = derive(of_classes, self, classes=parts.classes_of(which, self.alphabet, self.name))
+        return dataclasses.replace(part, name=f"{self.name}:{which}")
 
     def shuffled(self, seed: int) -> Task:
         """The same examples in a random order: the coding order of this seed."""
@@ -281,6 +295,15 @@ def take(task: Task, indices: tuple[int, ...]) -> Task:
     if len(rows) and not (-len(task) <= rows.min() and rows.max() < len(task)):
         raise IndexError(f"{task.name!r} has {len(task)} examples; indices run from {rows.min()} to {rows.max()}")
     return _rows(task, rows)
+
+
+def of_classes(task: Task, classes: tuple[int, ...]) -> Task:
+    """The examples of these classes, in their splits; the alphabet stays."""
+    rows = parts.kept(task.labels, classes)
+    places = {name: np.searchsorted(rows, ends).tolist() for name, ends in task.splits.items()}
+    return dataclasses.replace(
+        _rows(task, rows), splits={name: (start, stop) for name, (start, stop) in places.items()}
+    )
 
 
 def shuffle(task: Task, seed: int) -> Task:

@@ -79,14 +79,15 @@ def both_codes(
     second = code_looks(coded, coder, final, seeds=seeds, device=device, label="trained code")
     curves: list[LossCurve] = yield Looks(first + second)
     guesses: list[Predictions] = yield Looks(
-        tuple(_prediction(coded, one, seed, device) for seed, one in zip(seeds, final, strict=True))
+        tuple(prediction_look(coded, one, seed, device) for seed, one in zip(seeds, final, strict=True))
     )
     predictions = {seed: guess.p.numpy() for seed, guess in zip(seeds, guesses, strict=True)}
     n = len(pairs)
     return TaskInformation(coded, curves[:n], curves[n:], predictions, status, notes)
 
 
-def _prediction(coded: Task, learner: Learner, seed: int, device: str) -> Look[Predictions]:
+def prediction_look(coded: Task, learner: Learner, seed: int, device: str) -> Look[Predictions]:
+    """The look at what a learner's network, as it starts, predicts for the coded examples."""
     return Look(
         predict,
         (coded, learner, seed, device),

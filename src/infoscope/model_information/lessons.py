@@ -1,0 +1,175 @@
+"""The looks of a chain of tasks: one task learned, and how much its weights mattered."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+
+import torch
+from torch import Tensor
+from torch.func import functional_call, grad, vmap
+
+from infoscope.data.inputs import each, pieces
+from infoscope.data.task import Task
+from infoscope.run.look import Look, pack, unpack
+from infoscope.training.fit import Diverged, Trained, fit, held_out_loss
+from infoscope.training.forward import forward
+from infoscope.training.isolation import isolated
+from infoscope.training.learner import Learner, Weights, copy_weights
+from infoscope.training.path_integral import PathIntegral
+from infoscope.training.penalties import Anchored
+from infoscope.training.recipe import Loss
+
+
+@dataclass(frozen=True)
+class Exam:
+    """Examples that nobody learns from, and the loss by which a network is judged on them."""
+
+    task: Task
+    loss: Loss
+
+
+@dataclass(frozen=True)
+class Learned:
+    """A task that was learned: the weights then, what each did on the way, and the losses on the exams, nats.
+
+    `failed` says why the training broke off; the weights are then those that it began with.
+    """
+
+    weights: Weights
+    path: Mapping[str, Tensor] = field(default_factory=dict)
+    exams: tuple[float, ...] = ()
+    converged: bool = True
+    failed: str = ""
+
+    def to_bytes(self) -> bytes:
+        """As one safetensors file."""
+        tensors = {f"{part}/{k}": t for part in ("weights", "path") for k, t in getattr(self, part).items()}
+        return pack(tensors, exams=self.exams, converged=self.converged, failed=self.failed)
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Learned:
+        """The value that `to_bytes` wrote."""
+        tensors, facts = unpack(data)
+        weights, path = (
+            {k.removeprefix(part): t for k, t in tensors.items() if k.startswith(part)}
+            for part in ("weights/", "path/")
+        )
+        return cls(weights, path, tuple(facts["exams"]), facts["converged"], facts["failed"])
+
+
+@dataclass(frozen=True)
+class LearningTime:
+    """How long a learner takes for a task; equal for equal work."""
+
+    learner: Learner
+    task: Task
+
+    def __call__(self) -> float:
+        """Seconds, from one epoch on some of the examples."""
+        recipe = self.learner.recipe
+        few = self.task[: min(4 * recipe.batch, len(self.task))]
+        begun = time.perf_counter()
+        fit(dataclasses.replace(self.learner, recipe=dataclasses.replace(recipe, epochs=1)), few)
+        return (time.perf_counter() - begun) * recipe.epochs * len(self.task) / len(few)
+
+
+def learn(
+    learner: Learner, task: Task, exams: tuple[Exam, ...], seed: int, device: str, follow: bool, damping: float
+) -> Learned:
+    """Train, and sit the exams; with `follow` take note of what each weight does for the loss."""
+    start = copy_weights(learner.network(task.shape, task.target.outputs, seed))
+    penalty = learner.recipe.penalty
+    path = PathIntegral(start, (penalty,) if isinstance(penalty, Anchored) else ())
+    try:
+        trained: Trained = fit(learner, task, seed=seed, device=device, observers=[path] if follow else [])
+    except Diverged as error:
+        return Learned(start, exams=(math.inf,) * len(exams), converged=False, failed=str(error))
+    network = learner.starting_from(trained.weights).network(task.shape, task.target.outputs, seed).to(device)
+    marks = tuple(held_out_loss(network, exam.task, exam.loss) for exam in exams)
+    importance = path.importance(damping) if follow else {}
+    return Learned(trained.weights, importance, marks, trained.converged)
+
+
+def learn_look(
+    learner: Learner, task: Task, seed: int, device: str, *, exams: Sequence[Exam] = (), damping: float | None = None,
+    label: str,
+) -> Look[Learned]:  # fmt: skip
+    """The look of one training; with `damping` the path of its weights is followed."""
+    timed = dataclasses.replace(learner, weights=None, recipe=dataclasses.replace(learner.recipe, penalty=None))
+    return Look(
+        learn,
+        (learner, task, tuple(exams), seed, device, damping is not None, 0.0 if damping is None else damping),
+        Learned,
+        1,
+        label,
+        kind="trainings",
+        seconds=LearningTime(timed, task),
+        stand_in=partial(_untrained, learner, task, seed, len(exams), damping is not None),
+    )
+
+
+def _untrained(learner: Learner, task: Task, seed: int, exams: int, follow: bool) -> Learned:
+    start = copy_weights(learner.network(task.shape, task.target.outputs, seed))
+    return Learned(start, start if follow else {}, (0.0,) * exams)
+
+
+@dataclass(frozen=True)
+class Importance:
+    """How much each weight matters for a task, by name."""
+
+    tensors: Weights
+
+    def to_bytes(self) -> bytes:
+        """As one safetensors file."""
+        return pack(self.tensors)
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Importance:
+        """The value that `to_bytes` wrote."""
+        return cls(unpack(data)[0])
+
+
+def fisher_look(learner: Learner, task: Task, columns: tuple[int, int], seed: int, device: str) -> Look[Importance]:
+    """The look at the Fisher information of a task's weights."""
+    return Look(
+        fisher,
+        (learner, task, columns, seed, device),
+        Importance,
+        1,
+        f"Fisher information on {task.name}, seed {seed}",
+        kind="Fisher diagonals",
+        stand_in=partial(_constant, learner, task, seed),
+    )
+
+
+def _constant(learner: Learner, task: Task, seed: int) -> Importance:
+    network = learner.network(task.shape, task.target.outputs, seed)
+    return Importance({name: torch.ones_like(p) for name, p in network.named_parameters() if p.requires_grad})
+
+
+def fisher(learner: Learner, task: Task, columns: tuple[int, int], seed: int, device: str) -> Importance:
+    network = learner.network(task.shape, task.target.outputs, seed).to(device).eval()
+    params = {k: p.detach() for k, p in network.named_parameters() if p.requires_grad}
+    draws = torch.Generator().manual_seed(seed)
+    total = {k: torch.zeros_like(p) for k, p in params.items()}
+
+    def one(values, x, y):
+        out = forward(lambda *a, **k: functional_call(network, values, a, k), each(x, lambda t: t[None]))
+        return torch.nn.functional.cross_entropy(out[..., columns[0] : columns[1]], y[None])
+
+    n = 0
+    with isolated(seed):
+        for x in pieces(task.x, 64):
+            with torch.no_grad():
+                p = forward(network, x)[..., columns[0] : columns[1]].softmax(-1)
+            y = torch.multinomial(p, 1, generator=draws)[:, 0]
+            g = vmap(grad(one), (None, 0, 0))(params, x, y)
+            for k, t in g.items():
+                total[k] += t.square().sum(0)
+            n += len(y)
+    return Importance({k: t / n for k, t in total.items()})
