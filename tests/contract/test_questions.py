@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from infoscope.data.task import Task
+from infoscope.model_information.continual import EWC, SI
 from infoscope.models import MLP
 from infoscope.prequential.closed_form import ClosedForm
 from infoscope.prequential.mixed import Mixed
@@ -31,6 +32,12 @@ SMALL = {
 """What makes a question quick, by the names that its options have; those of another name stay at their defaults."""
 
 OWN: dict[str, dict[str, Any]] = {
+    "Forgetting": {
+        "data": [Task.from_dataset("iris")[:60], Task.from_dataset("iris")[60:120]],
+        "algorithm": (EWC(10.0), SI(1.0)),
+        "depth": ("head-kept",),
+        "train": 20,
+    },
     "Similarity": {"data": [Task.from_dataset("iris")[:60], Task.from_dataset("iris")[50:110]]},
 }
 """What a question needs otherwise, by its class."""

@@ -14,7 +14,6 @@ from infoscope.data.targets import Classes, Labels, Real, Target, Tokens
 from infoscope.data.task import Task
 from infoscope.dynamics.schedule import SCHEDULES
 from infoscope.method_text import method_of, text_of
-from infoscope.mi.methods import METHODS
 from infoscope.model_information.continual import ALGORITHMS
 from infoscope.prequential.coders import CODERS
 from infoscope.training.learner import Weights

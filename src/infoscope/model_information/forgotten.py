@@ -93,7 +93,7 @@ class Found:
         learned = sum(self.known(depth, t, t) for t in range(last))
         assert isinstance(lost, Measurement)
         assert isinstance(learned, Measurement)
-        return lost.named("forgotten"), *ratio(lost, learned, "forgotten share").measurements()
+        return lost.named("forgotten"), *_share_of(lost, learned)
 
     def all_known(self, depth: Depth) -> Measurement:
         """What is known of all tasks together in the end."""
@@ -110,7 +110,7 @@ class Found:
                 if s > t:
                     lost = self.forgotten(depth, t, s)
                     yield Row(at, lost)
-                    for one in ratio(lost, self.known(depth, t, t), "forgotten share").measurements():
+                    for one in _share_of(lost, self.known(depth, t, t)):
                         yield Row(at, one)
 
     def _together(self, depth: Depth) -> Iterator[Row]:
@@ -136,6 +136,12 @@ class Found:
         status = one.status if self.converged else one.status | {Status.NOT_CONVERGED}
         receipt = dataclasses.replace(one.receipt, notes=(*one.receipt.notes, *self.notes))
         return dataclasses.replace(one, status=status, receipt=receipt)
+
+
+def _share_of(lost: Measurement, learned: Measurement) -> list[Measurement]:
+    """The share, and the ends of its interval where it has any."""
+    share, *ends = ratio(lost, learned, "forgotten share").measurements()
+    return [share, *(end for end in ends if np.isfinite(end.value))]
 
 
 def as_said(task: Task, logs: Float[np.ndarray, "n length"], seed: int) -> LossCurve:

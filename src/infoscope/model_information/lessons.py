@@ -153,6 +153,10 @@ def _constant(learner: Learner, task: Task, seed: int) -> Importance:
 
 
 def fisher(learner: Learner, task: Task, columns: tuple[int, int], seed: int, device: str) -> Importance:
+    """The diagonal of the Fisher information at the learner's weights, a mean over the task's examples, of classes.
+
+    F_j = E_x E_{y ~ p(y|x)} (∂ log p(y|x) / ∂θ_j)², one y drawn for each example.
+    """
     network = learner.network(task.shape, task.target.outputs, seed).to(device).eval()
     params = {k: p.detach() for k, p in network.named_parameters() if p.requires_grad}
     draws = torch.Generator().manual_seed(seed)
