@@ -11,11 +11,13 @@ from torch import nn
 
 from infoscope.data.targets import Classes
 from infoscope.data.task import Task
+from infoscope.measurement import NATS_PER_BIT
 from infoscope.model_information.heads import check_head, head_layer, with_head
 from infoscope.models import MLP, SmallCNN
 from infoscope.prequential.encode import encode
 from infoscope.prequential.entk import NTK
 from infoscope.prequential.replay import Replay
+from infoscope.training.fit import fit
 from infoscope.training.learner import Learner, copy_weights
 
 
@@ -130,3 +132,14 @@ def test_a_head_that_the_body_shares_is_only_kept():
     assert with_head(tied, trained, given, 0).weights == trained
     with pytest.raises(ValueError, match=r"shares its weights with 'down.weight'"):
         with_head(tied, trained, given, 0, "new")
+
+
+def test_digits_under_other_names_cost_what_their_features_leave_open():
+    """1000 trained, 400 coded: at most 120 bits of the 249 that the untrained network takes."""
+    digits = Task.from_dataset("digits").shuffled(0)
+    learner = Learner(MLP((512,)))
+    trained = fit(learner, digits[400:1400], digits[1400:], seed=0)
+    coded = digits[:400]
+    renamed = Task.from_arrays(coded.array, (3 * coded.y + 1) % 10, target=coded.target)
+    bits = encode(renamed, Replay(), with_head(learner, trained.weights, renamed, 0), 0).total / NATS_PER_BIT
+    assert bits <= 120

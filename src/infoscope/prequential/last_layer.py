@@ -23,9 +23,11 @@ from infoscope.training.forward import device_of, forward
 class LastLayer:
     """Gaussian-process regression on the inputs of a network's last linear layer, the features.
 
-    Two kernels: linear, which is that layer in closed form, and Gaussian in units of the median distance, each with its
-    noise λ; every (slope β, power α) of `readouts` reads them as `Kernel` reads its own. So what a gradient teaches in
-    hundreds of samples is known after a few labels, also where a trained network comes to classes under new names.
+    Two kernels: linear, which is that layer in closed form, and Gaussian in units of the median distance, both centred
+    (but for numbers, whose mean is not known), so that what resembles nothing seen so far is expected to bring a new
+    class. Each has its noise λ; every (slope β, power α) of `readouts` reads them as `Kernel` reads its own. So what a
+    gradient teaches in hundreds of samples is known after a few labels, also where a trained network comes to classes
+    under new names.
 
     The features are those of the network as it was given, and of the learning one, which are taken anew each time the
     past has grown by `refresh`: all labels together cost 2 / (`refresh` − 1) + 2 passes forward each. A kernel is
@@ -34,7 +36,7 @@ class LastLayer:
 
     refresh: float = 1.25
     landmarks: int = 1000
-    noises: tuple[float, float] = (0.1, 0.02)
+    noises: tuple[float, float] = (0.1, 0.1)
     real_noises: tuple[float, ...] = (0.1, 1.0)
     readouts: Pairs = ((2.0, 1.0), (4.0, 1.0), (6.0, 0.0), (12.0, 0.0))
 
@@ -91,8 +93,8 @@ class Regressions:
         f = centred_features(torch.where(f.isfinite(), f, 0.0))
         some, squares, among = to_landmarks(f, self.preset.landmarks, draws)
         linear = f if f.shape[1] <= len(some) else nystrom(f @ some.T, some @ some.T)
-        both = [linear, nystrom(gaussian(squares), gaussian(among))]
-        return [with_constant(phi) for phi in both] if self.real else both
+        smooth = nystrom(gaussian(squares), gaussian(among))
+        return [with_constant(phi) for phi in (linear, smooth)] if self.real else [linear, centred_features(smooth)]
 
 
 @torch.no_grad()
