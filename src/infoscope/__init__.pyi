@@ -20,6 +20,7 @@ from .measurement import Bound, Measurement, Receipt, Status, UnreliableMeasurem
 from .mi.estimate import layer_information, mutual_information
 from .model_information.ablation import Ablation, ablation
 from .model_information.capacity import Capacity, capacity
+from .model_information.choosing import Choosing, choose
 from .model_information.codelength import Codelength, codelength, loss_curves
 from .model_information.difficulty import Difficulty, difficulty
 from .model_information.forgetting import Forgetting, forgetting
@@ -65,6 +66,7 @@ __all__ = [
     "Bound",
     "Boxes",
     "Capacity",
+    "Choosing",
     "Classes",
     "ClosedForm",
     "Codelength",
@@ -114,6 +116,7 @@ __all__ = [
     "as_if_random",
     "ask",
     "capacity",
+    "choose",
     "classical_mds",
     "codelength",
     "difficulty",

@@ -12,6 +12,7 @@ QUESTIONS: dict[str, str] = {
     "ablation": "infoscope.model_information.ablation:Ablation",
     "similarity": "infoscope.model_information.similarity:Similarity",
     "forgetting": "infoscope.model_information.forgetting:Forgetting",
+    "choose": "infoscope.model_information.choosing:Choosing",
     "distance": "infoscope.weight_distance.weight_distance:WeightDistance",
     "mds": "infoscope.weight_distance.pictures:MDS",
     "mi": "infoscope.dynamics.saved_information:SavedInformation",

@@ -22,6 +22,7 @@ from infoscope.testing import parametrize_with_checks
 SMALL = {
     "data": Task.from_dataset("iris")[:60],
     "model": MLP((4,)),
+    "networks": (MLP((4,)), MLP((8,))),
     "k": 10,
     "train": 30,
     "examples": 20,

@@ -22,7 +22,7 @@ from infoscope.options import AtLeast
 from infoscope.questions import QUESTIONS
 from infoscope.run.question import Question, Unfinished, ask
 
-POSITIONAL = ("data", "on")
+POSITIONAL = ("data", "on", "networks")
 """The fields whose words stand without a name."""
 
 
@@ -90,10 +90,10 @@ def command(name: str) -> Callable[..., None]:
     fields = options(kind, bool(named))
 
     def run(*data: str, **given: Any) -> None:
-        words = {"data": list(data) or named} if fields[0].parameter.kind is inspect.Parameter.VAR_POSITIONAL else {}
+        words = _placed(fields, data, named)
         reading: DataOptions = given.pop("reading", DataOptions())
         how: Run = given.pop("run", Run())
-        words |= given if words else dict(zip([f.name for f in fields], data, strict=False)) | given
+        words |= given
         _run(name, kind, fields, words, reading, how)
 
     extra: list[tuple[str, type, Any]] = [("run", Run, Run())]
@@ -107,6 +107,18 @@ def command(name: str) -> Callable[..., None]:
     run.__signature__ = inspect.Signature(parameters)  # pyright: ignore[reportFunctionMemberAccess]
     run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
     return run
+
+
+def _placed(fields: list[Option], data: tuple[str, ...], named: list[str]) -> dict[str, Any]:
+    """The words that stand without a name, each for its field; what is left over for the one that takes many."""
+    words: dict[str, Any] = {}
+    for place, field in enumerate(fields):
+        if field.parameter.kind is inspect.Parameter.VAR_POSITIONAL:
+            words[field.name] = list(data[place:]) or (named if field.name == "data" else [])
+            break
+        if place < len(data):
+            words[field.name] = data[place]
+    return words
 
 
 def _run(name: str, kind: type, fields: list[Option], words: Mapping[str, Any], reading: DataOptions, how: Run) -> None:

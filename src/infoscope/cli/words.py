@@ -107,6 +107,7 @@ WORDS: dict[str, Word] = {
     "Model": Word(str, lambda text, _: text),
     "AnyTask": Word(str, _named, reads_data=True),
     "PlaneData": Word(str, _named, reads_data=True),
+    "Starts": Word(tuple[str, ...], lambda names, _: tuple(names)),
     "Coder": _of_table(lambda: CODERS),
     "Algorithms": Word(
         tuple[str, ...],

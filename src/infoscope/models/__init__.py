@@ -19,6 +19,7 @@ from infoscope.models.googlenet import GoogLeNet
 from infoscope.models.lenet import LeNet5
 from infoscope.models.mlp import MLP
 from infoscope.models.preact_resnet import PreActResNet
+from infoscope.models.preparation import Preparation, Prepared
 from infoscope.models.resnet import ResNet
 from infoscope.models.squeezenet import SqueezeNet
 from infoscope.models.tensorflow_demos import TFCnnDemo, TFMnistDemo
@@ -36,6 +37,8 @@ __all__ = [
     "GoogLeNet",
     "LeNet5",
     "PreActResNet",
+    "Preparation",
+    "Prepared",
     "ResNet",
     "SmallCNN",
     "SqueezeNet",
@@ -75,10 +78,16 @@ def model(name: str) -> Factory:
     """The factory of this name, its options in brackets, or your own as `module:factory`, found in this folder too.
 
     A factory takes one example's shape and the number of classes, and gives a module from float batches to logits.
+    What a network does to images first stands behind its name in square brackets, see `Preparation`.
 
     >>> model("preact-resnet20(depth=11)")
     PreActResNet(depth=11, widths=(16, 32, 64))
+    >>> model("resnet20[size=32, mean=0.5]").preparation
+    Preparation(mean=(0.5,), deviation=(), size=32)
     """
+    if name.endswith("]"):
+        plain, _, options = name.partition("[")
+        return Prepared(model(plain), method_of(f"preparation({options[:-1]})", {"preparation": Preparation()}))
     named, bracket, _ = name.partition("(")
     if bracket and named in MODELS:
         return method_of(name, MODELS)

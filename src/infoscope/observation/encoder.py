@@ -73,6 +73,13 @@ def encoder_layers(
         return layers_of_texts(network, tokenizer, texts, encoder.layers, layers, pooling)
 
 
+def parameters_of(encoder: Encoder) -> int:
+    """How many parameters an encoder has; its weights are not read."""
+    with torch.device("meta"):
+        network = _library().AutoModel.from_config(_loaded(encoder.name, "AutoConfig"))
+    return sum(p.numel() for p in network.parameters())
+
+
 def layers_of_texts(
     network: Any, tokenizer: Any, texts: Sequence[str], names: Sequence[str], wanted: Sequence[str], pooling: Pooling
 ) -> Activations:
