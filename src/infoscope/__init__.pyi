@@ -23,6 +23,7 @@ from .model_information.capacity import Capacity, capacity
 from .model_information.choosing import Choosing, choose
 from .model_information.codelength import Codelength, codelength, loss_curves
 from .model_information.difficulty import Difficulty, difficulty
+from .model_information.distillation import Distillation, distillation
 from .model_information.forgetting import Forgetting, forgetting
 from .model_information.information import Information, information
 from .model_information.probing import Probing, probe
@@ -37,6 +38,7 @@ from .prequential.label_file import read_labels, write_labels
 from .prequential.loss_curve import LossCurve
 from .prequential.mixed import Mixed
 from .prequential.replay import Replay
+from .prequential.synced import Synced
 from .quantities import explain
 from .record import Record, load
 from .run import Store
@@ -73,6 +75,7 @@ __all__ = [
     "DeltaSkipApproximate",
     "DeltaSkipExact",
     "Difficulty",
+    "Distillation",
     "EnsembleSpec",
     "Every",
     "FittedBins",
@@ -106,6 +109,7 @@ __all__ = [
     "Similarity",
     "Status",
     "Store",
+    "Synced",
     "Task",
     "Tokens",
     "UnreliableMeasurement",
@@ -122,6 +126,7 @@ __all__ = [
     "difficulty",
     "distance",
     "distance_curve",
+    "distillation",
     "ensemble",
     "explain",
     "fit",

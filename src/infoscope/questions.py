@@ -13,6 +13,7 @@ QUESTIONS: dict[str, str] = {
     "similarity": "infoscope.model_information.similarity:Similarity",
     "forgetting": "infoscope.model_information.forgetting:Forgetting",
     "choose": "infoscope.model_information.choosing:Choosing",
+    "distillation": "infoscope.model_information.distillation:Distillation",
     "distance": "infoscope.weight_distance.weight_distance:WeightDistance",
     "mds": "infoscope.weight_distance.pictures:MDS",
     "mi": "infoscope.dynamics.saved_information:SavedInformation",

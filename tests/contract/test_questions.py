@@ -23,6 +23,7 @@ SMALL = {
     "data": Task.from_dataset("iris")[:60],
     "model": MLP((4,)),
     "networks": (MLP((4,)), MLP((8,))),
+    "teacher": MLP((4,)),
     "k": 10,
     "train": 30,
     "examples": 20,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 from torch import nn
 
@@ -13,6 +14,9 @@ from infoscope.training.learner import Learner
 
 Model = Learner | Callable[..., nn.Module] | str | None
 """A learner, a factory of networks, or a name as `infoscope list models` has it."""
+
+Models = Any
+"""A `Model`, or a list of such."""
 
 
 def default_model(task: Task) -> str:
@@ -41,3 +45,12 @@ def model_name(task: Task, given: Model = None) -> str:
         return given or default_model(task)
     factory = given.factory if isinstance(given, Learner) else given
     return getattr(factory, "__name__", type(factory).__name__)
+
+
+def several(given: Models) -> tuple[Model, ...]:
+    """The models, one alone as a tuple of one.
+
+    >>> several("mlp"), several(["mlp", "cnn"])
+    (('mlp',), ('mlp', 'cnn'))
+    """
+    return tuple(given) if isinstance(given, list | tuple) else (given,)

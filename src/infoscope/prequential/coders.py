@@ -7,6 +7,7 @@ from infoscope.prequential.entk import NTK
 from infoscope.prequential.kernel import Kernel
 from infoscope.prequential.mixed import Mixed
 from infoscope.prequential.replay import Replay
+from infoscope.prequential.synced import Synced
 
 CODERS: dict[str, Coder] = {
     "mixed": Mixed(),
@@ -14,6 +15,7 @@ CODERS: dict[str, Coder] = {
     "closed-form": ClosedForm(),
     "replay": Replay(),
     "entk": NTK(),
+    "synced": Synced(),
     "blocks": Blocks(),
     "blocks-warm": Blocks(warm=True),
 }

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 import torch
@@ -30,6 +30,21 @@ from infoscope.training.isolation import isolated
 from infoscope.training.muon import Muon
 
 
+class Lesson(Protocol):
+    """What a student learns from besides the labels, such as a teacher's word."""
+
+    def prepare(self, x: Inputs, sent: Tensor) -> None:
+        """Be ready for steps on the examples whose labels are sent."""
+        ...
+
+    def loss(self, own: Tensor, outputs: Tensor, rows: Tensor, say: Callable[[Tensor], Tensor]) -> Tensor:
+        """What is brought down for a batch, given the loss on its labels, what the student says, and its rows.
+
+        `say` gives what the student says of other rows.
+        """
+        ...
+
+
 @dataclass(frozen=True)
 class Replay:
     """A network predicts a small new batch, learns it, replays the past, and so on.
@@ -40,7 +55,7 @@ class Replay:
     takes steps of `Muon` on the new batch once and on `replays` × (new) examples drawn uniformly from the prefix;
     `start` more are spread over the first `early` labels, the fewer the longer the prefix. So all labels together cost
     (1 + `replays`) n + `start` gradients. What they teach slowly, closed-form regressions on the network's own
-    features know at once: the experts of `last_layer`.
+    features know at once: the experts of `last_layer` (None leaves them out).
 
     The learning rate falls as (1 + prefix / `half`)^−½. Each step also pulls the weights to the given ones by the
     fraction lr · `pull` / √prefix: a network moves no farther than its data says, and one that comes trained does not
@@ -69,7 +84,7 @@ class Replay:
     averages: tuple[float, ...] = (8.0, 32.0)
     temperatures: tuple[float, ...] = (0.5, 0.7, 1.0, 1.4, 2.0)
     threads: int = 1
-    last_layer: LastLayer = LastLayer()
+    last_layer: LastLayer | None = LastLayer()
     tokens: Online = Online()
     needs_network: ClassVar[bool] = True
     takes: ClassVar[tuple[type[Target], ...]] = (Classes, Labels, Real, Tokens)
@@ -103,19 +118,36 @@ class Replay:
         if network is None:
             raise ValueError("Replay is the code of a network; give a network")
         if isinstance(target, Tokens):
-            yield from self.tokens.experts(x, target, seed, network, self.threads)
-            return
-        student, n = _Student(self, network, of_examples(target), seed), count(x)
+            return self.tokens.experts(x, target, seed, network, self.threads)
+        return self.learning(x, target, seed, network)
+
+    def learning(
+        self, x: Inputs, target: Target, seed: int, network: nn.Module, lesson: Lesson | None = None
+    ) -> Experts:
+        """The code of a network that learns example by example, from the labels and from a `lesson` if there is one.
+
+        With a lesson it takes the same steps, on the same examples.
+        """
+        student, n = _Student(self, network, of_examples(target), seed, lesson), count(x)
         past: list[object] = []
         for event, (start, stop) in enumerate(boundaries(n, 1, self.growth)):
             # No context may stay open across a yield: the caller draws and computes there as if we were not here.
             with isolated(seed + event, self.threads):
                 table, blocks = student.predict(x, start, stop)
-            targets = yield from _joined(table, by_example(blocks, student.last.read), past)
+            if student.last is None:
+                for row in table:
+                    past.append((yield row))
+            else:
+                targets = yield from _joined(table, by_example(blocks, student.last.read), past)
             if stop < n:
+                sent = as_tensor(past)
+                if lesson is not None:
+                    with isolated(seed, self.threads):
+                        lesson.prepare(x, sent)
                 with isolated(seed + event, self.threads):
-                    student.last.learn(targets)
-                    student.learn(x, as_tensor(past))
+                    if student.last is not None:
+                        student.last.learn(targets)
+                    student.learn(x, sent)
 
 
 def _joined(
@@ -136,8 +168,15 @@ class _Student:
     """The network that learns, its averages, and its beginning."""
 
     @torch.inference_mode(False)
-    def __init__(self, preset: Replay, network: nn.Module, target: Classes | Labels | Real, seed: int):
-        self.preset, self.target = preset, target
+    def __init__(
+        self,
+        preset: Replay,
+        network: nn.Module,
+        target: Classes | Labels | Real,
+        seed: int,
+        lesson: Lesson | None = None,
+    ):
+        self.preset, self.target, self.lesson = preset, target, lesson
         self.beginning, self.network = copy.deepcopy(network).eval(), copy.deepcopy(network)
         self.averages = [copy.deepcopy(network).eval() for _ in preset.averages]
         self.draws = torch.Generator().manual_seed(seed)
@@ -145,17 +184,19 @@ class _Student:
         self.start = [p.detach().clone() for p in self.weights]
         self.device = device_of(network)
         self.step = self.learned = self.drawn = 0
-        self.last = Regressions(preset.last_layer, target)
+        self.last = None if preset.last_layer is None else Regressions(preset.last_layer, target)
         if self.weights:
             self.optimizer = Muon(self.weights, preset.lr, preset.momentum)
 
     def predict(self, x: Inputs, start: int, stop: int) -> tuple[Float[np.ndarray, "b experts ..."], list[Block]]:
         """What the given network, the learning one and its averages say, at every temperature; and the last layers."""
+        networks = [self.beginning, self.network, *self.averages]
+        table = predicted(networks, self.preset.temperatures, take(x, slice(start, stop)), self.target)
+        if self.last is None:
+            return table, []
         if stop > self.last.reach:
             part = take(x, slice(self.last.next_reach(stop, count(x))))
             self.last.renew([last_features(each, part) for each in (self.beginning, self.averages[0])], self.draws)
-        networks = [self.beginning, self.network, *self.averages]
-        table = predicted(networks, self.preset.temperatures, take(x, slice(start, stop)), self.target)
         return table, self.last.blocks(start, stop)
 
     @torch.inference_mode(False)
@@ -172,12 +213,18 @@ class _Student:
             self.step += 1
             rate = full * min(1.0, self.step / self.preset.warmup)
             self.optimizer.param_groups[0]["lr"] = rate
-            outputs = forward(self.network, to(take(x, rows), self.device))
+            outputs = self._say(x, rows)
             loss = self.target.loss(outputs, y[rows].to(self.device))
+            if self.lesson is not None:
+                loss = self.lesson.loss(loss, outputs, rows, lambda some: self._say(x, some))
             self.optimizer.zero_grad()
             loss.backward()
             self.optimizer.step()
             self._pull_and_average(min(1.0, rate * pull))
+
+    def _say(self, x: Inputs, rows: Tensor) -> Any:
+        """What the learning network gives for these rows."""
+        return forward(self.network, to(take(x, rows), self.device))
 
     def _rows(self, stop: int) -> Tensor:
         """The new rows once and old and new ones at random, shuffled, in whole batches; none while less is due."""
