@@ -16,6 +16,7 @@ from infoscope.model_information import forgotten
 from infoscope.model_information.chain import Chain, Heads, chain_of
 from infoscope.model_information.continual import ALGORITHMS, Algorithm, Lesson, candidates
 from infoscope.model_information.course import Course, lacks, read
+from infoscope.model_information.equal_partitions import equal_partitions
 from infoscope.model_information.forgotten import DEPTHS, Depth, Found
 from infoscope.model_information.heads import check_head
 from infoscope.model_information.information import check_own_code
@@ -133,10 +134,9 @@ class Forgetting:
         return chain, depths
 
     def _parts(self, given: Sequence[Task]) -> list[Partition]:
-        """Equal training sizes, as many coded of each as there are."""
-        sizes = [room(task, self.k)[1] for task in given]
-        train = self.train or min(TRAINED, *sizes)
-        return [partition(task, k=self.k or min(CODED, room(task)[0]), train=train) for task in given]
+        """Equal sizes; nothing that is coded for one task is trained on for another."""
+        cut = [partition(task, k=self.k or min(CODED, room(task)[0])) for task in given]
+        return equal_partitions(cut, self.train or min(TRAINED, len(equal_partitions(cut)[0].train)))
 
 
 @dataclass(frozen=True)
