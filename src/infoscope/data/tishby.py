@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float, Int
 
+from infoscope.data import mat_file
 from infoscope.data.array_file import check_room, open_npz
 from infoscope.data.origin import derive
 from infoscope.data.task import Task
-from infoscope.run.free_memory import available, mebibytes
-from infoscope.unreadable import listed, unreadable
 
 _PHI = (1 + 5**0.5) / 2
 # The vertices of an icosahedron; this order is that of the bits in the authors' file `var_u.mat`.
@@ -70,7 +68,7 @@ def read(*, source: str) -> Task:
     if not path.is_file():
         raise ValueError(f"{path}: no such file; tishby() makes the task without one")
     if path.suffix == ".mat":
-        held = _of_mat(path, ("F", "y"))
+        held = mat_file.arrays(path, ("F", "y"))
         return Task.from_arrays(_floats(held["F"], path), held["y"].ravel(), name=path.stem)
     file = open_npz(path)
     file.check(_PARTS)
@@ -88,20 +86,3 @@ def _floats(x: np.ndarray, path: Path) -> np.ndarray:
     if x.dtype.kind not in "buif":
         raise ValueError(f"{path}: its patterns hold {x.dtype}; give bits, 0 and 1")
     return x.astype(np.float32)
-
-
-def _of_mat(path: Path, names: tuple[str, ...]) -> dict[str, np.ndarray]:
-    """Arrays of numbers in a `.mat`, whose sizes are looked at before they are read."""
-    from scipy.io import loadmat, whosmat
-
-    with unreadable(path, ".mat file", "save F and y as version 7, save -v7"):
-        sizes = {name: (shape, kind) for name, shape, kind in whosmat(path)}
-    lacks = [name for name in names if name not in sizes]
-    if lacks:
-        raise ValueError(f"{path}: lacks the array {lacks[0]!r}; it holds {listed(sizes)}")
-    asked, left = sum(16 * math.prod(sizes[name][0]) for name in names), available() // 2
-    if asked > left or min(min(sizes[name][0]) for name in names) < 0:
-        raise ValueError(f"{path}: its arrays take {mebibytes(asked)} in memory, and {mebibytes(left)} may be had")
-    with unreadable(path, ".mat file", "save F and y as version 7, save -v7"):
-        held = loadmat(path, variable_names=names)
-        return {name: np.asarray(held[name]) for name in names}
