@@ -204,6 +204,13 @@ def test_damaged_bytes(kind, count, tmp_path):
     fuzz(count, damaged, EDITS)
 
 
+def test_a_checkpoint_whose_end_says_that_it_goes_on_elsewhere(tmp_path):
+    """Found by the 20,000: the standard library's test of whether this is a zip raises."""
+    path = tmp_path / "file.pt"
+    path.write_bytes(edited(READERS["checkpoint"].sound(tmp_path), [("flip", 0.98828125, b"\x00")]))
+    check(READERS["checkpoint"].read, path)
+
+
 ODD: list[Any] = [
     None, True, -1, 0, 1, 3, 2**31, 2**63, 10**400, 0.5, -1e308, 1e308, 1e-308, math.nan, math.inf, "", "x", "a\nb",
     "0", [], [[]], [1, "a"], [0, 2**40], {}, {"kind": "Real"}, "é" * 40, [None], ["a", "a"], [[1]],

@@ -56,9 +56,10 @@ def _unpickled(path: Path) -> Any:
 def _check_room(path: Path) -> None:
     """ValueError if what is in the file would take more than half of the memory that is left: zips can be small."""
     asked, left = path.stat().st_size, available() // 2
-    if zipfile.is_zipfile(path):
-        with unreadable(path, "file of weights", _REMEDY), zipfile.ZipFile(path) as archive:
-            asked = sum(info.file_size for info in archive.infolist())
+    with unreadable(path, "file of weights", _REMEDY):
+        if zipfile.is_zipfile(path):  # itself raises at some damaged ends
+            with zipfile.ZipFile(path) as archive:
+                asked = sum(info.file_size for info in archive.infolist())
     if asked > left:
         raise ValueError(f"{path}: takes {mebibytes(asked)} in memory, and {mebibytes(left)} may be had")
 
