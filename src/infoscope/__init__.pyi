@@ -22,6 +22,7 @@ from .model_information.ablation import Ablation, ablation
 from .model_information.capacity import Capacity, capacity
 from .model_information.choosing import Choosing, choose
 from .model_information.codelength import Codelength, codelength, loss_curves
+from .model_information.comparing import Compare, compare
 from .model_information.difficulty import Difficulty, difficulty
 from .model_information.distillation import Distillation, distillation
 from .model_information.forgetting import Forgetting, forgetting
@@ -72,6 +73,7 @@ __all__ = [
     "Classes",
     "ClosedForm",
     "Codelength",
+    "Compare",
     "DeltaSkipApproximate",
     "DeltaSkipExact",
     "Difficulty",
@@ -123,6 +125,7 @@ __all__ = [
     "choose",
     "classical_mds",
     "codelength",
+    "compare",
     "difficulty",
     "distance",
     "distance_curve",

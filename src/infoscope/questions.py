@@ -11,6 +11,7 @@ QUESTIONS: dict[str, str] = {
     "capacity": "infoscope.model_information.capacity:Capacity",
     "ablation": "infoscope.model_information.ablation:Ablation",
     "similarity": "infoscope.model_information.similarity:Similarity",
+    "compare": "infoscope.model_information.comparing:Compare",
     "forgetting": "infoscope.model_information.forgetting:Forgetting",
     "choose": "infoscope.model_information.choosing:Choosing",
     "distillation": "infoscope.model_information.distillation:Distillation",

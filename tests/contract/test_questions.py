@@ -34,6 +34,11 @@ SMALL = {
 """What makes a question quick, by the names that its options have; those of another name stay at their defaults."""
 
 OWN: dict[str, dict[str, Any]] = {
+    "Compare": {
+        "data": [Task.from_dataset("iris")[:60], Task.from_dataset("iris")[50:110]],
+        "on": Task.from_dataset("iris"),
+        "train": 20,
+    },
     "Forgetting": {
         "data": [Task.from_dataset("iris")[:60], Task.from_dataset("iris")[60:120]],
         "algorithm": (EWC(10.0), SI(1.0)),

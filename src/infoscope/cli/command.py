@@ -50,7 +50,16 @@ def options(kind: type, named: bool = False) -> list[Option]:
     """The fields of a question as options; `named` says that a file names the data already."""
     _, told = options_of(kind.__doc__ or "")
     hints = get_type_hints(kind, include_extras=True)
-    return [_option(field, hints[field.name], told[field.name], named) for field in dataclasses.fields(kind)]
+    found = [_option(field, hints[field.name], told[field.name], named) for field in dataclasses.fields(kind)]
+    every = any(option.parameter.kind is inspect.Parameter.VAR_POSITIONAL for option in found)
+    return [_by_name(option) if every else option for option in found]
+
+
+def _by_name(option: Option) -> Option:
+    """Where one option takes all words that stand without a name, the others have theirs."""
+    if option.parameter.kind is not inspect.Parameter.POSITIONAL_OR_KEYWORD:
+        return option
+    return dataclasses.replace(option, parameter=option.parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY))
 
 
 def _option(field: dataclasses.Field[Any], hint: Any, told: str, named: bool) -> Option:
