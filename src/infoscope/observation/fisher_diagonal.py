@@ -1,0 +1,141 @@
+"""The diagonal of the Fisher information of a network's parameters, for its likelihood on given inputs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from itertools import islice
+
+import torch
+from torch import Tensor, nn
+
+from infoscope.data.inputs import Inputs, count, take
+from infoscope.observation.estimators import Estimator, Exact
+from infoscope.observation.forms import Forms
+from infoscope.observation.likelihoods import Likelihood
+from infoscope.observation.rows import MEMORY, Differentiated, Pass
+from infoscope.observation.squares import Squares, Total
+from infoscope.run.look import pack, unpack
+
+BATCH = 64
+"""Examples at once, at most: fewer where there are fewer than `GROUPS` of so many."""
+
+GROUPS = 16
+"""Batches, at least, where there are as many examples: what they differ by is the error."""
+
+
+@dataclass(frozen=True, eq=False)
+class FisherDiagonal:
+    """The mean over n examples of E (∂ log p(y|x) / ∂θ_k)², y drawn from what the network predicts; float64.
+
+    `stderr` is that of each entry, over examples and draws; `totals` hold traces of each parameter. A document is one
+    example, all of its tokens together.
+    """
+
+    mean: Mapping[str, Tensor]
+    stderr: Mapping[str, Tensor]
+    totals: Mapping[str, Total]
+    whole: Total
+    n: int
+    ways: Mapping[str, str]
+
+    def to_bytes(self) -> bytes:
+        """As one safetensors file."""
+        tensors = {f"mean.{k}": t for k, t in self.mean.items()} | {f"stderr.{k}": t for k, t in self.stderr.items()}
+        totals = {k: asdict(total) for k, total in self.totals.items()}
+        return pack(tensors, totals=totals, whole=asdict(self.whole), n=self.n, ways=dict(self.ways))
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> FisherDiagonal:
+        """The value that `to_bytes` wrote."""
+        tensors, facts = unpack(data)
+        totals = {k: Total(**total) for k, total in facts["totals"].items()}
+        mean, stderr = ({k: tensors[f"{what}.{k}"] for k in totals} for what in ("mean", "stderr"))
+        return cls(mean, stderr, totals, Total(**facts["whole"]), facts["n"], facts["ways"])
+
+
+def fisher_diagonal(
+    network: nn.Module,
+    x: Inputs,
+    likelihood: Likelihood,
+    y: Tensor | None = None,
+    *,
+    estimator: Estimator = Exact(),
+    names: Sequence[str] | None = None,
+    seed: int = 0,
+    batch: int | None = None,
+    memory: int = MEMORY,
+) -> FisherDiagonal:
+    """The diagonal of F, (1/n) Σ_i diag(J_iᵀ H_i J_i).
+
+    H_i is the Hessian of the negative log-likelihood of the network's outputs for an example, J_i their Jacobian.
+    Over trainable parameters, or those named; a parameter that is used several times is one. In eval mode, on a copy;
+    the network that is given is left as it is. `y` says which targets don't count (see `Categorical.masked`), and is
+    what the empirical Fisher information is of. `seed` is what `Sketch` and `MonteCarlo` draw from.
+
+    >>> from infoscope.observation.likelihoods import GAUSSIAN
+    >>> fisher_diagonal(nn.Linear(2, 1), torch.tensor([[1.0, 2.0], [3.0, 4.0]]), GAUSSIAN).mean["weight"]
+    tensor([[ 5., 10.]], dtype=torch.float64)
+    """
+    of = Differentiated(network, x, names, memory=memory)
+    _check_precision(of)
+    found = Squares({name: tuple(p.shape) for name, p in of.parameters.items()})
+
+    def add(forms: Forms) -> None:
+        found.add(forms, by_column=estimator.draws > 0)
+
+    for n in columns_of_batches(of, x, y, likelihood, estimator, seed, batch, add):
+        found.end(n)
+    k = estimator.draws
+    mean = {name: found.mean(name, k) for name in of.parameters}
+    if bad := [name for name, t in mean.items() if not t.isfinite().all()]:
+        raise ValueError(f"the gradients of {bad[0]!r} are NaN or infinite ({len(bad)} parameters); check the weights")
+    return FisherDiagonal(
+        mean,
+        {name: found.stderr(name, k) for name in mean},
+        {name: found.total([name], k) for name in mean},
+        found.total(list(mean), k),
+        sum(found.examples),
+        of.ways,
+    )
+
+
+def columns_of_batches(
+    of: Differentiated,
+    x: Inputs,
+    y: Tensor | None,
+    likelihood: Likelihood,
+    estimator: Estimator,
+    seed: int,
+    batch: int | None,
+    add: Callable[[Forms], None],
+) -> Iterator[int]:
+    """Hand the rows of every batch over, as many columns at a time as memory takes; how many examples it had."""
+    total, draws = count(x), torch.Generator().manual_seed(seed)
+    size = batch or max(1, min(BATCH, -(-total // GROUPS)))
+    for start in range(0, total, size):
+        rows = slice(start, start + size)
+        passed = of.at(take(x, rows))
+        _check_finite(passed, start)
+        columns = estimator.columns(likelihood, passed.outputs.detach(), None if y is None else y[rows], draws)
+        while some := list(islice(columns, passed.together)):
+            add(passed.rows(some))
+        yield passed.n
+
+
+def _check_precision(of: Differentiated) -> None:
+    if of.dtype in (torch.float16, torch.bfloat16):
+        kind = str(of.dtype).removeprefix("torch.")
+        raise ValueError(
+            f"{type(of.network).__name__} has weights of {kind}, in which squares of gradients vanish; give "
+            "network.float()"
+        )
+
+
+def _check_finite(passed: Pass, start: int) -> None:
+    bad = ~passed.outputs.detach().flatten(1).isfinite().all(1)
+    if bad.any():
+        raise ValueError(
+            f"the network gives NaN or infinity for {int(bad.sum())} of {len(bad)} examples from row {start} on, the "
+            f"first is row {start + int(bad.nonzero()[0])}; check its weights and its inputs"
+        )
