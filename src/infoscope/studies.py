@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 STUDIES: dict[str, str] = {
+    "ablation": "ablation:AblationStudy",
+    "capacity": "capacity:CapacityStudy",
     "as_if_random": "as_if_random:AsIfRandom",
 }
 

@@ -46,6 +46,14 @@ def test_buffers_go_with_the_component(preact):
     }
 
 
+def test_statistics_stay_with_their_block_where_that_is_chosen_too(preact):
+    """The normalisation behind the stem lies in the first block: reset with either, with both it is the block's."""
+    behind = "blocks.0.bn_before.running_mean"
+    (alone,) = preact.choose(["stem"])
+    stem, block = preact.choose(["stem", "blocks.0"])
+    assert [behind in {s.name for s in c.slices} for c in (alone, stem, block)] == [True, False, True]
+
+
 def test_ways_around_are_told_from_ways_through():
     """Option-A shortcuts have no weights; ResNet-18's three are 1×1; a stem that feeds the branch is none."""
     plain = Components(CifarResNet(8)((3, 16, 16), 10), torch.zeros(2, 3, 16, 16))

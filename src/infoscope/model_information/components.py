@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -55,12 +56,19 @@ class Slice:
 class Component:
     """A part of a network under a name: slices of its parameters, and of the buffers that go with them.
 
-    `parameters` counts what is learned in it: no buffers, and tied weights once.
+    `parameters` counts what is learned in it: no buffers, and tied weights once. `fed` names running statistics of
+    another module which it makes, and which go with it unless that module is reset as well.
     """
 
     name: str
     slices: tuple[Slice, ...]
     parameters: int
+    fed: frozenset[str] = frozenset()
+
+    def without_fed(self, names: set[str]) -> Component:
+        """The component without those of its fed statistics that have these names."""
+        kept = tuple(one for one in self.slices if one.name not in self.fed & names)
+        return dataclasses.replace(self, slices=kept, fed=self.fed - names)
 
 
 Chosen = Sequence[str | Component]
@@ -93,6 +101,8 @@ class Components:
         given = list(words) or self._parts()
         chosen = tuple(c for word in given for c in ([self._own(word)] if isinstance(word, Component) else
                                                      self._meant(word)))  # fmt: skip
+        held = [{one.name for one in c.slices if one.name not in c.fed} for c in chosen]
+        chosen = tuple(c.without_fed(set().union(*held[:i], *held[i + 1 :])) for i, c in enumerate(chosen))
         self._check_apart(chosen)
         return chosen
 
@@ -103,8 +113,9 @@ class Components:
 
     def joined(self, name: str, parts: Iterable[Component]) -> Component:
         """One component of several."""
-        slices = tuple(dict.fromkeys(one for part in parts for one in part.slices))
-        return Component(name, slices, self._count(slices))
+        given = list(parts)
+        slices = tuple(dict.fromkeys(one for part in given for one in part.slices))
+        return Component(name, slices, self._count(slices), frozenset().union(*(part.fed for part in given)))
 
     def _meant(self, word: str) -> list[Component]:
         name, apart = word.removesuffix(EACH), word.endswith(EACH)
@@ -133,7 +144,9 @@ class Components:
                 taken = (*(f"{block}." for block in self._blocks), *(f"{name}." for name in self._attention))
                 return tuple(self._module(n) for n in self._of_type(nn.Linear) if not f"{n}.".startswith(taken))
         return tuple(
-            self._whole(one.name, [*self._under(one.name), *one.statistics])
+            dataclasses.replace(
+                self._whole(one.name, [*self._under(one.name), *one.statistics]), fed=frozenset(one.statistics)
+            )
             for one in self._convolutions
             if one.kind == kind
         )
