@@ -10,7 +10,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from infoscope.model_information.components import Component, Components, Slice
+from infoscope.model_information.anatomy import Slice
+from infoscope.model_information.components import Component, Components
 from infoscope.model_information.reset import Beginnings, with_reset
 from infoscope.models import MLP, CifarResNet, PreActResNet, ResNet
 from infoscope.training.learner import load_weights
@@ -146,6 +147,27 @@ def test_tied_weights_count_once_and_are_reset_together():
     assert not net.out.weight.any()
     with pytest.raises(ValueError, match="both hold"):
         parts.choose(["words", "out"])
+
+
+def test_a_parameter_beside_blocks_is_a_part_of_its_own():
+    class Encoder(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.at, self.layers = nn.Parameter(torch.zeros(7, 12)), nn.ModuleList([Layer()])
+
+        def forward(self, x):
+            return self.layers[0](x + self.at)
+
+    class Whole(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.body, self.out = Encoder(), nn.Linear(12, 3)
+
+        def forward(self, x):
+            return self.out(self.body(x).mean(1))
+
+    parts = Components(Whole(), torch.zeros(2, 7, 12)).choose()
+    assert [c.name for c in parts] == ["body.at", "body.layers.0", "out"]
 
 
 @pytest.mark.parametrize("kind", ["bert", "gpt2"])

@@ -45,7 +45,7 @@ def with_reset(
 ) -> dict[str, Tensor]:
     """The weights with these components reset, their buffers with them; what is drawn is drawn by the seed.
 
-    >>> from infoscope.model_information.components import Slice
+    >>> from infoscope.model_information.anatomy import Slice
     >>> c, w = Component("c", (Slice("w", 0, (0, 1)),), 2), {"w": torch.tensor([1.0, 3.0, 5.0])}
     >>> with_reset(w, [c], "mean", Beginnings(None, w), 0)["w"]
     tensor([2., 2., 5.])
