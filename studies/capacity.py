@@ -45,9 +45,9 @@ class CapacityStudy:
     Attributes
     ----------
     data
-        The folder that holds the data sets.
+        The folder that holds the data sets; without it they go by their names alone.
     sets
-        The data sets in it, whose classes come in this order.
+        The data sets, whose classes come in this order.
     alphabets
         Numbers of classes.
     networks
@@ -66,7 +66,7 @@ class CapacityStudy:
         Networks of each width and task.
     """
 
-    data: Path
+    data: Path | None = None
     sets: tuple[str, ...] = ("mnist", "fashion_mnist", "usps", "notmnist", "cifar10")
     alphabets: tuple[int, ...] = (10, 20, 30, 40, 50)
     networks: Literal["mlp", "resnet11"] = "mlp"
@@ -87,7 +87,8 @@ class CapacityStudy:
 
     def stages(self, device: str = "cpu") -> Stages[StudyAnswer]:
         """The question of capacity, with the paper's table beside its answer."""
-        given = [Task.from_dataset(self.data / name, size=self.size) for name in self.sets]
+        places = [name if self.data is None else self.data / name for name in self.sets]
+        given = [Task.from_dataset(place, size=self.size) for place in places]
         asked = Capacity(
             given, tuple(NETWORKS[self.networks].values()), self.alphabets, Replay(replays=4, start=self.start),
             self.k, self.train, self.memorise, self.replicates,

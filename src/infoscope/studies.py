@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 STUDIES: dict[str, str] = {
+    "as_if_random": "as_if_random:AsIfRandom",
     "ablation": "ablation:AblationStudy",
     "capacity": "capacity:CapacityStudy",
-    "as_if_random": "as_if_random:AsIfRandom",
 }
 
 

@@ -240,5 +240,8 @@ def test_the_four_resets():
         assert not torch.equal(moved, old[name])
         assert torch.equal(moved.flatten().sort().values, old[name].flatten().sort().values)
     assert made["resampled"]["1.num_batches_tracked"] == old["1.num_batches_tracked"]
+    lacking = {name: t for name, t in old.items() if not name.endswith("num_batches_tracked")}
+    filled = with_reset(lacking, chosen, "new", Beginnings(None, new), 3)
+    assert set(filled) == set(old)
     with pytest.raises(ValueError, match="give initial"):
         with_reset(old, chosen, "start", Beginnings(None, new), 3)

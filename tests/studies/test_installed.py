@@ -31,6 +31,14 @@ TINY = {
 
 STUDY = {
     "as_if_random": ("--epochs", "3", "--late", "2", "--replicates", "2", "--jobs", "2"),
+    "ablation": (
+        *("--data", "digits", "--size", "8", "--widths", "2", "2", "2", "--k", "8", "--train", "40", "--epochs", "1"),
+        *("--start", "8", "--replicates", "2"),
+    ),
+    "capacity": (
+        *("--sets", "digits", "--alphabets", "2", "3", "4", "--size", "8", "--k", "8", "--train", "40"),
+        *("--start", "8", "--memorise", "2", "--replicates", "2"),
+    ),
 }
 """How little of each study of the table runs in seconds."""
 

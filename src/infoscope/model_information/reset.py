@@ -45,16 +45,19 @@ def with_reset(
 ) -> dict[str, Tensor]:
     """The weights with these components reset, their buffers with them; what is drawn is drawn by the seed.
 
+    Counters of batch normalisation that a caller's file lacks are those of another draw: 0.
+
     >>> from infoscope.model_information.anatomy import Slice
     >>> c, w = Component("c", (Slice("w", 0, (0, 1)),), 2), {"w": torch.tensor([1.0, 3.0, 5.0])}
     >>> with_reset(w, [c], "mean", Beginnings(None, w), 0)["w"]
     tensor([2., 2., 5.])
     """
+    weights = {**begun.new, **weights}
     match reset:
         case "start" if begun.start is None:
             raise ValueError("reset 'start' needs the weights that the training began with; give initial, or take new")
         case "start" | "new":
-            source = begun.start if reset == "start" and begun.start is not None else begun.new
+            source = begun.new if reset == "new" or begun.start is None else {**begun.new, **begun.start}
             made = dict(weights)
             for one in (one for component in components for one in component.slices):
                 made[one.name] = one.put(made[one.name], source[one.name])
