@@ -8,6 +8,8 @@ STUDIES: dict[str, str] = {
     "as_if_random": "as_if_random:AsIfRandom",
     "ablation": "ablation:AblationStudy",
     "capacity": "capacity:CapacityStudy",
+    "difficulty": "difficulty:DifficultyStudy",
+    "distillation": "distillation:DistillationStudy",
 }
 
 

@@ -67,7 +67,8 @@ class DataOptions:
     lines
         Every line of a text is an example.
     corrupt
-        Add noise: missing-pixels=0.1, missing-objects=0.1, massart=0.1 or shuffled-labels. Repeat it to compare.
+        Add noise: missing-pixels=0.1, missing-objects=0.1, massart=0.1 or shuffled-labels. Levels
+        with commas, massart=0,0.1,0.2, or repeated, are compared.
     """
 
     classes: Annotated[int | None, POSITIVE] = None

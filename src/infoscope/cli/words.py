@@ -49,7 +49,7 @@ def _of_table(table: Callable[[], Mapping[str, Any]]) -> Word:
 def tasks_from(name: str, reading: DataOptions) -> list[Task]:
     """The task of this name, under each of the corruptions asked for."""
     task = task_from(name, reading)
-    return [task.corrupted(corruption(word)) for word in reading.corrupt] or [task]
+    return [task.corrupted(one) for word in reading.corrupt for one in corruptions(word)] or [task]
 
 
 def task_from(name: str, reading: DataOptions) -> Task:
@@ -67,6 +67,12 @@ def task_from(name: str, reading: DataOptions) -> Task:
 
 def _all_tasks(names: tuple[str, ...], reading: DataOptions) -> tuple[Task, ...]:
     return tuple(task for name in names for task in tasks_from(name, reading))
+
+
+def corruptions(text: str) -> list[Corruption]:
+    """The corruptions of a word such as `massart=0.1`, or `massart=0,0.1,0.2` for several levels."""
+    kind, _, levels = text.partition("=")
+    return [corruption(f"{kind}={level}" if level else kind) for level in levels.split(",")]
 
 
 def corruption(text: str) -> Corruption:

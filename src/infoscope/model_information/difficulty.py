@@ -11,9 +11,17 @@ from infoscope.data.named import Tasks, tasks, training_part
 from infoscope.data.partition import MOST_CODED, Partition, partition, room
 from infoscope.data.task import Task
 from infoscope.figure import Figure
+from infoscope.measurement import Bound, Measurement, Receipt
 from infoscope.model_information import figures, wording
 from infoscope.model_information.budget import Sizes, Work, affordable, duration
 from infoscope.model_information.codelength import LabelCode, label_looks
+from infoscope.model_information.difficulty_figures import (
+    Place,
+    against_noise,
+    massart_noise,
+    noise_of,
+    side_by_side,
+)
 from infoscope.model_information.information import check_own_code, train_then_code
 from infoscope.model_information.task_information import TaskInformation
 from infoscope.models.default import Model, learner_for, model_name
@@ -130,7 +138,22 @@ class TaskDifficulty:
     def rows(self) -> tuple[Row, ...]:
         """All quantities, the codelength first."""
         lengths = tuple(Row({"task": self.name}, row.measurement) for row in self.labels.rows())
-        return lengths + self.known.rows(self.name)
+        return lengths + self._noise() + self.known.rows(self.name)
+
+    def _noise(self) -> tuple[Row, ...]:
+        """What label noise costs of the labels that are sent, where it is known."""
+        nats = massart_noise(self.labels.task)
+        if nats is None:
+            return ()
+        n = len(self.labels.curves[0])
+        receipt = Receipt("label noise in closed form", data=self.labels.task.fingerprint[:16], n=n)
+        return (Row({"task": self.name}, Measurement("n h(noise)", n * nats, 0.0, bound=Bound.EXACT, receipt=receipt)),)
+
+    @property
+    def place(self) -> Place:
+        """What is drawn of it beside other tasks."""
+        measured = {row.measurement.quantity: row.measurement for row in self.known.rows(self.name)}
+        return Place(self.name, noise_of(self.labels.task), measured)
 
 
 @dataclass(frozen=True)
@@ -151,10 +174,12 @@ class DifficultyAnswer:
         return Record.of(row for one in self.found for row in one.rows())
 
     def figures(self) -> list[Figure]:
-        """What labels cost, and what training saves."""
+        """Tasks side by side, and against noise; what labels cost, and what training saves."""
+        places = [one.place for one in self.found]
+        several = [*against_noise(places), *side_by_side(places)]
         named = [figures.NamedCurves(one.name, one.labels.curves) for one in self.found]
         saved = [figures.saving(one.name, one.known.initial, one.known.trained) for one in self.found]
-        return [*figures.codes(named), *saved]
+        return [*several, *figures.codes(named), *saved]
 
     def sentence(self) -> str:
         """How few bits, and how many of them a network learns."""
