@@ -52,8 +52,8 @@ class DifficultyStudy:
 
     Attributes
     ----------
-    data
-        A folder with the five data sets in Hub layout, each in a folder of its name.
+    sets
+        The tasks, each a data set by name or a folder, such as path/to/mnist; noise is put on the first.
     model
         The network.
     examples
@@ -68,7 +68,7 @@ class DifficultyStudy:
         The first of their seeds.
     """
 
-    data: Path
+    sets: tuple[Path, ...] = tuple(map(Path, TASKS))
     model: str = "mlp"
     examples: Annotated[int | None, AtLeast(10)] = 1000
     k: Annotated[int, AtLeast(1)] = 200
@@ -83,20 +83,24 @@ class DifficultyStudy:
 
     def stages(self, device: str = "cpu") -> Stages[StudyAnswer]:
         """The five tasks, then the noises on MNIST, whose level 0 they share."""
-        tasks = {name: self._task(name) for name in TASKS}
-        five = yield from self._asked(list(tasks.values())).stages(device)
-        noisy = [tasks["mnist"].corrupted(make(level)) for make in NOISES.values() for level in LEVELS[1:]]
-        swept = yield from self._asked([tasks["mnist"], *noisy]).stages(device)
-        claims = [*_claims_of_tasks(five), *_claims_of_noise(swept)]
+        tasks = [self._task(path) for path in self.sets]
+        five = yield from self._asked(tasks).stages(device)
+        noisy = [tasks[0].corrupted(make(level)) for make in NOISES.values() for level in LEVELS[1:]]
+        swept = yield from self._asked([tasks[0], *noisy]).stages(device)
+        names = [path.name for path in self.sets]
+        claims = [*_claims_of_tasks(five, names), *_claims_of_noise(swept)]
         rows = [*five.record(), *(row for row in swept.record() if "~" in str(row.coordinates["task"]))]
         drawn = [*five.figures()[:3], *swept.figures()[:3]]
-        tables = (_five(five), *(_table(swept, name, number) for number, name in enumerate(NOISES, start=2)))
+        tables = (
+            _five(five, names),
+            *(_table(swept, names[0], name, number) for number, name in enumerate(NOISES, start=2)),
+        )
         return StudyAnswer(
             "Difficulty: five tasks, three kinds of noise", rows, tables, claims, (UNIT, _oracle()), drawn
         )
 
-    def _task(self, name: str) -> Task:
-        task = Task.from_dataset(str(self.data / name))
+    def _task(self, path: Path) -> Task:
+        task = Task.from_dataset(str(path))
         if self.examples is None:
             return task
         part = task["train"] if "train" in task.splits else task
@@ -125,14 +129,14 @@ def _at(answer: DifficultyAnswer, noise: str, level: float) -> dict[str, Measure
     return _measured(answer, place)
 
 
-def _five(answer: DifficultyAnswer) -> Table:
+def _five(answer: DifficultyAnswer, names: Sequence[str]) -> Table:
     quantities = ("L(M,D)", "L_init(y|x)", "L(y|x)", "accuracy", "confidence")
-    rows = [(name, *(_measured(answer, i)[q] for q in quantities)) for i, name in enumerate(TASKS)]
+    rows = [(name, *(_measured(answer, i)[q] for q in quantities)) for i, name in enumerate(names)]
     note = "The paper's Figure 1 prints no numbers. L(y|x) is the shortest code that we have of the same labels."
     return Table("Figure 1: five tasks", ("task", *quantities), rows, (note,))
 
 
-def _table(answer: DifficultyAnswer, noise: str, number: int) -> Table:
+def _table(answer: DifficultyAnswer, task: str, noise: str, number: int) -> Table:
     lengths, right, sure = PAPER[noise]
     rows = []
     for i, level in enumerate(LEVELS):
@@ -141,16 +145,17 @@ def _table(answer: DifficultyAnswer, noise: str, number: int) -> Table:
             (f"{level:g}", lengths[i], found["L(M,D)"], right[i], found["accuracy"], sure[i], found["confidence"])
         )
     columns = ("level", "L(M,D), paper", "here", "accuracy, paper", "here", "confidence, paper", "here")
-    return Table(f"Table {number}: {noise} on MNIST", columns, rows)
+    return Table(f"Table {number}: {noise} on {task}", columns, rows)
 
 
-def _claims_of_tasks(answer: DifficultyAnswer) -> list[Claim]:
-    hard, easy = (_measured(answer, TASKS.index(name)) for name in ("cifar10", "mnist"))
+def _claims_of_tasks(answer: DifficultyAnswer, names: Sequence[str]) -> list[Claim]:
+    """Of the last task, the hardest to a person, against the first."""
+    hard, easy, these = _measured(answer, -1), _measured(answer, 0), f"{names[-1]} against {names[0]}"
     claims = []
     for quantity, text, sign in (
-        ("L(M,D)", "CIFAR-10 is richer in information than MNIST", 1),
-        ("accuracy", "the more difficult task has the lower accuracy (CIFAR-10 against MNIST)", -1),
-        ("confidence", "the more difficult task has the lower confidence (CIFAR-10 against MNIST)", -1),
+        ("L(M,D)", f"the more complex task is richer in information ({these})", 1),
+        ("accuracy", f"the more difficult task has the lower accuracy ({these})", -1),
+        ("confidence", f"the more difficult task has the lower confidence ({these})", -1),
     ):
         effect, error, told = _difference(hard[quantity], easy[quantity])
         claims.append(Claim(text, judged(sign * effect, error, Verdict.DIFFERENT_SCALE), told))

@@ -35,6 +35,11 @@ STUDY = {
         *("--data", "digits", "--size", "8", "--widths", "2", "2", "2", "--k", "8", "--train", "40", "--epochs", "1"),
         *("--start", "8", "--replicates", "2"),
     ),
+    "difficulty": (
+        *("--sets", "digits", "digits", "--examples", "60", "--k", "10", "--coder", "replay(replays=1, start=8)"),
+        *("--replicates", "2"),
+    ),
+    "distillation": ("--train", "40", "--k", "20", "--replicates", "2", "--coder", "replay(replays=1, start=8)"),
     "capacity": (
         *("--sets", "digits", "--alphabets", "2", "3", "4", "--size", "8", "--k", "8", "--train", "40"),
         *("--start", "8", "--memorise", "2", "--replicates", "2"),

@@ -136,10 +136,14 @@ def _facts(run: Run) -> dict[str, str]:
 
 
 def _line(name: str, given: Mapping[str, Any], scale: str) -> str:
-    """The command as anybody may type it: what decides the numbers, and places by the name of their option."""
+    """The command as anybody may type it: what decides the numbers, and a place by the name of its option.
+
+    Of several places the last parts stand, which are names of data sets.
+    """
     words = ["infoscope", "study", name, "--scale", scale]
     for option, value in given.items():
         words.append(f"--{option.replace('_', '-')}")
-        places = isinstance(value, Path)
-        words += [option.upper()] if places else [str(one) for one in (value if isinstance(value, tuple) else [value])]
+        several = value if isinstance(value, tuple) else [value]
+        named = option.upper() if isinstance(value, Path) else None
+        words += [named or (one.name if isinstance(one, Path) else str(one)) for one in several]
     return shlex.join(words)
