@@ -9,6 +9,7 @@ forward, row by row. The rows come in blocks: what the past says about a block i
 from __future__ import annotations
 
 from collections.abc import Generator
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -19,6 +20,19 @@ Block = tuple[Float[np.ndarray, "b b"], Float[np.ndarray, "b classes"]]
 Blocks = Generator[Block, Float[np.ndarray, "b classes"], None]
 """Yields, for the next block, the Cholesky factor of its covariance (noise included) and its mean, both given the past;
 is then sent the block's targets."""
+
+
+@dataclass(frozen=True, eq=False)
+class Regression:
+    """Regression with noise λ on a kernel: `whole`, (n, n), or by features (n, m), whose inner products it is."""
+
+    kernel: Float[Tensor, "n k"]
+    noise: float
+    whole: bool = True
+
+    def blocks(self, width: int, size: int) -> Blocks:
+        """Its predictions of `width` targets in blocks of `size`; a whole kernel is overwritten."""
+        return (exact if self.whole else projected)(self.kernel, self.noise, width, size)
 
 
 def exact(k: Float[Tensor, "n n"], noise: float, width: int, size: int) -> Blocks:

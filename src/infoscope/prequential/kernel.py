@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -13,7 +14,7 @@ from infoscope.data.inputs import Inputs, count
 from infoscope.data.targets import Boxes, Classes, Labels, Real, Target, Tokens
 from infoscope.options import at_least, share
 from infoscope.prequential.features import Patches, features
-from infoscope.prequential.gaussian_process import Blocks, exact, projected
+from infoscope.prequential.gaussian_process import Regression
 from infoscope.prequential.gram import (
     centred,
     centred_features,
@@ -100,7 +101,7 @@ class Kernel:
         self._check_memory(n, target)
         read = readout(of_examples(target), self.readouts, self.soft)
         yield from in_blocks(
-            lambda: self._learners(features(x, self.patches, seed), target, size, seed),
+            lambda: (each.blocks(target.outputs, size) for each in self.regressions(x, target, seed)),
             n, size, lambda _, blocks: by_example(blocks, read), seed, self.threads,
         )  # fmt: skip
 
@@ -124,19 +125,22 @@ class Kernel:
                 "send fewer (examples=…), or declare only the classes that occur"
             )
 
-    def _learners(self, f: Float[Tensor, "n d"], target: Target, size: int, seed: int) -> list[Blocks]:
-        width = target.outputs
+    def regressions(self, x: Inputs, target: Target, seed: int) -> Iterator[Regression]:
+        """The kernels, each with its noise."""
+        f, real = features(x, self.patches, seed), isinstance(target, Real)
         if len(f) <= self.exact:
-            near, edges = self._whole(f, isinstance(target, Real), width, size)
+            near, edges = self._whole(f, real)
         else:
-            near, edges = self._projected(f, isinstance(target, Real), width, size, torch.Generator().manual_seed(seed))
+            near, edges = self._projected(f, real, torch.Generator().manual_seed(seed))
+        yield from near
         phi = centred_features(spread(*edges, self.rank, self.alpha))
-        if not isinstance(target, Real):
-            return [*near, *(projected(phi, noise, width, size) for noise in (self.noises[2], *self.noisy))]
-        linear = f / f.shape[1] ** 0.5
-        return [*near, *(projected(with_constant(each), 1.0, width, size) for each in (phi, linear))]
+        if not real:
+            yield from (Regression(phi, noise, whole=False) for noise in (self.noises[2], *self.noisy))
+            return
+        for each in (phi, f / f.shape[1] ** 0.5):
+            yield Regression(with_constant(each), 1.0, whole=False)
 
-    def _whole(self, f: Float[Tensor, "n d"], real: bool, width: int, size: int) -> tuple[list[Blocks], Edges]:
+    def _whole(self, f: Float[Tensor, "n d"], real: bool) -> tuple[list[Regression], Edges]:
         squares = squared_distances(f, f)
         edges = nearest(squares, self.neighbours)
         squares /= median(squares)
@@ -145,11 +149,11 @@ class Kernel:
             pairs = [(k + 1, noise) for k in kernels for noise in self.real_noises]
         else:
             pairs = list(zip(kernels, self.noises, strict=False))
-        return [exact(k, noise, width, size) for k, noise in pairs], edges
+        return [Regression(k, noise) for k, noise in pairs], edges
 
     def _projected(
-        self, f: Float[Tensor, "n d"], real: bool, width: int, size: int, generator: torch.Generator
-    ) -> tuple[list[Blocks], Edges]:
+        self, f: Float[Tensor, "n d"], real: bool, generator: torch.Generator
+    ) -> tuple[list[Regression], Edges]:
         edges = nearest_by_rows(leading_components(f, self.components, generator), self.neighbours)
         _, squares, among = to_landmarks(f, self.landmarks, generator)
         near = centred_features(nystrom(gaussian(squares), gaussian(among)))
@@ -158,7 +162,7 @@ class Kernel:
             pairs = [(with_constant(phi), noise) for phi in (near, far) for noise in self.real_noises]
         else:
             pairs = list(zip((near, far), self.noises, strict=False))
-        return [projected(phi, noise, width, size) for phi, noise in pairs], edges
+        return [Regression(phi, noise, whole=False) for phi, noise in pairs], edges
 
 
 def of_examples(target: Target) -> Classes | Labels | Real:

@@ -13,7 +13,7 @@ from torch import Tensor
 from infoscope.data.targets import Real
 from infoscope.prequential.experts.columns import ranked, standard
 from infoscope.prequential.experts.family import ExampleTarget
-from infoscope.prequential.gaussian_process import Blocks, exact, projected
+from infoscope.prequential.gaussian_process import Regression
 from infoscope.prequential.gram import (
     centred,
     centred_features,
@@ -56,37 +56,37 @@ class Processes:
         """What they predict of the next example."""
         read, n = readout(target, self.readouts, self.soft), len(x)
         yield from in_blocks(
-            lambda: self._learners(x, target, seed), n, self.block, lambda _, blocks: by_example(blocks, read), seed
-        )
+            lambda: (each.blocks(target.outputs, self.block) for each in self.regressions(x, target, seed)),
+            n, self.block, lambda _, blocks: by_example(blocks, read), seed,
+        )  # fmt: skip
 
-    def _learners(self, x: Float[np.ndarray, "n d"], target: ExampleTarget, seed: int) -> Iterator[Blocks]:
-        real, width, generator = isinstance(target, Real), target.outputs, torch.Generator().manual_seed(seed)
+    def regressions(self, x: Float[np.ndarray, "n d"], target: ExampleTarget, seed: int) -> Iterator[Regression]:
+        """The kernels, each with its noise."""
+        real, generator = isinstance(target, Real), torch.Generator().manual_seed(seed)
         parts = [torch.from_numpy(columns(x).astype(np.float32)) for columns in (standard, ranked)]
         for f in parts[:1] if torch.equal(*parts) else parts:
             if len(f) <= self.exact:
-                yield from self._whole(f, real, width)
+                yield from self._whole(f, real)
             else:
-                yield from self._projected(f, real, width, generator)
+                yield from self._projected(f, real, generator)
         f = parts[0]
         linear = with_constant(f / max(1, f.shape[1]) ** 0.5)
-        yield from (projected(linear, noise, width, self.block) for noise in ((1.0,) if real else (0.1, 1.0)))
+        yield from (Regression(linear, noise, whole=False) for noise in ((1.0,) if real else (0.1, 1.0)))
         edges = nearest_by_rows(leading_components(f, 100, generator), self.neighbours)
         phi = centred_features(spread(*edges, self.rank, self.alpha))
-        yield from (projected(with_constant(phi) if real else phi, noise, width, self.block) for noise in self.spreads)
+        yield from (Regression(with_constant(phi) if real else phi, noise, whole=False) for noise in self.spreads)
 
-    def _whole(self, f: Float[Tensor, "n d"], real: bool, width: int) -> Iterator[Blocks]:
+    def _whole(self, f: Float[Tensor, "n d"], real: bool) -> Iterator[Regression]:
         squares = squared_distances(f, f)
         squares /= median(squares)
         for scale, noise in self.gaussians:
             kernel = gaussian(squares / scale**2)
-            yield exact(kernel + 1 if real else centred(kernel), noise, width, self.block)
+            yield Regression(kernel + 1 if real else centred(kernel), noise)
         for scale, noise in self.exponentials:
             kernel = exponential(squares / scale**2)
-            yield exact(kernel + 1 if real else kernel, noise, width, self.block)
+            yield Regression(kernel + 1 if real else kernel, noise)
 
-    def _projected(
-        self, f: Float[Tensor, "n d"], real: bool, width: int, generator: torch.Generator
-    ) -> Iterator[Blocks]:
+    def _projected(self, f: Float[Tensor, "n d"], real: bool, generator: torch.Generator) -> Iterator[Regression]:
         _, squares, among = to_landmarks(f, self.landmarks, generator)
         for kind, grid in ((gaussian, self.gaussians), (exponential, self.exponentials)):
             for scale in dict.fromkeys(scale for scale, _ in grid):
@@ -95,4 +95,4 @@ class Processes:
                     phi = with_constant(phi)
                 elif kind is gaussian:
                     phi = centred_features(phi)
-                yield from (projected(phi, noise, width, self.block) for own, noise in grid if own == scale)
+                yield from (Regression(phi, noise, whole=False) for own, noise in grid if own == scale)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +14,7 @@ from jaxtyping import Float, Int
 from infoscope.data.targets import Classes, Labels
 from infoscope.prequential.experts.family import ExampleTarget, refitted
 from infoscope.prequential.experts.of_classes import classwise, columns_of, smoothed
-from infoscope.prequential.gaussian_process import Blocks, exact, projected
+from infoscope.prequential.gaussian_process import Regression
 from infoscope.prequential.mixture import Experts
 from infoscope.prequential.readouts import by_example, in_blocks, readout
 from infoscope.training.isolation import isolated
@@ -57,18 +57,20 @@ class WordProcesses:
         """What they predict of the next text."""
         read, n = readout(target, self.readouts, self.soft), len(texts)
         yield from in_blocks(
-            lambda: self._learners(texts, target.outputs, seed),
+            lambda: (each.blocks(target.outputs, self.block) for each in self.regressions(texts, seed)),
             n, self.block, lambda _, blocks: by_example(blocks, read), seed,
         )  # fmt: skip
 
-    def _learners(self, texts: Sequence[str], width: int, seed: int) -> list[Blocks]:
+    def regressions(self, texts: Sequence[str], seed: int) -> Iterator[Regression]:
+        """The kernels, each with its noise."""
         words, letters = grams(texts)
         both = sp.csr_array(sp.hstack([words, letters]) * 0.5**0.5)
         if len(texts) > self.exact:
             features = [self._components(each, seed) for each in (words, letters, both)]
-            return [projected(phi, noise, width, self.block) for phi in features for noise in self.noises]
+            yield from (Regression(phi, noise, whole=False) for phi in features for noise in self.noises)
+            return
         kernels = [torch.from_numpy((each @ each.T).toarray().astype(np.float32)) for each in (words, letters, both)]
-        return [exact(k + 0.1, noise, width, self.block) for k in kernels for noise in self.noises]
+        yield from (Regression(k + 0.1, noise) for k in kernels for noise in self.noises)
 
     def _components(self, grams: Any, seed: int) -> torch.Tensor:
         from sklearn.decomposition import TruncatedSVD
