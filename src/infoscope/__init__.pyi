@@ -27,6 +27,8 @@ from .model_information.difficulty import Difficulty, difficulty
 from .model_information.distillation import Distillation, distillation
 from .model_information.forgetting import Forgetting, forgetting
 from .model_information.information import Information, information
+from .model_information.mislabelled import Mislabelled, mislabelled
+from .model_information.more_labels import MoreLabels, more_labels
 from .model_information.probing import Probing, probe
 from .model_information.similarity import Similarity, similarity
 from .observation.noise import with_noise
@@ -93,9 +95,11 @@ __all__ = [
     "Massart",
     "Measurement",
     "Member",
+    "Mislabelled",
     "MissingObjects",
     "MissingPixels",
     "Mixed",
+    "MoreLabels",
     "Networks",
     "Plane",
     "Population",
@@ -142,6 +146,8 @@ __all__ = [
     "load",
     "loss_curves",
     "memorisation_included",
+    "mislabelled",
+    "more_labels",
     "mutual_information",
     "nearest_ends",
     "permutation_groups",

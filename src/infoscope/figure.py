@@ -94,6 +94,27 @@ class Grid:
 
 
 @dataclass(frozen=True)
+class Tile:
+    """One thing of a gallery: a picture (the bytes of a PNG) or a text, or neither, and words below it."""
+
+    words: str
+    text: str = ""
+    png: bytes = b""
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """Things side by side, pictures or texts with words below: nothing is drawn on axes."""
+
+    title: str
+    tiles: Sequence[Tile]
+    caption: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "tiles", tuple(self.tiles))
+
+
+@dataclass(frozen=True)
 class Figure:
     """Lines (or bars) that share their axes; the labels say the unit.
 

@@ -55,6 +55,7 @@ class Status(Enum):
     OUT_OF_RANGE = "values beyond the range of the bins fell together: take uniform(range='layer'), which covers them"
     NOT_EUCLIDEAN = "negative eigenvalues: no points have these distances, the picture shows what part of them fits"
     NO_RATIO = "the denominator is within three of its errors of nothing, so there is no ratio: code or train on more"
+    NOT_REACHABLE = "the curve probably levels off before the target: ask for less, or take another model or features"
     UNBOUNDED = "the 95 % interval of this ratio has no end, as the denominator may be nothing: take more replicates"
     VACUOUS = "this certificate promises no more than guessing does: take more examples, or a prior that knows more"
     NOT_AT_A_MINIMUM = "the weights are no minimum of the loss, or λ_E and λ_H would agree: train on, and ask again"

@@ -15,6 +15,8 @@ QUESTIONS: dict[str, str] = {
     "forgetting": "infoscope.model_information.forgetting:Forgetting",
     "choose": "infoscope.model_information.choosing:Choosing",
     "distillation": "infoscope.model_information.distillation:Distillation",
+    "mislabelled": "infoscope.model_information.mislabelled:Mislabelled",
+    "more-labels": "infoscope.model_information.more_labels:MoreLabels",
     "distance": "infoscope.weight_distance.weight_distance:WeightDistance",
     "mds": "infoscope.weight_distance.pictures:MDS",
     "mi": "infoscope.dynamics.saved_information:SavedInformation",

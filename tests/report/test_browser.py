@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 import math
 import shutil
 
 import pytest
 
-from infoscope.figure import Figure, Grid, Line
+from infoscope.figure import Figure, Gallery, Grid, Line, Tile
 from infoscope.measurement import Measurement
 from infoscope.record import Record
 from infoscope.report import write_html
@@ -470,3 +471,15 @@ def test_a_heat_map_follows_a_switch_to_the_dark(visit, heated):
     page.emulate_media(color_scheme="dark")
     sync_api.expect(plot_of(page)).to_have_css("background-color", "rgb(17, 22, 27)")
     assert page.evaluate(scale) == "#8a6be0"
+
+
+def test_a_gallery_shows_its_pictures_and_texts(visit, record, tmp_path):
+    picture = base64.b64decode(
+        "iVBORw0KGgoAAAANSUhEUgAAAAIAAAACCAAAAABX3VL4AAAADElEQVR42mNg+A+EAAYAAf+tLDclAAAAAElFTkSuQmCC"
+    )
+    tiles = [Tile("#1: cat → dog", png=picture), Tile("<b>#2</b>", text="<script>alert(1)</script>")]
+    figures = [Gallery("The most suspect", tiles), Figure("Cost", "n", "bits", [Line("a", [1, 2], [3, 4])])]
+    page = visit(write_html(tmp_path / "report.html", record, title="Wrong", figures=figures))
+    assert page.locator(".gallery img").evaluate_all("all => all.map(e => e.naturalWidth)") == [2]
+    assert page.locator(".gallery li").all_inner_texts() == ["#1: cat → dog", "<script>alert(1)</script>\n<b>#2</b>"]
+    assert len(points(page, 0)) == 1

@@ -19,8 +19,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from infoscope.data.inputs import Inputs, count
-from infoscope.data.targets import Real
+from infoscope.data.inputs import Inputs, count, select
+from infoscope.data.targets import Classes, Labels, Real
+from infoscope.data.task import Task, coding_order
 from infoscope.data.texts import Texts
 from infoscope.prequential.experts.family import ExampleTarget
 from infoscope.prequential.experts.processes import Processes
@@ -28,8 +29,11 @@ from infoscope.prequential.experts.text import WordProcesses
 from infoscope.prequential.features import is_images, is_words
 from infoscope.prequential.frozen import checked, frozen
 from infoscope.prequential.gaussian_process import Regression
-from infoscope.prequential.kernel import Kernel
+from infoscope.prequential.kernel import Kernel, of_examples
 from infoscope.prequential.mixed import LIKE, MANY
+from infoscope.run.look import pack, unpack
+from infoscope.run.progress import report
+from infoscope.training.isolation import isolated
 
 NEAR = Kernel(exact=4000, landmarks=2000)
 COLUMNS = Processes()
@@ -99,3 +103,74 @@ def regressions(x: Inputs, target: ExampleTarget, features: Any = None, seed: in
     if (given := frozen(features)) is not None:
         table = checked(given(x, seed), count(x)).numpy().astype(np.float64)
         yield from COLUMNS.regressions(table, target, seed)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class LeaveOneOut:
+    """Of every kernel what all others say of each example, in the task's order: targets in standard units.
+
+    `means` (kernels, n, width) of onehot(y) − 1/C, of labels − ½, or of standard numbers, NaN where a label is masked;
+    `variances` (kernels, n) in units of the noise.
+    """
+
+    means: Float[np.ndarray, "kernels n width"]
+    variances: Float[np.ndarray, "kernels n"]
+
+    def to_bytes(self) -> bytes:
+        """As one safetensors file."""
+        return pack({"means": torch.from_numpy(self.means), "variances": torch.from_numpy(self.variances)})
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> LeaveOneOut:
+        """What `to_bytes` wrote."""
+        tensors, _ = unpack(data)
+        return cls(tensors["means"].numpy(), tensors["variances"].numpy())
+
+    @classmethod
+    def of_nobody(cls, task: Task) -> LeaveOneOut:
+        """What one says who knows nothing: for a dry run."""
+        return cls(np.zeros((1, len(task), task.target.outputs)), np.ones((1, len(task))))
+
+
+def leave_one_out(task: Task, features: Any = None, seed: int = 0) -> LeaveOneOut:
+    """Every kernel of `regressions` and every example left out in turn; `seed` draws dictionaries and landmarks."""
+    index = torch.from_numpy(coding_order(len(task), seed))  # the order in which an array of features gives its rows
+    x, y, target = select(task.x, index), task.y[index], of_examples(task.target)
+    targets = _targets(y, target)
+    means, variances = [], []
+    with isolated(seed, threads=1), torch.no_grad():
+        found = regressions(x, target, features, seed)
+        for done, each in enumerate(found):
+            mean, variance = _left_out_of(each, targets)
+            means.append(torch.empty_like(mean).index_copy_(0, index, mean).float().numpy())
+            variances.append(torch.empty_like(variance).index_copy_(0, index, variance).float().numpy())
+            report(done, KERNELS)
+    return LeaveOneOut(np.stack(means), np.stack(variances))
+
+
+KERNELS = 30
+"""About as many as there are at most, for the progress bar."""
+
+
+def _targets(y: Tensor, target: ExampleTarget) -> Float[Tensor, "n width"]:
+    match target:
+        case Classes():
+            return torch.nn.functional.one_hot(y.long(), target.outputs).double() - 1 / target.outputs
+        case Labels():
+            return torch.where(y >= 0, y.double() - 0.5, torch.nan)
+        case Real():
+            return target.standard(y.double())
+
+
+def _left_out_of(regression: Regression, y: Float[Tensor, "n width"]) -> LeftOut:
+    """The same, each column from the rows that have it; the variances are those of all rows."""
+    whole = ~y.isnan().any(0)
+    mean = torch.full_like(y, torch.nan)
+    known, variance = left_out(regression, y[:, whole] if whole.any() else y[:, :1].nan_to_num())
+    if whole.any():
+        mean[:, whole] = known
+    for j in (~whole).nonzero().ravel().tolist():
+        rows = (~y[:, j].isnan()).nonzero().ravel()
+        kernel = regression.kernel[rows][:, rows] if regression.whole else regression.kernel[rows]
+        mean[rows, j] = left_out(dataclasses.replace(regression, kernel=kernel), y[rows, j : j + 1])[0][:, 0]
+    return mean, variance

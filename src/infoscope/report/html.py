@@ -13,7 +13,7 @@ from pathlib import Path
 from string import Template
 from types import MappingProxyType
 
-from infoscope.figure import Figure
+from infoscope.figure import Figure, Gallery
 from infoscope.record import Record
 from infoscope.report import sections
 from infoscope.report.side_by_side import side_by_side
@@ -29,7 +29,7 @@ def write_html(
     *,
     title: str,
     lead: str = "",
-    figures: Sequence[Figure] = (),
+    figures: Sequence[Figure | Gallery] = (),
     facts: Mapping[str, str] = NONE,
     glossary: Mapping[str, str] = NONE,
 ) -> Path:
@@ -40,10 +40,12 @@ def write_html(
     none can become markup or script. `record` is also inside, as the JSON of `json_text`, in the element `record`.
     A table of more than a few rows stands below the figures.
     """
-    drawn = [thinned(figure) for figure in figures]
-    pairs = enumerate(zip(figures, drawn, strict=True))
+    whole = [figure for figure in figures if isinstance(figure, Figure)]
+    drawn = [thinned(figure) for figure in whole]
+    galleries = [sections.gallery(one) for one in figures if isinstance(one, Gallery)]
+    plots = [sections.figure(i, a, b) for i, (a, b) in enumerate(zip(whole, drawn, strict=True))]
     numbers = sections.section("numbers", "The numbers", sections.numbers(record, glossary))
-    pictures = sections.section("figures", "Figures", "\n".join(sections.figure(i, a, b) for i, (a, b) in pairs))
+    pictures = sections.section("figures", "Figures", "\n".join([*galleries, *plots]))
     parts = [
         *((numbers, pictures) if len(record) <= sections.FEW else (pictures, numbers)),
         sections.section("sides", "Side by side", side_by_side(record)),

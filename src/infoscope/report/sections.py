@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 
-from infoscope.figure import Bars, Figure, Grid, Line
+from infoscope.figure import Bars, Figure, Gallery, Grid, Line, Tile
 from infoscope.measurement import Bound, Measurement
 from infoscope.record import Record, Row
 from infoscope.report import wording
@@ -112,6 +113,22 @@ def _warnings(m: Measurement, width: int) -> str:
         return ""
     items = "".join(f"<li><b>{name}:</b> {escape(advice)}.</li>" for name, advice in wording.warnings(m))
     return f'<tr class="warned" role="row"><td colspan="{width}" role="cell"><ul>{items}</ul></td></tr>'
+
+
+def gallery(whole: Gallery) -> str:
+    """Tiles in rows; the pictures stand in the page itself."""
+    tiles = "".join(map(_tile, whole.tiles))
+    caption = f"<figcaption><p>{escape(whole.caption)}</p></figcaption>" if whole.caption else ""
+    return f'<figure class="gallery">\n<h3>{escape(whole.title)}</h3>\n<ul>{tiles}</ul>\n{caption}</figure>'
+
+
+def _tile(tile: Tile) -> str:
+    picture = ""
+    if tile.png:
+        data = base64.b64encode(tile.png).decode()
+        picture = f'<img src="data:image/png;base64,{data}" alt="">'
+    text = f"<q>{escape(tile.text)}</q>" if tile.text else ""
+    return f"<li>{picture}{text}<span>{escape(tile.words)}</span></li>"
 
 
 def figure(number: int, whole: Figure, drawn: Figure) -> str:
