@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 
-from infoscope import MoreLabels, Real, Status, Task, ask
+from infoscope import Kernel, MoreLabels, Real, Status, Task, ask
 from infoscope.cli import run
 from infoscope.model_information.learning_curve import FAMILIES, blocks, extrapolate
 
@@ -59,8 +59,6 @@ def test_noise_that_no_label_mends_is_not_reachable():
     rng = np.random.default_rng(1)
     y = np.where(rng.random(N) < 0.36, rng.integers(0, 2, N), y)
     task = Task.from_arrays(x, y)
-    from infoscope import Kernel
-
     answer = ask(MoreLabels(task, accuracy=0.95, coder=Kernel(), replicates=1))
     assert answer.never > 0.9
     needed = next(row.measurement for row in answer.record() if row.measurement.quantity == "labels needed")

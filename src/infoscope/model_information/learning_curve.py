@@ -27,8 +27,8 @@ SKIPPED = 8, 16
 GROWTH = 4
 """A block is a `GROWTH`th of what came before it."""
 
-FLOORS = np.append(0.0, np.geomspace(0.01, 0.99, 28))
-"""Of the least block mean but noise, times what the first blocks cost."""
+FLOORS = np.concatenate([[0.0], np.geomspace(0.005, 0.3, 12), np.linspace(0.34, 1.0, 18)])
+"""a, times what the first blocks cost: low ones by their ratios, high ones by their differences."""
 
 HEIGHTS = np.geomspace(0.1, 6.0, 36)
 """b, times what the blocks in the middle cost."""

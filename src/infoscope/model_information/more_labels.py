@@ -39,6 +39,9 @@ ENDS = (0.05, 0.5, 0.95)
 AHEAD = 100
 """Times as many labels as there are, to which the figure reaches at most."""
 
+FARTHEST = 1000
+"""Times as many labels as there are, beyond which a target counts as never reached."""
+
 
 @dataclass(frozen=True)
 class MoreLabels:
@@ -46,7 +49,7 @@ class MoreLabels:
 
     The cost of the next label against the number known, from the codelength, is followed by three families of curves
     with a floor. They give the number of labels at which the target is reached, with a 90 % interval over orders and
-    families, and how probable it is that it is never reached.
+    families, and how probable it is that it is not reached by a thousand times as many labels.
 
     Attributes
     ----------
@@ -127,14 +130,13 @@ class MoreLabelsAnswer:
     @property
     def needed(self) -> tuple[float, float, float]:
         """How many labels in all: 5 %, 50 % and 95 % of the posterior; infinite where the target is never reached."""
-        values = self.found.quantiles(self.found.reaches(self.question.target), ENDS)
-        low, middle, high = map(float, values)
+        low, middle, high = map(float, self.found.quantiles(self._reaches(), ENDS))
         return low, middle, high
 
     @property
     def never(self) -> float:
-        """How probable it is that the target is not reached, however many labels there are."""
-        return self.found.share(~np.isfinite(self.found.reaches(self.question.target)))
+        """How probable it is that a thousand times as many labels do not reach the target."""
+        return self.found.share(~np.isfinite(self._reaches()))
 
     def record(self) -> Record:
         """What is paid now, how many labels are needed, how many are missing, and where the curve levels off."""
@@ -170,8 +172,8 @@ class MoreLabelsAnswer:
         where = f"with {n:,} labels {self._learner()} comes to {self._said(now.value)}"
         if self.never > 0.5:
             return (
-                f"{where[:1].upper()}{where[1:]}; {self._target()} is probably not reachable, however many labels "
-                f"there are (P = {self.never:.2f}): the curve levels off at {self._said(self._floor())}."
+                f"{where[:1].upper()}{where[1:]}; {self._target()} is probably not reachable with {FARTHEST:,} "
+                f"times as many (P = {self.never:.2f}): the curve levels off at {self._said(self._floor())}."
             )
         upper = f"{high:,.0f}" if math.isfinite(high) else "never"
         need = f"{self._target()} needs about {middle:,.0f} (90 %: {low:,.0f} to {upper})"
@@ -215,6 +217,11 @@ class MoreLabelsAnswer:
             found = measured("loss now", self.curves, lambda c: float(np.mean(c.nats[-last:])))
         few = frozenset({Status.TOO_FEW_SAMPLES}) if len(self.curves[0]) < FEWEST else frozenset()
         return dataclasses.replace(found, status=found.status | few)
+
+    def _reaches(self) -> Float[np.ndarray, " curves"]:
+        """At how many labels each curve reaches the target; infinite where that is too far to say."""
+        n = self.found.reaches(self.question.target)
+        return np.where(n <= FARTHEST * len(self.curves[0]), n, np.inf)
 
     def _floor(self) -> float:
         middle = float(self.found.quantiles(self.found.floors, (0.5,))[0])
