@@ -17,7 +17,7 @@ from infoscope.run.question import Stages
 from infoscope.run.study import Claim, StudyAnswer, Table, Verdict, judged
 
 NETWORKS = {
-    "mlp": {f"width {w}": f"mlp(widths=({w},))" for w in (2, 4, 8, 64)},
+    "mlp": {f"width {w}": f"mlp(widths=({w},))" for w in (2, 8, 64)},
     "resnet11": {
         name: f"preact-resnet20(depth=11, widths={widths})"
         for name, widths in (("Tiny", (16, 16, 24)), ("Small", (16, 24, 32)), ("Standard", (16, 32, 64)),
@@ -36,7 +36,7 @@ PAPER = {
 
 @dataclass(frozen=True)
 class CapacityStudy:
-    """Table 7 and Fig. 6: four widths of one network on tasks of more and more classes, trained on equally many.
+    """Table 7 and Fig. 6: several widths of one network on tasks of more and more classes, trained on equally many.
 
     "Model Information as an Analysis Tool in Deep Learning", §5 and A.4: ResNet-11 on 50 to 200 classes of
     Tiny-ImageNet, 12,500 examples each. The small scale has networks of one hidden layer on 10 to 50 classes, those of
@@ -71,10 +71,10 @@ class CapacityStudy:
     alphabets: tuple[int, ...] = (10, 20, 30, 40, 50)
     networks: Literal["mlp", "resnet11"] = "mlp"
     size: Annotated[int, AtLeast(8)] = 16
-    k: Annotated[int, AtLeast(1)] = 250
-    train: Annotated[int, AtLeast(1)] = 1500
-    start: Annotated[int, AtLeast(0)] = 500
-    memorise: Annotated[int, AtLeast(1)] = 150
+    k: Annotated[int, AtLeast(1)] = 150
+    train: Annotated[int, AtLeast(1)] = 800
+    start: Annotated[int, AtLeast(0)] = 200
+    memorise: Annotated[int, AtLeast(1)] = 60
     replicates: Annotated[int, AtLeast(1)] = 3
 
     paper: ClassVar[Mapping[str, Any]] = {
