@@ -111,7 +111,10 @@ class AblationStudy:
             tables.append(_own_table(own))
         notes = (
             f"{task.name} at {self.size}×{self.size}, widths {self.widths}, trained on {self.train}, k = {self.k}",
-            "the paper has CIFAR-10 at 32×32, widths (16, 32, 64), all of its training images, and k = 10,000",
+            "the paper has CIFAR-10 at 32×32, widths (16, 32, 64), all of its training images, and k = 10,000; whether "
+            "its numbers are bits or nats it does not say",
+            "I(c) may exceed L(M, D): a network with one part reset can be worse off than one that was never trained, "
+            "since the other parts were fitted to it",
         )
         figures = [*blocks.figures()[:2], *kinds.figures()[:1]]
         return StudyAnswer("Ablation", rows, tables, _claims(parts, convolutions), notes, figures)
