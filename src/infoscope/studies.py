@@ -10,6 +10,8 @@ STUDIES: dict[str, str] = {
     "capacity": "capacity:CapacityStudy",
     "difficulty": "difficulty:DifficultyStudy",
     "distillation": "distillation:DistillationStudy",
+    "renamed_classes": "renamed_classes:RenamedClasses",
+    "similarity": "similarity:SimilarityStudy",
 }
 
 

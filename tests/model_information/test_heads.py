@@ -135,7 +135,7 @@ def test_a_head_that_the_body_shares_is_only_kept():
 
 
 def test_digits_under_other_names_cost_what_their_features_leave_open():
-    """1000 trained, 400 coded: at most 120 bits of the 249 that the untrained network takes."""
+    """1000 trained, 400 coded: at most 120 bits where the untrained network takes 156."""
     digits = Task.from_dataset("digits").shuffled(0)
     learner = Learner(MLP((512,)))
     trained = fit(learner, digits[400:1400], digits[1400:], seed=0)

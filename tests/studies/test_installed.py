@@ -44,6 +44,8 @@ STUDY = {
         *("--sets", "digits", "--alphabets", "2", "3", "4", "--size", "8", "--k", "8", "--train", "40"),
         *("--start", "8", "--memorise", "2", "--replicates", "2"),
     ),
+    "renamed_classes": ("--train", "60", "--k", "20", "--replicates", "2", "--epochs", "2"),
+    "similarity": ("--data", str(ROOT.parent / "shared" / "data"), "--k", "20", "--digits", "60", "--replicates", "2"),
 }
 """How little of each study of the table runs in seconds."""
 
