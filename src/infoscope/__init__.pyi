@@ -31,6 +31,7 @@ from .model_information.mislabelled import Mislabelled, mislabelled
 from .model_information.more_labels import MoreLabels, more_labels
 from .model_information.probing import Probing, probe
 from .model_information.similarity import Similarity, similarity
+from .model_information.transfer import Transfer, transfer
 from .observation.noise import with_noise
 from .prequential.blocks import Blocks
 from .prequential.closed_form import ClosedForm
@@ -118,6 +119,7 @@ __all__ = [
     "Synced",
     "Task",
     "Tokens",
+    "Transfer",
     "UnreliableMeasurement",
     "WeightDistance",
     "__version__",
@@ -160,6 +162,7 @@ __all__ = [
     "similarity",
     "surplus",
     "tishby",
+    "transfer",
     "union",
     "weight_distances",
     "with_noise",

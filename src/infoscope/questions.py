@@ -12,6 +12,7 @@ QUESTIONS: dict[str, str] = {
     "ablation": "infoscope.model_information.ablation:Ablation",
     "similarity": "infoscope.model_information.similarity:Similarity",
     "compare": "infoscope.model_information.comparing:Compare",
+    "transfer": "infoscope.model_information.transfer:Transfer",
     "forgetting": "infoscope.model_information.forgetting:Forgetting",
     "choose": "infoscope.model_information.choosing:Choosing",
     "distillation": "infoscope.model_information.distillation:Distillation",

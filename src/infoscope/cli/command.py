@@ -51,12 +51,13 @@ def options(kind: type, named: bool = False) -> list[Option]:
     _, told = options_of(kind.__doc__ or "")
     hints = get_type_hints(kind, include_extras=True)
     found = [_option(field, hints[field.name], told[field.name], named) for field in dataclasses.fields(kind)]
-    every = any(option.parameter.kind is inspect.Parameter.VAR_POSITIONAL for option in found)
-    return [_by_name(option) if every else option for option in found]
+    kinds = [option.parameter.kind for option in found]
+    last = kinds.index(inspect.Parameter.VAR_POSITIONAL) if inspect.Parameter.VAR_POSITIONAL in kinds else len(found)
+    return [*found[:last], *map(_by_name, found[last:])]
 
 
 def _by_name(option: Option) -> Option:
-    """Where one option takes all words that stand without a name, the others have theirs."""
+    """Behind an option that takes all words without a name, others have theirs."""
     if option.parameter.kind is not inspect.Parameter.POSITIONAL_OR_KEYWORD:
         return option
     return dataclasses.replace(option, parameter=option.parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY))

@@ -89,9 +89,11 @@ def head_inputs(task: Task, learner: Learner, seed: int) -> Activations:
     return Activations({"head": torch.cat(parts)})
 
 
-def candidates(given: Sequence[Start], task: Task, head: Head, seed: int, frozen: bool) -> list[Candidate]:
+def candidates(
+    given: Sequence[Start], task: Task, head: Head, seed: int, frozen: bool, least: int = 2
+) -> list[Candidate]:
     """All candidates, each tried on two examples: what cannot be compared is refused before anything runs."""
-    if isinstance(given, str) or len(given) < 2:
+    if isinstance(given, str) or len(given) < least:
         raise ValueError(
             "there is nothing to choose from; name two networks or more, such as resnet20=FILE resnet56=FILE"
         )
