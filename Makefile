@@ -33,8 +33,8 @@ wheel: $(VENV)/installed-test  ## what a user installs has every file, and works
 	cd build/unpacked && PYTHONPATH=. $(abspath $(BIN))/python -c "import infoscope as i; [getattr(i, name) for name in i.__all__]"
 	diff --recursive --exclude=__pycache__ studies build/unpacked/infoscope_studies
 	cd build/unpacked && PYTHONPATH=. $(abspath $(BIN))/python -m infoscope list >/dev/null
-	cd build/unpacked && for study in $$(grep -l "def main(" infoscope_studies/*.py); do \
-		PYTHONPATH=. $(abspath $(BIN))/python -m infoscope_studies.$$(basename $$study .py) --help >/dev/null || exit 1; done
+	cd build/unpacked && for study in $$(PYTHONPATH=. $(abspath $(BIN))/python -c "from infoscope.studies import STUDIES; print(*STUDIES)"); do \
+		PYTHONPATH=. $(abspath $(BIN))/python -m infoscope study $$study --help >/dev/null || exit 1; done
 
 benchmarks: $(VENV)/installed $(PEERS)/installed  ## every published number; MNIST's too with DATA=folder
 	$(BIN)/python benchmarks/codelength.py $(FULL) $(if $(DATA),--data $(DATA))

@@ -1,6 +1,6 @@
-"""The studies of an installed infoscope, each run as `python -m infoscope_studies.NAME`.
+"""The studies of an installed infoscope, each run as `infoscope study NAME`.
 
-They are scripts of one folder that import one another by their bare names, here as in a checkout.
+They are files of one folder that import one another by their bare names, here as in a checkout.
 """
 
 import sys

@@ -1,36 +1,12 @@
-"""What delta skip saves on the 12-bit network, and how far its curves are from those of every epoch, over seeds.
-
-    python studies/delta_skip.py --replicates 6 --epochs 8000
-
-The network 12-10-7-5-4-3-2 (tanh, Adam, rate 0.0004, batches of 512, four fifths of the patterns) is measured on all
-4096 patterns at every epoch with the paper's 30 bins. Each delta skip is then led along that curve: it measures what
-it would have measured while training. For each delta, mean over seeds and extremes: measured epochs, how far straight
-lines between them are from the dense curve, in bits, and the epochs at which some layer is more than 0.05 bit off. The
-last line is the fewest epochs with which straight lines stay within 0.05 bit, chosen by one who knows the whole curve.
-
-What to expect (6 seeds; asked for: curves within 0.05 bit from at most 1/5 of the epochs):
-
-    delta              measured (most)  mean    largest I(X;T) / I(T;Y)  within 0.05 bit (least)  epochs off
-    exact 0.003         1556 (24.7%)    0.0029  0.198 / 0.050            99.86% (99.67%)          108, 66 alone
-    exact 0.004          818 (13.1%)    0.0034  0.161 / 0.050            99.84% (99.73%)          115, 85 alone
-    exact 0.006          403 (6.7%)     0.0037  0.177 / 0.050            99.81% (99.70%)          140, 93 alone
-    exact 0.01           194 (2.7%)     0.0043  0.286 / 0.051            99.71% (99.44%)          216, 112 alone
-    exact 0.02           102 (1.5%)     0.0056  0.430 / 0.050            98.65% (95.48%)          819, 135 alone
-    approximate 0.004    178 (2.6%)     0.0044  0.394 / 0.050            99.60% (98.75%)          279, 97 alone
-    approximate 0.01      81 (1.2%)     0.0054  0.429 / 0.051            98.99% (98.01%)          740, 199 alone
-
-No delta comes to 100 %: about 350 epochs in 8000 move a layer by more than 0.05 bit (one by 0.86), most of them single
-epochs that the next one takes back, and no schedule that leaves an epoch out can know of them. 142 epochs would do for
-one who knew the curve. Measuring the middle of every section too gave 99.89 % for 627 epochs with delta 0.01, against
-99.84 % for 818 with delta 0.004: not worth a second rule.
-"""
+"""What delta skip saves on the 12-bit network, and how far its curves are from those of every epoch, over seeds."""
 
 from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 
@@ -38,10 +14,14 @@ from infoscope.data.tishby import tishby
 from infoscope.dynamics.schedule import DeltaSkipApproximate, DeltaSkipExact, Schedule
 from infoscope.mi.method import Method
 from infoscope.mi.methods import METHODS
+from infoscope.options import AtLeast, check_fields
 from infoscope.run import Store
 from infoscope.run.context import RunContext
 from infoscope.run.look import Look, look
 from infoscope.run.progress import report
+from infoscope.run.question import Stages
+from infoscope.run.study import StudyAnswer
+from printed import printed
 from trajectories import Numbers, Training, Trajectory, about, place, replicated
 
 TOLERANCE = 0.05  # bit
@@ -135,18 +115,69 @@ def line(name: str, rows: Sequence[dict[str, float]]) -> str:
     )
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--epochs", type=int, default=8000)
-    parser.add_argument("--replicates", type=int, default=6)
-    parser.add_argument("--seed", type=int, default=0, help="the first of the seeds")
-    parser.add_argument("--activation", choices=("tanh", "relu"), default="tanh")
-    parser.add_argument("--estimator", choices=sorted(METHODS), default="idnns")
-    parser.add_argument("--deltas", type=float, nargs="+", default=[0.003, 0.004, 0.006, 0.01, 0.02])
-    parser.add_argument("--jobs", type=int, default=1)
-    parser.add_argument("--out", type=Path, default=Path("infoscope-runs/delta-skip"))
-    given = parser.parse_args()
-    store, method, task = Store(given.out), METHODS[given.estimator], tishby()
+@dataclass(frozen=True)
+class DeltaSkip:
+    """What delta skip saves on the 12-bit network, and how far its curves are from those of every epoch, over seeds.
+
+    The network 12-10-7-5-4-3-2 (tanh, Adam, rate 0.0004, batches of 512, four fifths of the patterns) is measured
+    on all 4096 patterns at every epoch with the paper's 30 bins. Each delta skip is then led along that curve: it
+    measures what it would have measured while training. For each delta, mean over seeds and extremes: measured
+    epochs, how far straight lines between them are from the dense curve, in bits, and the epochs at which some
+    layer is more than 0.05 bit off. The last line is the fewest epochs with which straight lines stay within 0.05
+    bit, chosen by one who knows the whole curve.
+
+    What to expect (6 seeds; asked for: curves within 0.05 bit from at most 1/5 of the epochs):
+
+        delta              measured (most)  mean    largest I(X;T) / I(T;Y)  within 0.05 bit (least)  epochs off
+        exact 0.003         1556 (24.7%)    0.0029  0.198 / 0.050            99.86% (99.67%)          108, 66 alone
+        exact 0.004          818 (13.1%)    0.0034  0.161 / 0.050            99.84% (99.73%)          115, 85 alone
+        exact 0.006          403 (6.7%)     0.0037  0.177 / 0.050            99.81% (99.70%)          140, 93 alone
+        exact 0.01           194 (2.7%)     0.0043  0.286 / 0.051            99.71% (99.44%)          216, 112 alone
+        exact 0.02           102 (1.5%)     0.0056  0.430 / 0.050            98.65% (95.48%)          819, 135 alone
+        approximate 0.004    178 (2.6%)     0.0044  0.394 / 0.050            99.60% (98.75%)          279, 97 alone
+        approximate 0.01      81 (1.2%)     0.0054  0.429 / 0.051            98.99% (98.01%)          740, 199 alone
+
+    No delta comes to 100 %: about 350 epochs in 8000 move a layer by more than 0.05 bit (one by 0.86), most of them
+    single epochs that the next one takes back, and no schedule that leaves an epoch out can know of them. 142
+    epochs would do for one who knew the curve. Measuring the middle of every section too gave 99.89 % for 627
+    epochs with delta 0.01, against 99.84 % for 818 with delta 0.004: not worth a second rule.
+
+    Attributes
+    ----------
+    epochs
+        Of the trainings.
+    replicates
+        Networks.
+    seed
+        The first of their seeds.
+    activation
+        Of the network.
+    estimator
+        A name from `infoscope list estimators`.
+    deltas
+        Of delta skip.
+    """
+
+    epochs: Annotated[int, AtLeast(1)] = 1000
+    replicates: Annotated[int, AtLeast(2)] = 2
+    seed: Annotated[int, AtLeast(0)] = 0
+    activation: Literal["tanh", "relu"] = "tanh"
+    estimator: Method = METHODS["idnns"]
+    deltas: tuple[float, ...] = (0.003, 0.004, 0.006, 0.01, 0.02)
+
+    paper: ClassVar[Mapping[str, Any]] = {"epochs": 8000, "replicates": 6}
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+
+    def stages(self, device: str = "cpu") -> Stages[StudyAnswer]:
+        """What the study prints, and the files that it writes."""
+        return (yield from printed("What delta skip saves", study, self))
+
+
+def study(given: argparse.Namespace) -> None:
+    """Measure, print, and write the numbers down."""
+    store, method, task = Store(given.out), given.estimator, tishby()
     trained = replicated(Training(given.activation, given.epochs), given, RunContext(store, given.jobs))
     found = look([Look(dense, (t, method), Numbers) for t in trained], store, jobs=given.jobs)
     curves = [np.array(one["places"]).reshape(given.epochs + 1, -1) for one in found]
@@ -163,7 +194,3 @@ def main() -> None:
     print(f"fewest epochs for {TOLERANCE} bit, by one who knows the curve: {np.mean(least):.0f}")
     summary = about(given) | {"schedules": told, "fewest": least}
     (given.out / "delta_skip.json").write_text(json.dumps(summary, indent=1))
-
-
-if __name__ == "__main__":
-    main()

@@ -1,26 +1,14 @@
-"""The plane of a small network on images, MNIST or notMNIST: which layers compress, by which estimator.
-
-    python studies/images.py path/to/mnist --epochs 8 --replicates 4
-    python studies/images.py path/to/notmnist --epochs 20 --replicates 4
-
-The folder is in Hub layout (parquet files). The network is fully connected, 784-64-32-16-8-4-10, tanh and ReLU, trained
-by Adam, rate 0.001, batches of 128, on all but a tenth of the examples (the split `test`, if there is one, is held out
-instead). The weights of every epoch are kept, and in the first those after 1, 3, 10, 32, … steps; `--examples` of the
-examples that were trained on are measured. A layer compresses by as much as the mean curve over seeds falls from its
-highest point, in epochs, to the last, in bits.
-
-What to expect: wide layers sit at log2 of the number of examples measured. The narrowest tanh layer falls by 2.5 to 3.8
-bits on notMNIST, 1.9 to 3.4 on MNIST, by bins or noise of a fixed scale, from a maximum within the first two epochs;
-ReLU layers do not.
-"""
+"""The plane of a small network on images, MNIST or notMNIST: which layers compress, by which estimator."""
 
 from __future__ import annotations
 
 import argparse
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 
@@ -32,13 +20,17 @@ from infoscope.mi.sample import read_labels
 from infoscope.models import MLP
 from infoscope.observation.activations import activations
 from infoscope.observation.architecture import Architecture
+from infoscope.options import AtLeast, check_fields
 from infoscope.run import Store
 from infoscope.run.look import Look, look
+from infoscope.run.question import Stages
+from infoscope.run.study import StudyAnswer
 from infoscope.training.fit import Moment, fit
 from infoscope.training.learner import Learner, Weights, copy_weights
 from infoscope.training.predict import probabilities
 from infoscope.training.recipe import Adam, Recipe
 from layer_compression import VARIANCE, table
+from printed import printed
 from trajectories import Numbers, epochs_between
 
 BATCH = 128
@@ -109,18 +101,58 @@ def rows(found: Sequence[Numbers]) -> list[dict]:
     return told
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("data", help="a folder in Hub layout, such as path/to/mnist")
-    parser.add_argument("--epochs", type=int, default=8)
-    parser.add_argument("--replicates", type=int, default=4)
-    parser.add_argument("--seed", type=int, default=0, help="the first of the seeds")
-    parser.add_argument("--per-decade", type=int, default=2, help="points a decade of the first epoch's steps")
-    parser.add_argument("--examples", type=int, default=4000)
-    parser.add_argument("--activations", nargs="+", choices=("tanh", "relu"), default=["tanh", "relu"])
-    parser.add_argument("--jobs", type=int, default=1)
-    parser.add_argument("--out", type=Path, default=Path("infoscope-runs/images"))
-    given = parser.parse_args()
+@dataclass(frozen=True)
+class Images:
+    """The plane of a small network on images, MNIST or notMNIST: which layers compress, by which estimator.
+
+    The folder is in Hub layout (parquet files). The network is fully connected, 784-64-32-16-8-4-10, tanh and ReLU,
+    trained by Adam, rate 0.001, batches of 128, on all but a tenth of the examples (the split `test`, if there is
+    one, is held out instead). The weights of every epoch are kept, and in the first those after 1, 3, 10, 32, …
+    steps; `--examples` of the examples that were trained on are measured. A layer compresses by as much as the mean
+    curve over seeds falls from its highest point, in epochs, to the last, in bits.
+
+    What to expect: wide layers sit at log2 of the number of examples measured. The narrowest tanh layer falls by
+    2.5 to 3.8 bits on notMNIST, 1.9 to 3.4 on MNIST, by bins or noise of a fixed scale, from a maximum within the
+    first two epochs; ReLU layers do not.
+
+    Attributes
+    ----------
+    data
+        A data set by name, or a folder in Hub layout.
+    epochs
+        Of the trainings.
+    replicates
+        Networks.
+    seed
+        The first of their seeds.
+    per_decade
+        Points a decade.
+    examples
+        Examples that are measured.
+    activations
+        tanh, relu or both.
+    """
+
+    data: str
+    epochs: Annotated[int, AtLeast(1)] = 2
+    replicates: Annotated[int, AtLeast(2)] = 2
+    seed: Annotated[int, AtLeast(0)] = 0
+    per_decade: Annotated[int, AtLeast(1)] = 2
+    examples: Annotated[int, AtLeast(1)] = 500
+    activations: tuple[Literal["tanh", "relu"], ...] = ("tanh", "relu")
+
+    paper: ClassVar[Mapping[str, Any]] = {"epochs": 8, "replicates": 4, "examples": 4000}
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+
+    def stages(self, device: str = "cpu") -> Stages[StudyAnswer]:
+        """What the study prints, and the files that it writes."""
+        return (yield from printed("The plane of a small network on images", study, self))
+
+
+def study(given: argparse.Namespace) -> None:
+    """Measure, print, and write the numbers down."""
     store, name = Store(given.out), Path(given.data).name
     seeds = range(given.seed, given.seed + given.replicates)
     told = {"version": __version__, "data": name, "epochs": given.epochs, "seeds": list(seeds)}
@@ -137,7 +169,3 @@ def main() -> None:
                   "{estimator:32} {quantity} {layer}: {highest:8.4f} at {at:6.3f} -> {last:8.4f}  "
                   "fall {fall:8.4f} ± {stderr:.4f}, {seeds} seeds".format(**row), flush=True)  # fmt: skip
     (given.out / f"{name}.json").write_text(json.dumps(told, indent=1))
-
-
-if __name__ == "__main__":
-    main()

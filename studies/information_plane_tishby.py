@@ -1,30 +1,13 @@
-"""Shwartz-Ziv & Tishby's network on their 12-bit task: the plane by delta skip against the plane of every epoch.
-
-    python studies/information_plane_tishby.py --epochs 8000 --replicates 3
-
-The network 12-10-7-5-4-3-2 is trained on four fifths of the 4096 patterns by Adam, rate 0.0004, batches of 512, and
-measured on all patterns with the paper's 30 bins, dense and by delta skips side by side. For each delta it prints how
-many epochs were measured and how far straight lines between them are from the dense curve, in bits. Every seed is kept
-as soon as it is done: the same command goes on where it stopped.
-
-What to expect (8000 epochs, tanh, seed 1; asked for: curves within 0.05 bit from at most 1/5 of the epochs):
-
-    delta   measured        mean deviation   largest, I(X;T) / I(T;Y)   within 0.05 bit
-    0.004   856 of 8001     0.0036 bit       0.099 / 0.017 bit          99.85 %
-    0.01    206 of 8001     0.0040 bit       0.145 / 0.020 bit          99.81 %
-    0.02     95 of 8001     0.0048 bit       0.296 / 0.023 bit          99.62 %
-
-I(T;Y) is within 0.05 bit everywhere. I(X;T) is not: stochastic gradient steps move the dense curve itself by as much
-as 0.3 bit from one epoch to the next, and no schedule that leaves epochs out can follow that.
-"""
+"""Shwartz-Ziv & Tishby's network on their 12-bit task: the plane by delta skip against the plane of every epoch."""
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 
@@ -36,12 +19,16 @@ from infoscope.measurement import NATS_PER_BIT
 from infoscope.mi.method import Method
 from infoscope.mi.methods import METHODS
 from infoscope.models import MLP
+from infoscope.options import AtLeast, check_fields
 from infoscope.record import Record
 from infoscope.run import Store
 from infoscope.run.look import Look, look
+from infoscope.run.question import Stages
+from infoscope.run.study import StudyAnswer
 from infoscope.training.fit import fit
 from infoscope.training.learner import Learner
 from infoscope.training.recipe import Adam, Recipe
+from printed import printed
 
 TOLERANCE = 0.05  # bit
 
@@ -124,18 +111,61 @@ def compare(curves: Curves, name: str) -> dict[str, float]:
     }
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--epochs", type=int, default=8000)
-    parser.add_argument("--replicates", type=int, default=1)
-    parser.add_argument("--seed", type=int, default=0, help="the first of the seeds")
-    parser.add_argument("--activation", choices=("tanh", "relu"), default="tanh")
-    parser.add_argument("--estimator", choices=sorted(METHODS), default="idnns")
-    parser.add_argument("--deltas", type=float, nargs="+", default=[0.004, 0.01, 0.02])
-    parser.add_argument("--jobs", type=int, default=1)
-    parser.add_argument("--out", type=Path, default=Path("infoscope-runs/information-plane-tishby"))
-    given = parser.parse_args()
-    setting = Setting(given.epochs, given.activation, METHODS[given.estimator], tuple(given.deltas))
+@dataclass(frozen=True)
+class Tishby:
+    """Shwartz-Ziv & Tishby's network on their 12-bit task: the plane by delta skip against the plane of every epoch.
+
+    The network 12-10-7-5-4-3-2 is trained on four fifths of the 4096 patterns by Adam, rate 0.0004, batches of 512,
+    and measured on all patterns with the paper's 30 bins, dense and by delta skips side by side. For each delta it
+    prints how many epochs were measured and how far straight lines between them are from the dense curve, in bits.
+    Every seed is kept as soon as it is done: an interrupted study goes on where it stopped.
+
+    What to expect (8000 epochs, tanh, seed 1; asked for: curves within 0.05 bit from at most 1/5 of the epochs):
+
+        delta   measured        mean deviation   largest, I(X;T) / I(T;Y)   within 0.05 bit
+        0.004   856 of 8001     0.0036 bit       0.099 / 0.017 bit          99.85 %
+        0.01    206 of 8001     0.0040 bit       0.145 / 0.020 bit          99.81 %
+        0.02     95 of 8001     0.0048 bit       0.296 / 0.023 bit          99.62 %
+
+    I(T;Y) is within 0.05 bit everywhere. I(X;T) is not: stochastic gradient steps move the dense curve itself by as
+    much as 0.3 bit from one epoch to the next, and no schedule that leaves epochs out can follow that.
+
+    Attributes
+    ----------
+    epochs
+        Of the trainings.
+    replicates
+        Networks.
+    seed
+        The first of their seeds.
+    activation
+        Of the network.
+    estimator
+        A name from `infoscope list estimators`.
+    deltas
+        Of delta skip.
+    """
+
+    epochs: Annotated[int, AtLeast(1)] = 1000
+    replicates: Annotated[int, AtLeast(2)] = 2
+    seed: Annotated[int, AtLeast(0)] = 0
+    activation: Literal["tanh", "relu"] = "tanh"
+    estimator: Method = METHODS["idnns"]
+    deltas: tuple[float, ...] = (0.004, 0.01, 0.02)
+
+    paper: ClassVar[Mapping[str, Any]] = {"epochs": 8000, "replicates": 3}
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+
+    def stages(self, device: str = "cpu") -> Stages[StudyAnswer]:
+        """What the study prints, and the files that it writes."""
+        return (yield from printed("The plane by delta skip against that of every epoch", study, self))
+
+
+def study(given: argparse.Namespace) -> None:
+    """Measure, print, and write the numbers down."""
+    setting = Setting(given.epochs, given.activation, given.estimator, tuple(given.deltas))
     seeds = range(given.seed, given.seed + given.replicates)
     looks = [Look(train, (setting, seed), Curves, label=f"seed-{seed}") for seed in seeds]
     results = look(looks, Store(given.out), jobs=given.jobs)
@@ -151,7 +181,3 @@ def main() -> None:
     print("  ".join(f"act{i}: {x:.4f} / {y:.4f}" for i, (x, y) in enumerate(last, start=1)))
     told = {"setting": dataclasses.asdict(setting) | {"method": repr(setting.method)}, "rows": rows}
     (given.out / "results.json").write_text(json.dumps(told, indent=2))
-
-
-if __name__ == "__main__":
-    main()

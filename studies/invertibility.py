@@ -1,24 +1,13 @@
-"""Is a network invertible, so that no layer can lose information (Grabauskas 2019, section 4.0.1)?
-
-    python studies/invertibility.py --replicates 20 --epochs 10000
-
-Weight matrices "are all random (at least at the start of training) and hence probability of them being invertible is
-100%". I(X;T) is H(X) = 12 bits as long as no two of the 4096 patterns give the same activations, so the claim is put to
-the test by counting distinct rows: in double precision, in single precision, before training and after, without bins
-and without noise. It prints the mean number of distinct rows over seeds, the mean exact I(X;T) in bits, and in how many
-networks the layer is injective; at the end, how I(X;T) of the last hidden layer changed and what was lost by how many.
-
-What to expect: tanh layers are injective in double precision, but for one network of twenty at the end; in single
-precision the last one is not once it has saturated; ReLU layers are not, even before training.
-"""
+"""Is a network invertible, so that no layer can lose information (Grabauskas 2019, section 4.0.1)?"""
 
 from __future__ import annotations
 
 import argparse
 import json
 import math
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -27,9 +16,13 @@ from jaxtyping import Float
 from infoscope.data.tishby import tishby
 from infoscope.mi.estimate import layer_information
 from infoscope.mi.estimators.quantised import Quantised
+from infoscope.options import AtLeast, check_fields
 from infoscope.run import Store
 from infoscope.run.context import RunContext
 from infoscope.run.look import Look, look
+from infoscope.run.question import Stages
+from infoscope.run.study import StudyAnswer
+from printed import printed
 from trajectories import Numbers, Training, Trajectory, about, replicated
 
 
@@ -59,15 +52,49 @@ def losses(bits: Float[np.ndarray, "seeds epochs"]) -> str:
     return told + (f", the others {lost[some].mean():.2f} bits on average" if some.any() else "")
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--epochs", type=int, default=10_000)
-    parser.add_argument("--replicates", type=int, default=20)
-    parser.add_argument("--seed", type=int, default=0, help="the first of the seeds")
-    parser.add_argument("--activations", nargs="+", choices=("tanh", "relu"), default=["tanh", "relu"])
-    parser.add_argument("--jobs", type=int, default=1)
-    parser.add_argument("--out", type=Path, default=Path("infoscope-runs/compression"))
-    given = parser.parse_args()
+@dataclass(frozen=True)
+class Invertibility:
+    """Is a network invertible, so that no layer can lose information (Grabauskas 2019, section 4.0.1)?
+
+    Weight matrices "are all random (at least at the start of training) and hence probability of them being
+    invertible is 100%". I(X;T) is H(X) = 12 bits as long as no two of the 4096 patterns give the same activations,
+    so the claim is put to the test by counting distinct rows: in double precision, in single precision, before
+    training and after, without bins and without noise. It prints the mean number of distinct rows over seeds, the
+    mean exact I(X;T) in bits, and in how many networks the layer is injective; at the end, how I(X;T) of the last
+    hidden layer changed and what was lost by how many.
+
+    What to expect: tanh layers are injective in double precision, but for one network of twenty at the end; in
+    single precision the last one is not once it has saturated; ReLU layers are not, even before training.
+
+    Attributes
+    ----------
+    epochs
+        Of the trainings.
+    replicates
+        Networks.
+    seed
+        The first of their seeds.
+    activations
+        tanh, relu or both.
+    """
+
+    epochs: Annotated[int, AtLeast(1)] = 1000
+    replicates: Annotated[int, AtLeast(2)] = 4
+    seed: Annotated[int, AtLeast(0)] = 0
+    activations: tuple[Literal["tanh", "relu"], ...] = ("tanh", "relu")
+
+    paper: ClassVar[Mapping[str, Any]] = {"epochs": 10_000, "replicates": 20}
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+
+    def stages(self, device: str = "cpu") -> Stages[StudyAnswer]:
+        """What the study prints, and the files that it writes."""
+        return (yield from printed("Is a network invertible?", study, self))
+
+
+def study(given: argparse.Namespace) -> None:
+    """Measure, print, and write the numbers down."""
     store, told = Store(given.out), about(given)
     epochs = tuple(e for e in (0, 1000, given.epochs) if e <= given.epochs)
     for activation in given.activations:
@@ -86,7 +113,3 @@ def main() -> None:
                     )
             print(f"{activation} {precision} act5, epoch {epochs[0]} to {epochs[-1]}: {losses(values[:, :, 4, 1])}")
     (given.out / "invertibility.json").write_text(json.dumps(told, indent=1))
-
-
-if __name__ == "__main__":
-    main()

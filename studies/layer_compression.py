@@ -1,27 +1,13 @@
-"""Which layers of Shwartz-Ziv & Tishby's network compress, by which estimator, over many seeds.
-
-    python studies/layer_compression.py --activation tanh --replicates 20 --epochs 10000
-    python studies/layer_compression.py --activation relu --replicates 20 --epochs 10000
-
-Every seed is trained once and its weights are kept (12 MB a seed for 10,000 epochs). The plane of the paper's 30 bins
-is measured at the epochs that delta skip asks for; the other estimators at epochs evenly spaced on a logarithmic axis.
-A layer compresses by as much as the mean curve over seeds falls from its highest epoch to the last: mean and standard
-error over seeds of that difference. The largest value of a single seed's curve is not used: its jitter would count as
-compression. The same command goes on where it stopped.
-
-What to expect, fall of I(X;T) of act1 … act5 in bits, by the paper's bins (tanh) or 30 over the layer's range (ReLU):
-
-    tanh  0.00  0.05 ± 0.01  0.00         0.70 ± 0.24  2.94 ± 0.16
-    ReLU  0.00  0.00         0.03 ± 0.03  0.19 ± 0.10  0.23 ± 0.12
-"""
+"""Which layers of Shwartz-Ziv & Tishby's network compress, by which estimator, over many seeds."""
 
 from __future__ import annotations
 
 import argparse
 import json
 import math
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 from jaxtyping import Float
@@ -35,10 +21,14 @@ from infoscope.mi.estimators.noisy import Noisy
 from infoscope.mi.estimators.probe import Probe
 from infoscope.mi.method import Method
 from infoscope.mi.sample import as_points, read_labels
+from infoscope.options import AtLeast, check_fields
 from infoscope.run import Store
 from infoscope.run.context import RunContext
 from infoscope.run.look import Look, look
+from infoscope.run.question import Stages
+from infoscope.run.study import StudyAnswer
 from plane_svg import plane_svg
+from printed import printed
 from trajectories import TRAINED_ON, Numbers, Training, Trajectory, about, epochs_between, place, replicated
 
 VARIANCE = 1e-3
@@ -185,19 +175,63 @@ def lines(
     yield f"delta skip measured {np.mean(counts):.0f} of {dense.shape[1]} epochs, {min(counts)} to {max(counts)}"
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--activation", choices=("tanh", "relu"), default="tanh")
-    parser.add_argument("--epochs", type=int, default=10_000)
-    parser.add_argument("--replicates", type=int, default=20)
-    parser.add_argument("--seed", type=int, default=0, help="the first of the seeds")
-    parser.add_argument("--sampled", type=int, help="seeds that every estimator measures; without it, all")
-    parser.add_argument("--probed", type=int, default=3, help="seeds whose layers are probed, the slowest estimate")
-    parser.add_argument("--delta", type=float, default=0.01)
-    parser.add_argument("--per-decade", type=int, default=2)
-    parser.add_argument("--jobs", type=int, default=1)
-    parser.add_argument("--out", type=Path, default=Path("infoscope-runs/compression"))
-    given = parser.parse_args()
+@dataclass(frozen=True)
+class LayerCompression:
+    """Which layers of Shwartz-Ziv & Tishby's network compress, by which estimator, over many seeds.
+
+    Every seed is trained once and its weights are kept (12 MB a seed for 10,000 epochs). The plane of the paper's
+    30 bins is measured at the epochs that delta skip asks for; the other estimators at epochs evenly spaced on a
+    logarithmic axis. A layer compresses by as much as the mean curve over seeds falls from its highest epoch to the
+    last: mean and standard error over seeds of that difference. The largest value of a single seed's curve is not
+    used: its jitter would count as compression.
+
+    What to expect, fall of I(X;T) of act1 … act5 in bits, by the paper's bins (tanh) or 30 over the layer's range
+    (ReLU):
+
+        tanh  0.00  0.05 ± 0.01  0.00         0.70 ± 0.24  2.94 ± 0.16
+        ReLU  0.00  0.00         0.03 ± 0.03  0.19 ± 0.10  0.23 ± 0.12
+
+    Attributes
+    ----------
+    activation
+        Of the network.
+    epochs
+        Of the trainings.
+    replicates
+        Networks.
+    seed
+        The first of their seeds.
+    sampled
+        Seeds that every estimator measures; without it, all.
+    probed
+        Seeds whose layers are probed, the slowest estimate.
+    delta
+        Of delta skip.
+    per_decade
+        Points a decade.
+    """
+
+    activation: Literal["tanh", "relu"] = "tanh"
+    epochs: Annotated[int, AtLeast(1)] = 1000
+    replicates: Annotated[int, AtLeast(2)] = 4
+    seed: Annotated[int, AtLeast(0)] = 0
+    sampled: int | None = None
+    probed: int = 1
+    delta: float = 0.01
+    per_decade: Annotated[int, AtLeast(1)] = 2
+
+    paper: ClassVar[Mapping[str, Any]] = {"epochs": 10_000, "replicates": 20, "probed": 3}
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+
+    def stages(self, device: str = "cpu") -> Stages[StudyAnswer]:
+        """What the study prints, and the files that it writes."""
+        return (yield from printed("Which layers compress", study, self))
+
+
+def study(given: argparse.Namespace) -> None:
+    """Measure, print, and write the numbers down."""
     store = Store(given.out)
     trained = replicated(Training(given.activation, given.epochs), given, RunContext(store, given.jobs))
     epochs = tuple(epochs_between(given.epochs, given.per_decade))
@@ -225,7 +259,3 @@ def main() -> None:
     (given.out / f"{given.activation}.json").write_text(json.dumps(told, indent=1))
     for line in lines(told, trained, dense):
         print(line)
-
-
-if __name__ == "__main__":
-    main()

@@ -1,34 +1,27 @@
-"""Quantised networks on the 12-bit task, whose mutual information is exact: nothing is binned, nothing is noisy.
-
-    python studies/quantised.py --bits 4 8 --replicates 5 --epochs 5000 --activations tanh
-    python studies/quantised.py --bits 8 --replicates 5 --epochs 5000 --activations relu
-
-Weights and activations have 2^bits levels while training (the values 1 … 256 of Grabauskas 2019, "Extensions", are 8
-bits); gradients pass the rounding unchanged inside the range. For every number of bits and both activation functions
-it prints I(X;T) and I(T;Y) of each layer at the highest epoch of the mean curve and at the last, and the fall between
-them, mean ± standard error over seeds, how many activations are at the ends, and the accuracies of the networks.
-
-What to expect after 5000 epochs: with 8 bits the last tanh layer falls by 1.0 ± 0.2 bits; of ReLU, which has a ceiling
-here, the fourth by 0.8 ± 0.2 and the last by 1.6 ± 0.8. With 4 bits no tanh layer falls by more than 0.2 bit.
-"""
+"""Quantised networks on the 12-bit task, whose mutual information is exact: nothing is binned, nothing is noisy."""
 
 from __future__ import annotations
 
 import argparse
 import json
 import math
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 
 from infoscope.data.tishby import tishby
 from infoscope.mi.estimators.quantised import Quantised
 from infoscope.models.quantised import QuantisationAware
+from infoscope.options import AtLeast, check_fields
 from infoscope.run import Store
 from infoscope.run.context import RunContext
 from infoscope.run.look import Look, look
+from infoscope.run.question import Stages
+from infoscope.run.study import StudyAnswer
 from layer_compression import learned, table
+from printed import printed
 from trajectories import Numbers, Training, Trajectory, about, epochs_between, place, replicated
 
 
@@ -49,16 +42,52 @@ def ends(trajectory: Trajectory, epochs: Sequence[int]) -> Numbers:
     return Numbers({"epochs": list(epochs), "ends": rows})
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--bits", type=int, nargs="+", default=[2, 4, 8])
-    parser.add_argument("--epochs", type=int, default=3000)
-    parser.add_argument("--replicates", type=int, default=10)
-    parser.add_argument("--seed", type=int, default=0, help="the first of the seeds")
-    parser.add_argument("--activations", nargs="+", choices=("tanh", "relu"), default=["tanh", "relu"])
-    parser.add_argument("--jobs", type=int, default=1)
-    parser.add_argument("--out", type=Path, default=Path("infoscope-runs/quantised"))
-    given = parser.parse_args()
+@dataclass(frozen=True)
+class QuantisedStudy:
+    """Quantised networks on the 12-bit task, whose mutual information is exact: nothing is binned, nothing is noisy.
+
+    Weights and activations have 2^bits levels while training (the values 1 … 256 of Grabauskas 2019, "Extensions",
+    are 8 bits); gradients pass the rounding unchanged inside the range. For every number of bits and both
+    activation functions it prints I(X;T) and I(T;Y) of each layer at the highest epoch of the mean curve and at the
+    last, and the fall between them, mean ± standard error over seeds, how many activations are at the ends, and the
+    accuracies of the networks.
+
+    What to expect after 5000 epochs: with 8 bits the last tanh layer falls by 1.0 ± 0.2 bits; of ReLU, which has a
+    ceiling here, the fourth by 0.8 ± 0.2 and the last by 1.6 ± 0.8. With 4 bits no tanh layer falls by more than
+    0.2 bit.
+
+    Attributes
+    ----------
+    bits
+        Of weights and activations.
+    epochs
+        Of the trainings.
+    replicates
+        Networks.
+    seed
+        The first of their seeds.
+    activations
+        tanh, relu or both.
+    """
+
+    bits: tuple[int, ...] = (4, 8)
+    epochs: Annotated[int, AtLeast(1)] = 500
+    replicates: Annotated[int, AtLeast(2)] = 2
+    seed: Annotated[int, AtLeast(0)] = 0
+    activations: tuple[Literal["tanh", "relu"], ...] = ("tanh", "relu")
+
+    paper: ClassVar[Mapping[str, Any]] = {"bits": (2, 4, 8), "epochs": 3000, "replicates": 10}
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+
+    def stages(self, device: str = "cpu") -> Stages[StudyAnswer]:
+        """What the study prints, and the files that it writes."""
+        return (yield from printed("Quantised networks, whose information is exact", study, self))
+
+
+def study(given: argparse.Namespace) -> None:
+    """Measure, print, and write the numbers down."""
     store, told = Store(given.out), []
     epochs = tuple(epochs_between(given.epochs, 12))
     for activation in given.activations:
@@ -84,7 +113,3 @@ def main() -> None:
                       f"{np.std(values, ddof=1) / math.sqrt(len(values)):.4f}", flush=True)  # fmt: skip
     summary = about(given) | {"networks": told}
     (given.out / "quantised.json").write_text(json.dumps(summary, indent=1))
-
-
-if __name__ == "__main__":
-    main()

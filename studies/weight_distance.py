@@ -1,18 +1,4 @@
-"""The experiments of "The distance between the weights of the neural network is meaningful", each by one command.
-
-    python studies/weight_distance.py experiment1 --data cifar10     (Figure 1: starts and ends of many networks)
-    python studies/weight_distance.py experiment2 --data cifar10     (Figure 2: two starts, many ends)
-    python studies/weight_distance.py experiment3 --data cifar10     (Figure 6: 20 … 100 % of the labels)
-    python studies/weight_distance.py experiment4 --data cifar10     (Figure 7: label corruption)
-    python studies/weight_distance.py table2 --data FOLDER           (Tables 1 to 3: seven networks)
-    python studies/weight_distance.py simulation                     (Figures 4 and 5, Theorem 3, Algorithm 2)
-    python studies/weight_distance.py fit                            (the introduction's I2 ≥ I0 ≫ I1)
-
-`--data` is a data set by name, a folder in Hub layout, or for table2 a folder of such folders (mnist, cifar10, flowers,
-voc_animals). Without `--full` the sizes are for two cores and minutes; with it they are the paper's, for a GPU. A
-command that was interrupted, by whatever signal, goes on when it is given again. What was found stands in
-docs/results/weight_distance.md.
-"""
+"""The experiments of "The distance between the weights of the neural network is meaningful"."""
 
 from __future__ import annotations
 
@@ -20,10 +6,10 @@ import argparse
 import dataclasses
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -34,12 +20,16 @@ from infoscope.ensembles.population import Population
 from infoscope.ensembles.ways import Way
 from infoscope.measurement import NATS_PER_BIT
 from infoscope.models import loss_of, model
+from infoscope.options import AtLeast, check_fields
+from infoscope.run.question import Stages
+from infoscope.run.study import StudyAnswer
 from infoscope.training.recipe import Steps
 from infoscope.weight_distance.mds import Picture, classical_mds
 from infoscope.weight_distance.qmcm import QMCM
 from infoscope.weight_distance.result import DistanceResult
 from infoscope.weight_distance.shortest import shortest_distances, sphere_simulation
 from infoscope.weight_distance.weight_distance import measure_distances
+from printed import printed
 
 
 @dataclass(frozen=True)
@@ -65,26 +55,73 @@ FULL = {
 }
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=(*SMALL, "table2", "simulation", "fit"))
-    parser.add_argument("--data", default="digits")
-    parser.add_argument("--model", help="default: tf-cnn, or the table's")
-    parser.add_argument("--replicates", type=int)
-    parser.add_argument("--examples", type=int)
-    parser.add_argument("--epochs", type=int)
-    parser.add_argument("--rate", type=float, default=0.01)
-    parser.add_argument("--momentum", type=float, default=0.0)
-    parser.add_argument("--batch", type=int, default=128)
-    parser.add_argument("--matched", type=float, default=None, help="training loss to compare at, bits")
-    parser.add_argument("--only", action="append", help="rows of table2 whose name contains this")
-    parser.add_argument("--full", action="store_true", help="the paper's sizes")
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument("--jobs", type=int, default=1)
-    parser.add_argument("--out", type=Path, default=Path("infoscope-runs/weight_distance"))
-    given = parser.parse_args()
-    if given.replicates is not None and given.replicates < 2:
-        parser.error(f"--replicates is {given.replicates}; distances and pictures take 2 or more networks")
+@dataclass(frozen=True)
+class WeightDistanceStudy:
+    """The experiments of "The distance between the weights of the neural network is meaningful" (Yang et al. 2021).
+
+    experiment1 is Figure 1 (starts and ends of many networks), experiment2 Figure 2 (two starts, many ends),
+    experiment3 Figure 6 (20 … 100 % of the labels), experiment4 Figure 7 (label corruption), table2 Tables 1 to 3
+    (seven networks), simulation Figures 4 and 5, Theorem 3 and Algorithm 2, fit the introduction's I2 ≥ I0 ≫ I1. What
+    was found stands in docs/results/weight_distance.md.
+
+    Attributes
+    ----------
+    what
+        Which of them.
+    data
+        A data set by name, a folder in Hub layout, or for table2 a folder of such folders (mnist, cifar10, flowers,
+        voc_animals).
+    model
+        The network. Default: tf-cnn, or the table's.
+    replicates
+        Networks.
+    examples
+        Of the data.
+    epochs
+        Of the trainings.
+    rate
+        Of learning.
+    momentum
+        Of gradient descent.
+    batch
+        Examples a step.
+    matched
+        Training loss to compare at, bits.
+    only
+        Rows of table2 whose name contains one of these.
+    full
+        The paper's sizes.
+    """
+
+    what: Literal["experiment1", "experiment2", "experiment3", "experiment4", "table2", "simulation", "fit"] = (
+        "experiment1"
+    )
+    data: str = "digits"
+    model: str | None = None
+    replicates: int | None = None
+    examples: int | None = None
+    epochs: int | None = None
+    rate: float = 0.01
+    momentum: float = 0.0
+    batch: Annotated[int, AtLeast(1)] = 128
+    matched: float | None = None
+    only: tuple[str, ...] = ()
+    full: bool = False
+
+    paper: ClassVar[Mapping[str, Any]] = {"full": True}
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+        if self.replicates is not None and self.replicates < 2:
+            raise ValueError(f"replicates is {self.replicates}; distances and pictures take 2 or more networks")
+
+    def stages(self, device: str = "cpu") -> Stages[StudyAnswer]:
+        """What the study prints, and the files that it writes."""
+        return (yield from printed(f"The distance between weights: {self.what}", study, self))
+
+
+def study(given: argparse.Namespace) -> None:
+    """Measure, print, and write the numbers down."""
     torch.set_num_threads(1)
     found = {**EXPERIMENTS, "table2": table2, "simulation": simulation, "fit": fit_check}[given.what](given)
     name = f"{given.what}-{Path(given.data).name}-{given.model or 'default'}"
@@ -365,7 +402,3 @@ def _named(learner: Learner, task: Task) -> list[tuple[str, Any]]:
 
 def _parameters(factory: Any, task: Task) -> int:
     return sum(p.numel() for p in factory(task.shape, task.classes).parameters())
-
-
-if __name__ == "__main__":
-    main()

@@ -12,6 +12,14 @@ STUDIES: dict[str, str] = {
     "distillation": "distillation:DistillationStudy",
     "renamed_classes": "renamed_classes:RenamedClasses",
     "similarity": "similarity:SimilarityStudy",
+    "delta_skip": "delta_skip:DeltaSkip",
+    "images": "images:Images",
+    "information_plane_tishby": "information_plane_tishby:Tishby",
+    "invertibility": "invertibility:Invertibility",
+    "layer_compression": "layer_compression:LayerCompression",
+    "parameter_sweep": "parameter_sweep:ParameterSweep",
+    "quantised": "quantised:QuantisedStudy",
+    "weight_distance": "weight_distance:WeightDistanceStudy",
 }
 
 
