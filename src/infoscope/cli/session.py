@@ -219,4 +219,9 @@ def print_config(command: str, options: Mapping[str, Any], run: Run) -> None:
 
 
 def _plain(options: Mapping[str, Any]) -> dict[str, Any]:
-    return {k: str(v) if isinstance(v, Path) else list(v) if isinstance(v, tuple) else v for k, v in options.items()}
+    return {k: [_word(one) for one in v] if isinstance(v, tuple) else _word(v) for k, v in options.items()}
+
+
+def _word(value: Any) -> Any:
+    """A place as its name; everything else as it is."""
+    return str(value) if isinstance(value, Path) else value
