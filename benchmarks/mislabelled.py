@@ -35,9 +35,9 @@ from planted import NOISES, planted
 
 SETS = {
     "digits": ("digits", None),
-    "mnist": ("mnist:test", 2000),
-    "notmnist": ("notmnist", 2000),
-    "trec": ("trec:train", 2000),
+    "mnist": ("mnist:test", 1200),
+    "notmnist": ("notmnist", 1200),
+    "trec": ("trec:train", 1200),
     "banknote": ("tables/banknote.csv", None),
     "german_credit": ("tables/german_credit.csv", None),
     "ionosphere": ("tables/ionosphere.csv", None),

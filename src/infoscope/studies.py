@@ -20,6 +20,8 @@ STUDIES: dict[str, str] = {
     "parameter_sweep": "parameter_sweep:ParameterSweep",
     "quantised": "quantised:QuantisedStudy",
     "weight_distance": "weight_distance:WeightDistanceStudy",
+    "mislabelled": "mislabelled:MislabelledStudy",
+    "more_labels": "more_labels:MoreLabelsStudy",
 }
 
 

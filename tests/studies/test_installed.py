@@ -37,6 +37,8 @@ STUDY = {
         *("--replicates", "2"),
     ),
     "distillation": ("--train", "40", "--k", "20", "--replicates", "2", "--coder", "replay(replays=1, start=8)"),
+    "mislabelled": ("--sets", "wine", "--rates", "0.1"),
+    "more_labels": ("--sets", "iris", "--examples", "120", "--replicates", "2"),
     "capacity": (
         *("--sets", "digits", "--alphabets", "2", "3", "4", "--size", "8", "--k", "8", "--train", "40"),
         *("--start", "8", "--memorise", "2", "--replicates", "2"),
