@@ -15,6 +15,7 @@ from infoscope.data.task import Task
 from infoscope.measurement import Measurement
 from infoscope.model_information.continual import EWC, SI, LwF, Plain, Rehearsal
 from infoscope.model_information.forgetting import Forgetting, ForgettingAnswer
+from infoscope.model_information.lessons import fisher
 from infoscope.models import MLP
 from infoscope.prequential.entk import NTK
 from infoscope.prequential.replay import Replay
@@ -225,3 +226,26 @@ def test_distillation_is_of_probabilities():
     numbers = Task.from_arrays(np.random.default_rng(0).normal(size=(60, 3)), np.linspace(0.1, 1, 60)[:, None])
     with pytest.raises(ValueError, match="lwf distils probabilities"):
         next(Forgetting([numbers, replace(numbers, name="b")], [LwF(1.0)], MLP((4,))).stages())
+
+
+def test_the_importance_of_a_task_is_the_fisher_information_of_its_own_outputs():
+    """Of a linear layer F from input j to output c is E x_j² p_c (1 − p_c), and 0 for another's outputs."""
+    torch.manual_seed(0)
+    learner = Learner(lambda: nn.Linear(3, 5))
+    weights = learner.network((3,), 5, 0).state_dict()
+    task = Task.from_arrays(np.random.default_rng(0).normal(size=(400, 3)), np.arange(400) % 2)
+    found = fisher(learner.starting_from(weights), task, (3, 5), 0, "cpu").tensors["weight"]
+    with torch.no_grad():
+        p = learner.starting_from(weights).network((3,), 5, 0)(task.x)[:, 3:].softmax(1)
+    assert torch.allclose(found[3:], (p * (1 - p)).T @ task.array.square() / 400, rtol=0.05)
+    assert found[:3].abs().max() == 0
+
+
+def test_ewc_holds_text_too():
+    learner = Learner(Next, Recipe(Adam(0.1), batch=16))
+    tasks = [text(range(8), 1, "text"), text(range(8), 4, "over")]
+    options = {"k": 8, "epochs": 10, "replicates": 1, "depth": ("head-kept",)}
+    answer = ask(Forgetting(tasks, [Plain(), EWC(1e6)], learner, **options))
+    plain, held = (one(answer, "forgotten", algorithm=found.algorithm, task="text").bits for found in answer.found)
+    assert plain > 50
+    assert abs(held) < 0.1 * plain

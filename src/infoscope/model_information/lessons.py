@@ -8,21 +8,25 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Any
 
 import torch
-from torch import Tensor
-from torch.func import functional_call, grad, vmap
+from torch import Tensor, nn
 
-from infoscope.data.inputs import each, pieces
 from infoscope.data.task import Task
+from infoscope.observation.estimators import Sketch
+from infoscope.observation.fisher_diagonal import fisher_diagonal
+from infoscope.observation.likelihoods import likelihood_of
 from infoscope.run.look import Look, pack, unpack
 from infoscope.training.fit import Diverged, Trained, fit, held_out_loss
-from infoscope.training.forward import forward
-from infoscope.training.isolation import isolated
+from infoscope.training.forward import logits_of
 from infoscope.training.learner import Learner, Weights, copy_weights
 from infoscope.training.path_integral import PathIntegral
 from infoscope.training.penalties import Anchored
 from infoscope.training.recipe import Loss
+
+SKETCH = Sketch(draws=4)
+"""How a diagonal is taken: in so many reverse passes a batch, however many classes or tokens there are."""
 
 
 @dataclass(frozen=True)
@@ -153,27 +157,23 @@ def _constant(learner: Learner, task: Task, seed: int) -> Importance:
 
 
 def fisher(learner: Learner, task: Task, columns: tuple[int, int], seed: int, device: str) -> Importance:
-    """The diagonal of the Fisher information at the learner's weights, a mean over the task's examples, of classes.
+    """The diagonal of the Fisher information at the learner's weights, a mean over the task's examples.
 
-    F_j = E_x E_{y ~ p(y|x)} (∂ log p(y|x) / ∂θ_j)², one y drawn for each example.
+    Of the task's own `columns` of the outputs alone; sketched, so that a sure network's is not missed.
     """
-    network = learner.network(task.shape, task.target.outputs, seed).to(device).eval()
-    params = {k: p.detach() for k, p in network.named_parameters() if p.requires_grad}
-    draws = torch.Generator().manual_seed(seed)
-    total = {k: torch.zeros_like(p) for k, p in params.items()}
+    network = learner.network(task.shape, task.target.outputs, seed).to(device)
+    own = Narrowed(network, *columns)
+    found = fisher_diagonal(own, task.x, likelihood_of(task.target), task.y, estimator=SKETCH, seed=seed)
+    return Importance({name.removeprefix("whole."): t.float().cpu() for name, t in found.mean.items()})
 
-    def one(values, x, y):
-        out = forward(lambda *a, **k: functional_call(network, values, a, k), each(x, lambda t: t[None]))
-        return torch.nn.functional.cross_entropy(out[..., columns[0] : columns[1]], y[None])
 
-    n = 0
-    with isolated(seed):
-        for x in pieces(task.x, 64):
-            with torch.no_grad():
-                p = forward(network, x)[..., columns[0] : columns[1]].softmax(-1)
-            y = torch.multinomial(p, 1, generator=draws)[:, 0]
-            g = vmap(grad(one), (None, 0, 0))(params, x, y)
-            for k, t in g.items():
-                total[k] += t.square().sum(0)
-            n += len(y)
-    return Importance({k: t / n for k, t in total.items()})
+class Narrowed(nn.Module):
+    """A network of which only some columns of the outputs are looked at."""
+
+    def __init__(self, whole: nn.Module, start: int, stop: int) -> None:
+        super().__init__()
+        self.whole, self.columns = whole, slice(start, stop)
+
+    def forward(self, *x: Any, **named: Any) -> Tensor:
+        """These columns."""
+        return logits_of(self.whole(*x, **named))[..., self.columns]
