@@ -22,6 +22,8 @@ STUDIES: dict[str, str] = {
     "weight_distance": "weight_distance:WeightDistanceStudy",
     "mislabelled": "mislabelled:MislabelledStudy",
     "more_labels": "more_labels:MoreLabelsStudy",
+    "probing": "probing:ProbingStudy",
+    "choosing": "choosing:ChoosingStudy",
 }
 
 

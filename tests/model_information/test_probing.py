@@ -112,7 +112,7 @@ def test_numbers_and_several_labels_are_probed():
 
 
 def test_what_knows_every_word_is_found_out_by_the_control():
-    """Features that are the word's identity save as much on one label a word type as on the labels."""
+    """Given the word's identity, one label a word type costs what the labels cost."""
     draws = np.random.default_rng(5)
     kinds = draws.integers(15, size=200)
     y = draws.integers(2, size=15)[kinds]
@@ -121,8 +121,22 @@ def test_what_knows_every_word_is_found_out_by_the_control():
     random = found(answer, "selectivity", "random labels")
     typed = found(answer, "selectivity", "one label a word type")
     assert random["identity"].bits > 130
-    assert abs(typed["identity"].bits) < 30
+    lengths, control = found(answer, "L(y|x)"), found(answer, "L(y|x)", "one label a word type")
+    assert control["identity"].bits == pytest.approx(lengths["identity"].bits, abs=10)
+    assert typed["identity"].bits < 0.3 * random["identity"].bits
     assert typed["label"].bits > 100
+
+
+def test_frequent_types_make_a_control_easy_and_not_the_probe_unselective():
+    """Nine tenths of the rows are one word: its control labels are nearly constant, which says nothing of the layer."""
+    draws = np.random.default_rng(6)
+    kinds = np.where(draws.random(150) < 0.9, 0, draws.integers(1, 8, size=150))
+    layers = {"noise": draws.normal(size=(150, 3)), "words": [f"w{k}" for k in kinds]}
+    answer = ask(Probing(layers, draws.integers(3, size=150), replicates=2))
+    alone = found(answer, "L(y|x)", "one label a word type")["the labels alone"]
+    assert alone.bits < 120 < found(answer, "L(y|x)")["the labels alone"].bits
+    assert abs(found(answer, "selectivity", "one label a word type")["noise"].bits) < 20
+    assert answer.sentence().startswith("No layer saves anything")
 
 
 def test_control_labels_are_one_a_type_and_drawn_anew_by_the_seed():

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
+import torch
+
 from infoscope.data.named import AnyTask, name_of, task_of, training_part
 from infoscope.data.task import Task, coding_order
 from infoscope.data.texts import Texts
@@ -24,7 +26,15 @@ from infoscope.model_information.probed import (
     of_encoder,
     of_network,
 )
-from infoscope.model_information.probing_answer import NONE, RANDOM, UNTRAINED, WORDS, LayerCodes, ProbingAnswer
+from infoscope.model_information.probing_answer import (
+    LABELS,
+    NONE,
+    RANDOM,
+    UNTRAINED,
+    WORDS,
+    LayerCodes,
+    ProbingAnswer,
+)
 from infoscope.models.default import Model, learner_for
 from infoscope.observation.activations import Activations
 from infoscope.observation.pooled import Pooling
@@ -104,19 +114,24 @@ class Probing:
         check_takes(self.coder, subject.labels.target)
         passes: list[Activations] = (yield Looks(subject.probed.looks)) if subject.probed.looks else []
         trained = subject.probed.ready or passes[0]
+        nothing = torch.zeros(len(subject.labels), 1)
+        alone = LayerCodes(
+            LABELS, 0, (yield from self._codes(subject, self._cases(subject, nothing, ()), LABELS, device))
+        )
+        yield Rows(alone.alone_rows())
         found: list[LayerCodes] = []
         for name in trained.layers:
             untrained = [one.layers[name] for one in passes[1:]]
             cases = self._cases(subject, trained.layers[name], untrained)
             curves = yield from self._codes(subject, cases, name, device)
             found.append(LayerCodes(name, trained.layers[name].shape[1], curves, name in trained.unsteady))
-            yield Rows(found[-1].rows(subject.doubts))
+            yield Rows(found[-1].rows(alone, subject.doubts))
+        plain = None
         if subject.plain is not None:
             name, rows = subject.plain
             curves = yield from self._codes(subject, {NONE: [(rows, subject.labels.y)]}, name, device)
             plain = LayerCodes(name, rows.shape[1], curves)
-            return ProbingAnswer(self.told(subject), subject.labels, tuple(found), plain, subject.doubts)
-        return ProbingAnswer(self.told(subject), subject.labels, tuple(found), None, subject.doubts)
+        return ProbingAnswer(self.told(subject), subject.labels, tuple(found), alone, plain, subject.doubts)
 
     @property
     def seeds(self) -> range:

@@ -35,8 +35,11 @@ class LayerCodes:
     curves: Mapping[str, Sequence[LossCurve]]
     unsteady: bool = False
 
-    def rows(self, doubts: frozenset[Status] = frozenset()) -> tuple[Row, ...]:
-        """L(y|x), the width, and for every control its own L(y|x) and the selectivity."""
+    def rows(self, alone: LayerCodes, doubts: frozenset[Status] = frozenset()) -> tuple[Row, ...]:
+        """L(y|x), the width, and for every control its own L(y|x) and the selectivity.
+
+        `alone` has what the labels and the controls' labels cost without any features, in the same orders.
+        """
         status = doubts | ({Status.NOT_DETERMINISTIC} if self.unsteady else frozenset())
         own = self._length(NONE)
         own = dataclasses.replace(own, status=own.status | status)
@@ -45,21 +48,36 @@ class LayerCodes:
         rows = [(NONE, own), (NONE, width)]
         for control in self.curves:
             if control != NONE:
-                other = self._length(control)
-                # That nothing is learned of a control is what it is for.
-                other = dataclasses.replace(other, status=other.status - {Status.WORSE_THAN_UNIFORM})
-                gain = dataclasses.replace(other - own, status=status).named("selectivity")
-                rows += [(control, other), (control, gain)]
+                rows += [(control, self._length(control)), (control, self.selectivity(control, alone, status))]
         return tuple(Row({"layer": self.name, "control": control}, m) for control, m in rows)
 
+    def selectivity(self, control: str, alone: LayerCodes, status: frozenset[Status] = frozenset()) -> Measurement:
+        """Bits saved on the labels less bits saved on the control's: (L(y) − L(y|layer)) − (L(c) − L(c|layer)).
+
+        Labels of a control may be easier to begin with: one a word type are, where a few types are most.
+        """
+        own = alone.length() - self.length()
+        other = alone.length(control if control in alone.curves else NONE) - self.length(control)
+        receipt = self._length(control).receipt
+        return dataclasses.replace(
+            own - other, quantity="selectivity", status=status, bound=Bound.NONE, receipt=receipt
+        )
+
+    def alone_rows(self) -> tuple[Row, ...]:
+        """L(y) of labels and controls, where there are no features."""
+        return tuple(Row({"layer": self.name, "control": control}, self.length(control)) for control in self.curves)
+
     def _length(self, control: str) -> Measurement:
-        found = codelength(self.curves[control])
+        found = self.length(control)
         notes = (*found.receipt.notes, f"given layer {self.name}, frozen: its own information is excluded")
         return dataclasses.replace(found, receipt=dataclasses.replace(found.receipt, notes=notes))
 
     def length(self, control: str = NONE) -> Measurement:
-        """L(y|x) of the labels or of a control."""
-        return codelength(self.curves[control])
+        """L(y|x) of the labels or of a control; that nothing is learned of a control is what it is for."""
+        found = codelength(self.curves[control])
+        if control == NONE and self.name != LABELS:
+            return found
+        return dataclasses.replace(found, status=found.status - {Status.WORSE_THAN_UNIFORM})
 
 
 @dataclass(frozen=True)
@@ -69,6 +87,7 @@ class ProbingAnswer:
     told: Mapping[str, str]
     labels: Task
     layers: tuple[LayerCodes, ...]
+    alone: LayerCodes
     plain: LayerCodes | None
     doubts: frozenset[Status]
 
@@ -84,12 +103,12 @@ class ProbingAnswer:
 
     def record(self) -> Record:
         """What labels cost alone, given every layer with its controls, given plain inputs; and P(best)."""
-        _, *alone = about_labels(self.labels, self.layers[0].curves[NONE])
-        rows = [Row({"layer": LABELS, "control": NONE}, m) for m in alone]
+        _, *uniform = about_labels(self.labels, self.alone.curves[NONE])
+        rows = [*(Row({"layer": LABELS, "control": NONE}, m) for m in uniform), *self.alone.alone_rows()]
         for layer in self.layers:
-            rows += layer.rows(self.doubts)
+            rows += layer.rows(self.alone, self.doubts)
         if self.plain is not None:
-            rows += self.plain.rows()
+            rows += self.plain.rows(self.alone)
         for layer in self.layers:
             receipt = dataclasses.replace(
                 layer.length().receipt, over="orders and groups of examples", method="rank among the layers"
@@ -113,6 +132,9 @@ class ProbingAnswer:
         winner = min(self.layers, key=lambda layer: layer.length().value)
         length, n = winner.length(), len(self.labels)
         uniform = self.layers[0].curves[NONE][0].uniform
+        if length.value >= self.alone.length().value:
+            alone = f"{self.alone.length().bits:,.0f} bits"
+            return f"No layer saves anything: alone, the {n:,} labels of {self.labels.name} cost {alone}."
         said = (
             f"Given {winner.name}, the {n:,} labels of {self.labels.name} cost {length.bits:,.0f} bits instead of "
             f"{uniform / math.log(2):,.0f}"
