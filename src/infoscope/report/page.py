@@ -28,7 +28,7 @@ def page(answer: StudyAnswer, about: str, command: str, facts: Mapping[str, str]
 def _claims(claims: Sequence[Claim]) -> list[str]:
     if not claims:
         return []
-    rows = [f"- **{one.text}**: {one.verdict.value}. {one.why[:1].upper()}{one.why[1:]}." for one in claims]
+    rows = [f"- **{one.text}**: {one.verdict.value} ({one.why})." for one in claims]
     return ["## In short", "\n".join(rows)]
 
 
