@@ -204,9 +204,11 @@ class _Found:
         rise, error_of_rise, first = _less(mid, low)
         later, error_of_later, then = _less(high, mid)
         claims.append(Claim("the gain rises up to α = .2", judged(rise, error_of_rise, held), f"from α = .05 {first}"))
-        flat = judged(later, error_of_later)
-        text = "the gain levels off after α = .2"
-        claims.append(Claim(text, Verdict.NOT_REPRODUCED if flat is Verdict.REPRODUCED else held, f"α = .9 {then}"))
+        there = mid.gains()["synced"]
+        flat = Verdict.NOT_REPRODUCED if later > 2 * error_of_later else held
+        verdict = flat if there.value > 2 * there.stderr else Verdict.UNDECIDED
+        told = f"at α = .2 the gain is {there.bits:.1f} ± {there.stderr_bits:.1f} bits; α = .9 {then} against it"
+        claims.append(Claim("the gain levels off after α = .2", verdict, told))
         better, error_of_better, beside = _less(usual, smooth)
         text = "what helps is what the teacher knows, not that targets are soft"
         claims.append(
