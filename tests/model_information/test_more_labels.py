@@ -97,6 +97,12 @@ def test_bits_a_label_are_followed_too():
     assert low < 0.2 + 3 * (4 * N) ** -0.5 < high
 
 
+def test_a_target_that_leaves_hardly_an_error_in_what_was_seen_is_flagged():
+    easy, hard = (ask(MoreLabels("iris", accuracy=a, coder=Kernel(), replicates=1)).record() for a in (0.9, 0.99))
+    assert Status.TOO_FEW_SAMPLES not in easy.where()[1].status
+    assert Status.TOO_FEW_SAMPLES in hard.where()[1].status
+
+
 def test_bad_targets_are_refused_before_anything_is_coded():
     with pytest.raises(ValueError, match="one target at a time"):
         MoreLabels("iris", accuracy=0.9, bits=0.1)

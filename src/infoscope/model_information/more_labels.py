@@ -36,6 +36,9 @@ FEWEST = 40
 
 ENDS = (0.05, 0.5, 0.95)
 
+ERRORS = 5
+"""Errors that the target would leave in what was seen, below which the curve cannot show where it is."""
+
 AHEAD = 100
 """Times as many labels as there are, to which the figure reaches at most."""
 
@@ -192,6 +195,8 @@ class MoreLabelsAnswer:
     def _measurements(self) -> list[Measurement]:
         n, (low, middle, high) = len(self.curves[0]), self.needed
         never = frozenset({Status.NOT_REACHABLE}) if self.never > 0.5 else frozenset()
+        if self.question.bits is None and n * self.question.target < ERRORS:
+            never |= {Status.TOO_FEW_SAMPLES}
         receipt = dataclasses.replace(self._now().receipt, over="orders, families of curves")
         whole = Measurement("labels needed", _known(middle), math.nan, unit="1", status=never, receipt=receipt)
         rows = [
