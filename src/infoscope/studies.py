@@ -24,6 +24,7 @@ STUDIES: dict[str, str] = {
     "more_labels": "more_labels:MoreLabelsStudy",
     "probing": "probing:ProbingStudy",
     "choosing": "choosing:ChoosingStudy",
+    "forgetting": "forgetting:ForgettingOfDigits",
 }
 
 
