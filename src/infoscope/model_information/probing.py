@@ -197,8 +197,7 @@ class Probing:
         words: tuple[str, ...] | None = None,
         own_inputs: bool = True,
     ) -> Subject:
-        texts = isinstance(task.x, Texts)
-        if words is None and texts:
+        if words is None and isinstance(task.x, Texts):
             words = first_words(task.x.words())
         plain = plain_inputs(task) if self.controls and own_inputs else None
         doubts = frozenset({Status.UNVERIFIED_SPLIT}) if unverified else frozenset()
