@@ -70,6 +70,9 @@ class Distillation:
         Teachers that know nothing of the inputs, beside: one of labels drawn at random, and smoothed labels.
     everywhere
         The synced teacher speaks of all inputs, those whose labels are to come included, in place of the prefix alone.
+    refit
+        The synced teacher is trained anew whenever the prefix has grown by this factor. A smaller one costs more, and
+        has him speak of fewer examples that he has not learned yet.
     train
         Examples to learn, whose labels the synced code sends. Default: what is left, at most 1000.
     k
@@ -90,6 +93,7 @@ class Distillation:
     coder: Coder = Replay(last_layer=None)
     controls: bool = False
     everywhere: bool = False
+    refit: float = 1.5
     train: Annotated[int | None, AtLeast(2)] = None
     k: Annotated[int | None, AtLeast(1)] = None
     replicates: Annotated[int, AtLeast(1)] = 3
@@ -103,7 +107,7 @@ class Distillation:
         if not self.teacher or not self.temperature:
             raise ValueError("give one teacher and one temperature or more")
         for setting in product(self.alpha, self.temperature):
-            Synced(None, *setting)
+            Synced(None, *setting, refit=self.refit)
 
     def stages(self, device: str = "cpu") -> Stages[DistillationAnswer]:
         """The plain student, the teachers, then for each setting the synced code and the student of its teacher."""
@@ -166,7 +170,8 @@ class _Run:
         for alpha, temperature in product(self.question.alpha, self.question.temperature):
             if not alpha:
                 continue
-            coder = Synced(teacher, alpha, temperature, teaches, self.question.everywhere, self.question.coder)
+            asked = self.question
+            coder = Synced(teacher, alpha, temperature, teaches, asked.everywhere, asked.coder, refit=asked.refit)
             loss = Discounted(task.target.loss, alpha, temperature, None if trained else coder.smoothing)
             taught = [
                 distilling(one, loss, TaughtBy(by, task.shape, task.target.outputs, alpha, temperature) if by else None)
