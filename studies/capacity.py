@@ -107,12 +107,18 @@ class CapacityStudy:
         known = zip(*(one.informations() for one in held), strict=True)
         rows: list[tuple[Any, ...]] = [(name, *row) for name, row in zip(held[0].tasks, known, strict=True)]
         rows.append(("C(M)", *(one.capacity() for one in held)))
-        rows.append(("which is", *("a plateau" if one.plateau is not None else "a lower bound" for one in held)))
+        rows.append(("which is", *map(_kind, held)))
         rows.append(("max L(M,D)", *(one.maximum()[0] for one in held)))
         rows.append(("of which bias", *(one.maximum()[1] for one in held)))
         rows.append(("memorised", *(one.memorised() for one in held)))
         rows.append(("parameters", *(one.parameters for one in held)))
         return Table("Here, bits", columns, rows)
+
+
+def _kind(one: Held) -> str:
+    if one.plateau is not None:
+        return "a plateau"
+    return "a lower bound" if one.levels_off is None else "a lower bound: the tasks may hold no more"
 
 
 def _paper_table() -> Table:
@@ -124,7 +130,7 @@ def _paper_table() -> Table:
 def _claims(held: tuple[Held, ...]) -> list[Claim]:
     full = [one.model for one in held if one.plateau is not None]
     saturated = Verdict.DIFFERENT_DATA if full else Verdict.UNDECIDED
-    told = f"a plateau is visible for {', '.join(full)}" if full else "no plateau is visible for any"
+    told = f"a plateau of its own has {', '.join(full)}" if full else "no network has a plateau of its own"
     smallest, second, largest = held[0], held[-2], held[-1]
     gain = [a - b for a, b in zip(largest.informations(), second.informations(), strict=True)]
     return [

@@ -61,7 +61,9 @@ class Status(Enum):
     NOT_AT_A_MINIMUM = "the weights are no minimum of the loss, or λ_E and λ_H would agree: train on, and ask again"
     NOT_MIXED = "the chains have not come together, so that their mean depends on where they began: take more steps"
     CONFLICT = "over two errors below nothing: what the network knows stands against this task, which costs it more"
-    STILL_RISING = "no plateau in sight, so a lower bound: take harder tasks, more replicates or a smaller network"
+    STILL_RISING = (
+        "no plateau of the network's own, so a lower bound: take harder tasks, more replicates or a smaller network"
+    )
     DATA_PROCESSING_VIOLATED = "a later layer shows more than an earlier one, which cannot be: the estimate is off"
 
 

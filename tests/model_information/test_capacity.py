@@ -66,11 +66,21 @@ def _seeded(curve: LossCurve, seed: int) -> LossCurve:
 @pytest.mark.parametrize("room", [32, 64])
 def test_a_table_saturates_at_what_its_cells_hold(room):
     """3.742948 bits a cell, from the first task that fills it on."""
-    held = table_network(room)
+    larger = table_network(CELLS[-1])
+    held = dataclasses.replace(table_network(room), others=(larger.values,))
     assert held.plateau == CELLS.index(room)
     assert held.capacity().bits == pytest.approx(room * 3.742948, abs=1e-3)
     assert held.capacity().stderr == pytest.approx(0, abs=1e-9)
     assert not held.capacity().status
+
+
+def test_where_no_other_network_learns_more_it_may_be_the_tasks_that_hold_no_more():
+    alone = table_network(64)
+    beside = dataclasses.replace(alone, others=(table_network(32).values, alone.values))
+    for held in (alone, beside):
+        assert (held.levels_off, held.plateau) == (2, None)
+        assert held.capacity().bound is Bound.LOWER
+        assert "no other network learns more" in held.capacity().receipt.notes[0]
 
 
 def test_a_table_that_is_never_full_has_a_lower_bound():

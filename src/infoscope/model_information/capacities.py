@@ -13,7 +13,7 @@ from infoscope import __version__
 from infoscope.data.task import Task
 from infoscope.measurement import Bound, Measurement, Receipt, Status
 from infoscope.model_information.held_out_loss import HeldOutLoss
-from infoscope.model_information.plateau import Values, cross_fitted_maximum, plateau_begins
+from infoscope.model_information.plateau import Values, cross_fitted_maximum, plateau_begins, surely_more
 from infoscope.model_information.task_information import TaskInformation
 from infoscope.record import Row
 
@@ -51,7 +51,10 @@ class Memory:
 
 @dataclass(frozen=True, eq=False)
 class Held:
-    """What one network knows of each task, in the order of their complexity, which `order` names."""
+    """What one network knows of each task, in the order of their complexity, which `order` names.
+
+    `others` are the `values` of other networks on the same tasks.
+    """
 
     model: str
     tasks: tuple[str, ...]
@@ -60,15 +63,19 @@ class Held:
     known: tuple[TaskInformation, ...]
     memory: Memory | None
     order: str
+    others: tuple[Values, ...] = ()
 
     def rows(self) -> list[Row]:
         """Of every task, then of all."""
-        told = [
+        return self.task_rows() + [Row({"model": self.model, "task": "all"}, m) for m in self.summary()]
+
+    def task_rows(self) -> list[Row]:
+        """Of every task."""
+        return [
             Row({"model": self.model, "task": name}, m)
             for name, one in zip(self.tasks, self.known, strict=True)
             for m in one.measurements()
         ]
-        return told + [Row({"model": self.model, "task": "all"}, m) for m in self.summary()]
 
     def summary(self) -> list[Measurement]:
         """The largest information, by how much a maximum errs, the capacity, the size, and what is memorised."""
@@ -92,9 +99,17 @@ class Held:
         return np.array([[m.replicates[seed] for m in self.informations()] for seed in self.seeds])
 
     @cached_property
-    def plateau(self) -> int | None:
-        """The task from which on the information no longer grows."""
+    def levels_off(self) -> int | None:
+        """The task from which on the information no longer grows, whether it is the network's room that ends or not."""
         return plateau_begins(self.values, np.array(self.complexity, dtype=float))
+
+    @property
+    def plateau(self) -> int | None:
+        """The same where another network learns more of these very tasks: so it is not the tasks that hold no more."""
+        first = self.levels_off
+        if first is None or not any(surely_more(other[:, first:], self.values[:, first:]) for other in self.others):
+            return None
+        return first
 
     def maximum(self) -> list[Measurement]:
         """The largest of the tasks' means, which is too large on average, and by how much more than cross-fitted."""
@@ -115,6 +130,8 @@ class Held:
             note = f"the plateau over {self.order} from {tail[0]} to {tail[-1]}"
             return self._measured("C(M)", self.values[:, self.plateau :].mean(1), note)
         note = f"no plateau over {self.order}: {'; '.join(self.tasks)}"
+        if self.levels_off is not None:
+            note = f"level from {self.tasks[self.levels_off]} on, but no other network learns more of these tasks"
         if len(self.seeds) < 2:
             status = frozenset({Status.STILL_RISING, Status.TOO_FEW_SAMPLES})
             return self._measured("C(M)", self.values.max(1), note, status)

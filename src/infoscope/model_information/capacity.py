@@ -44,10 +44,10 @@ class Capacity:
     """How many bits can a network hold, whatever it learns?
 
     C(M) = max_D L(M_D, D), eq. (6) of "Model Information as an Analysis Tool in Deep Learning", over tasks of growing
-    complexity that share k and the training size. Where information no longer grows with the task, C(M) is the mean
-    over that plateau; where it still does, C(M) is a lower bound and STILL_RISING. The largest of several noisy
-    numbers is too large on average, so it stands beside, with by how much. Beside it too: how many bits of random
-    labels the same network learns by heart from as many examples.
+    complexity that share k and the training size. Where information no longer grows with the task, though another of
+    the networks learns more of it, C(M) is the mean over that plateau; else C(M) is a lower bound. The largest of
+    several noisy numbers is too large on average, so it stands beside, with by how much. Beside it too: how many bits
+    of random labels the same network learns by heart from as many examples.
 
     Attributes
     ----------
@@ -113,8 +113,11 @@ class Capacity:
             size = sum(p.numel() for p in counted)
             names = tuple(task.name for task in given)
             held.append(Held(name, names, complexity, size, tuple(known), memory, self._choice))
-            yield Rows(tuple(held[-1].rows()))
-        return CapacityAnswer(self, tuple(held), tuple(parts))
+            yield Rows(tuple(held[-1].task_rows()))
+        whole = [
+            dataclasses.replace(one, others=tuple(other.values for other in held if other is not one)) for one in held
+        ]
+        return CapacityAnswer(self, tuple(whole), tuple(parts))
 
     @property
     def _seeds(self) -> range:

@@ -42,6 +42,14 @@ def plateau_begins(values: Values, complexity: Float[np.ndarray, " tasks"]) -> i
     return None
 
 
+def surely_more(values: Values, than: Values) -> bool:
+    """Whether the mean over tasks is larger with the same confidence, paired; False of other numbers of replicates."""
+    if len(values) != len(than) or len(values) < 2:
+        return False
+    mean, error = _mean(values.mean(1) - than.mean(1))
+    return mean > float(student.ppf(CONFIDENCE, len(values) - 1)) * error
+
+
 def cross_fitted_maximum(values: Values) -> Float[np.ndarray, " replicates"]:
     """Each replicate on the task that is the best of the *other* replicates; NaN of a single one.
 
