@@ -135,11 +135,19 @@ def _claims(held: tuple[Held, ...]) -> list[Claim]:
     gain = [a - b for a, b in zip(largest.informations(), second.informations(), strict=True)]
     return [
         Claim("information saturates as tasks grow", saturated, told),
-        _judged("capacity grows with the parameters, from the smallest network to the largest",
-                largest.capacity() - smallest.capacity()),
+        _grows(smallest, largest),
         _judged("a task has an inherent amount: the last widening adds more on the hardest task than on the simplest",
                 gain[-1] - gain[0]),
     ]  # fmt: skip
+
+
+def _grows(smallest: Held, largest: Held) -> Claim:
+    """Lower bounds do not decide it."""
+    text, effect = "capacity grows with the parameters", largest.capacity() - smallest.capacity()
+    if smallest.plateau is not None:
+        return _judged(text, effect)
+    why = f"the largest network's bound is {effect.bits:,.0f} ± {effect.stderr_bits:.2g} bits above the smallest's"
+    return Claim(text, Verdict.UNDECIDED, f"{why}, but the smallest has no plateau: it may hold more than that")
 
 
 def _judged(text: str, effect: Measurement) -> Claim:
