@@ -28,7 +28,8 @@ _FUSED = (torch.optim.SGD, torch.optim.Adam, torch.optim.AdamW, torch.optim.Adag
 
 _AT_A_TIME = 1 << 20  # weights
 
-_Losses = Callable[[StackedWeights, Batch, Tensor], Tensor]
+StackedLosses = Callable[[StackedWeights, Batch, Tensor], Tensor]
+"""From stacked weights and batches (E, b, …) to a loss a network."""
 
 
 class Stack:
@@ -41,7 +42,8 @@ class Stack:
     def __init__(self, networks: Sequence[nn.Module], recipes: Sequence[Recipe], way: WayName):
         check_stackable(networks[0], recipes)
         # Its own copy: what a forward pass leaves in it is no network's of the caller.
-        self._template, self._way = copy.deepcopy(networks[0]), way
+        self._template = copy.deepcopy(networks[0])
+        self._way: WayName = way
         self._loss = cast("Loss", recipes[0].loss)  # a member's recipe has one
         states = [network.state_dict() for network in networks]
         trained = {name: p for name, p in networks[0].named_parameters() if p.requires_grad}
@@ -51,7 +53,7 @@ class Stack:
         self._one = aliases(networks[0])  # a tied weight goes by several names, and is held once
         others = [name for name in self._names if name not in trained and self._one[name] == name]
         self._others = {name: torch.stack([state[name] for state in states]).contiguous() for name in others}
-        self._forward: dict[bool, _Losses] = {}
+        self._forward: dict[bool, StackedLosses] = {}
         self._start = torch.stack(rows)
         self._hold(self._start.clone(), list(recipes), None)
 
@@ -147,30 +149,34 @@ class Stack:
         by_row = {k for k, v in state.items() if isinstance(v, Tensor) and v.shape == leaf.shape}
         return [{k: v[i] if k in by_row else v for k, v in state.items()} for i in range(len(leaf))]
 
-    def _losses(self, training: bool) -> _Losses:
+    def _losses(self, training: bool) -> StackedLosses:
         if training not in self._forward:
             self._forward[training] = self._made(training)
         if self._template.training != training:
             self._template.train(training)
         return self._forward[training]
 
-    def _made(self, training: bool) -> _Losses:
-        network, loss = self._template.train(training), self._loss
-        if self._way == "grouped":
-            kind = _cross_entropies if _is_of(loss, Classes) else functools.partial(_grouped_losses, loss)
-            return functools.partial(kind, GroupedForward(network))
+    def _made(self, training: bool) -> StackedLosses:
+        return stacked_losses(self._template.train(training), self._loss, self._way)
 
-        # A layer that goes by several names is put in place by one: torch would leave its stacked weights behind in it.
-        paths = {path for path, _ in network.named_modules()}
-        names = {name: self._one[name] for name in self._names if name.rpartition(".")[0] in paths}
 
-        def one(tensors: StackedWeights, x: Batch, y: Tensor) -> Tensor:
-            own = {name: tensors[first] for name, first in names.items()}
-            call = functools.partial(_call, network, own)
-            return loss(forward(call, x), y)
+def stacked_losses(network: nn.Module, loss: Loss, way: WayName) -> StackedLosses:
+    """Losses (E,) of a stack of networks like this one, in the mode that it is in, on batches (E, b, …)."""
+    if way == "grouped":
+        kind = _cross_entropies if _is_of(loss, Classes) else functools.partial(_grouped_losses, loss)
+        return functools.partial(kind, GroupedForward(network))
 
-        together = vmap(one, randomness="different")
-        return torch.compile(together, dynamic=False) if self._way == "compiled" else together
+    # A layer that goes by several names is put in place by one: torch would leave its stacked weights behind in it.
+    first, paths = aliases(network), {path for path, _ in network.named_modules()}
+    names = {name: first[name] for name in network.state_dict() if name.rpartition(".")[0] in paths}
+
+    def one(tensors: StackedWeights, x: Batch, y: Tensor) -> Tensor:
+        own = {name: tensors[first] for name, first in names.items()}
+        call = functools.partial(_call, network, own)
+        return loss(forward(call, x), y)
+
+    together = vmap(one, randomness="different")
+    return torch.compile(together, dynamic=False) if way == "compiled" else together
 
 
 def check_stackable(network: nn.Module, recipes: Sequence[Recipe]) -> None:

@@ -1,0 +1,131 @@
+"""The loss of many weights of one network on all examples, and its gradient: what chains of weights walk on."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from infoscope.data.inputs import Batch, count, each, pieces
+from infoscope.data.targets import MASKED, Boxes, Tokens
+from infoscope.data.task import Task
+from infoscope.ensembles.agreement import EXAMPLES, check_agreement
+from infoscope.ensembles.grouped_forward import aliases
+from infoscope.ensembles.stack import closed_ways, stacked_losses
+from infoscope.ensembles.ways import WayName
+from infoscope.training.check_network import check_network
+from infoscope.training.forward import forward
+from infoscope.training.learner import Weights
+from infoscope.training.recipe import Recipe
+
+_AT_A_TIME = 1 << 22
+"""Numbers of inputs, over all rows, that go through the networks at once."""
+
+
+class StackedLoss:
+    """L(w) = −Σ_i log p(y_i | x_i, w) of rows of weights, nats, on all examples of a task, and ∂L/∂w.
+
+    In double precision and in eval mode: dropout is off, batch normalisation uses what it has averaged. A row holds
+    the trained weights side by side (`flat`); the network itself is copied, and left as it is. Of `Tokens` every one
+    that is not masked counts, of `Real` it is the declared Gaussian's but for a constant. `way` says how it goes.
+    """
+
+    def __init__(self, network: nn.Module, task: Task, device: str | torch.device = "cpu"):
+        if isinstance(task.target, Boxes):
+            raise ValueError(f"{task.name!r} asks for boxes, which have no likelihood here; take another target")
+        if not len(task):
+            raise ValueError(f"{task.name!r} has no examples")
+        check_network(copy.deepcopy(network), task)
+        self._network = copy.deepcopy(network).to(device).double()
+        self._loss, self._tokens = task.target.loss, isinstance(task.target, Tokens)
+        self._device = device
+        self._x, self._y = task.x, task.y
+        trained = {name: p for name, p in self._network.named_parameters() if p.requires_grad}
+        if not trained:
+            raise ValueError(f"{type(network).__name__} has no weights to train; set requires_grad on some")
+        self._shapes = {name: p.shape for name, p in trained.items()}
+        first = aliases(self._network)
+        state = self._network.state_dict()
+        self._others = {name: t for name, t in state.items() if name not in trained and first[name] == name}
+        self.way: WayName = self._open_way()
+        self._together = None if self.way == "loop" else stacked_losses(self._network.eval(), self._loss, self.way)
+
+    @property
+    def dimension(self) -> int:
+        """How many weights a row has."""
+        return sum(shape.numel() for shape in self._shapes.values())
+
+    def flat(self, weights: Weights) -> Float[Tensor, " d"]:
+        """The trained ones of a state dict as a row."""
+        return torch.cat([weights[name].detach().double().reshape(-1) for name in self._shapes]).to(self._device)
+
+    def weights(self, row: Float[Tensor, " d"]) -> dict[str, Tensor]:
+        """A row as a state dict, with what is not trained beside it."""
+        return {name: t[0] for name, t in self._views(row[None]).items()} | dict(self._others)
+
+    def __call__(self, rows: Float[Tensor, "rows d"]) -> tuple[Float[Tensor, " rows"], Float[Tensor, "rows d"]]:
+        """The losses of these weights, and their gradients."""
+        value, slope = torch.zeros(len(rows), dtype=rows.dtype, device=rows.device), torch.zeros_like(rows)
+        for x, y in self._pieces(len(rows)):
+            leaf = rows.detach().requires_grad_()
+            total = self._losses(leaf, x, y) * (int((y != MASKED).sum()) if self._tokens else len(y))
+            (part,) = torch.autograd.grad(total.sum(), leaf)
+            value, slope = value + total.detach(), slope + part
+        return value, slope
+
+    def _losses(self, rows: Tensor, x: Batch, y: Tensor) -> Tensor:
+        """Mean losses (rows,)."""
+        views, n = self._views(rows), len(rows)
+        if self._together is None:
+            ones = [{name: t[i] for name, t in views.items()} | self._others for i in range(n)]
+            return torch.stack([self._loss(forward(_Called(self._network, one), x), y) for one in ones])
+        others = {name: t.expand(n, *t.shape).contiguous() for name, t in self._others.items()}
+        wide = each(x, lambda t: t.expand(n, *t.shape))
+        return self._together({**views, **others}, wide, y.expand(n, *y.shape))
+
+    def _views(self, rows: Tensor) -> dict[str, Tensor]:
+        parts = rows.split([shape.numel() for shape in self._shapes.values()], 1)
+        return {
+            name: part.view(len(rows), *shape) for (name, shape), part in zip(self._shapes.items(), parts, strict=True)
+        }
+
+    def _pieces(self, rows: int) -> Iterator[tuple[Batch, Tensor]]:
+        whole = each(self._x, lambda t: t.shape[1:].numel())
+        width = whole if isinstance(whole, int) else sum(whole.values())
+        size = max(1, _AT_A_TIME // (rows * max(1, width)))
+        for x, y in zip(pieces(self._x, size), self._y.split(size), strict=True):
+            yield each(x, self._wide), self._wide(y)
+
+    def _wide(self, t: Tensor) -> Tensor:
+        return t.to(self._device, torch.float64 if t.is_floating_point() else t.dtype)
+
+    def _open_way(self) -> WayName:
+        """The first way in which a stack gives what the network gives by itself."""
+        recipes = [Recipe(loss=self._loss)]
+        closed = closed_ways(self._network, recipes)
+        size = min(EXAMPLES, count(self._x))
+        x, y = next(zip(pieces(self._x, size), self._y.split(size), strict=False))
+        ways: tuple[WayName, ...] = ("grouped", "vmap")
+        for way in ways:
+            if way in closed:
+                continue
+            try:
+                check_agreement([self._network], recipes, way, self._loss, each(x, self._wide), self._wide(y))
+            except Exception:
+                continue
+            return way
+        return "loop"
+
+
+class _Called:
+    """A network with these in place of its own parameters and buffers."""
+
+    def __init__(self, network: nn.Module, tensors: dict[str, Tensor]):
+        self._network, self._tensors = network.eval(), tensors
+
+    def __call__(self, *args: Tensor, **words: Tensor) -> object:
+        return functional_call(self._network, self._tensors, args, words)
