@@ -61,6 +61,7 @@ from .weight_distance.mds import classical_mds
 from .weight_distance.nearest import nearest_ends
 from .weight_distance.pictures import MDS
 from .weight_distance.weight_distance import WeightDistance, distance
+from .weight_information.learning_coefficient import LearningCoefficient, learning_coefficient
 
 __all__ = [
     "MDS",
@@ -91,6 +92,7 @@ __all__ = [
     "Labels",
     "LateWeights",
     "Learner",
+    "LearningCoefficient",
     "Logarithmic",
     "LossCurve",
     "Massart",
@@ -144,6 +146,7 @@ __all__ = [
     "information",
     "landmark_mds",
     "layer_information",
+    "learning_coefficient",
     "like",
     "load",
     "loss_curves",

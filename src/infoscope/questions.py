@@ -20,6 +20,7 @@ QUESTIONS: dict[str, str] = {
     "more-labels": "infoscope.model_information.more_labels:MoreLabels",
     "distance": "infoscope.weight_distance.weight_distance:WeightDistance",
     "mds": "infoscope.weight_distance.pictures:MDS",
+    "learning-coefficient": "infoscope.weight_information.learning_coefficient:LearningCoefficient",
     "mi": "infoscope.dynamics.saved_information:SavedInformation",
     "plane": "infoscope.dynamics.plane:Plane",
 }

@@ -2,13 +2,18 @@ from .aggregate_prior import aggregate_information as aggregate_information
 from .certificate import Certificate as Certificate
 from .certificate import certificate_floor as certificate_floor
 from .certificate import certify as certify
+from .chains import Path as Path
 from .compression import compression_bound as compression_bound
 from .compression import file_bound as file_bound
 from .compression import token_bound as token_bound
+from .floor import posterior_floor as posterior_floor
+from .free_energy import bridged as bridged
+from .free_energy import thermodynamic_integral as thermodynamic_integral
 from .gaussian import Curvature as Curvature
 from .gaussian import Posterior as Posterior
 from .gaussian import QuadraticCurve as QuadraticCurve
 from .gaussian import gaussian_learning_coefficients as gaussian_learning_coefficients
+from .learning_coefficient import learning_coefficient as learning_coefficient
 from .ledger import Ledger as Ledger
 from .pac_bayes import kl_bound as kl_bound
 from .phase_transition import GateAndMemoriser as GateAndMemoriser
@@ -18,3 +23,5 @@ from .shannon import shannon_information as shannon_information
 from .split_kl import recursive_bound as recursive_bound
 from .split_kl import split_kl_bound as split_kl_bound
 from .symmetry_discount import symmetry_discount as symmetry_discount
+from .tempering import climb as climb
+from .tempering import temper as temper
