@@ -40,7 +40,7 @@ OWN: dict[str, dict[str, Any]] = {
         "on": Task.from_dataset("iris"),
         "train": 20,
     },
-    "Transfer": {"source": Task.from_dataset("iris")[60:120], "head": ("kept",)},
+    "Transfer": {"networks": (), "source": Task.from_dataset("iris")[60:120], "head": ("kept",)},
     "Forgetting": {
         "data": [Task.from_dataset("iris")[:60], Task.from_dataset("iris")[60:120]],
         "algorithm": (EWC(10.0), SI(1.0)),
