@@ -39,7 +39,7 @@ def test_a_linear_model_has_the_gaussian_coefficients():
     start = float(loss(best[None])[0][0])
     assert start < 1e-6
     own = {name: t.float() for name, t in loss.weights(best).items()}
-    answer = ask(LearningCoefficient(task, line, own, replicates=4, steps=1500))
+    answer = ask(LearningCoefficient(task, line, own, centre="weights", replicates=4, steps=1500))
     b = 1 / math.log(len(task))
     wide = torch.cat([task.array.double(), torch.ones(len(task), 1)], 1)
     by_mean, by_variance = gaussian_learning_coefficients(torch.linalg.eigvalsh(wide.T @ wide), b, 1.0)

@@ -31,7 +31,8 @@ class StackedLoss:
 
     In double precision and in eval mode: dropout is off, batch normalisation uses what it has averaged. A row holds
     the trained weights side by side (`flat`); the network itself is copied, and left as it is. Of `Tokens` every one
-    that is not masked counts, of `Real` it is the declared Gaussian's but for a constant. `way` says how it goes.
+    that is not masked counts, of `Real` it is the declared Gaussian's but for a constant. `way` says how it goes. Rows
+    come and go on their own device; the network computes on `device`.
     """
 
     def __init__(self, network: nn.Module, task: Task, device: str | torch.device = "cpu"):
@@ -61,21 +62,24 @@ class StackedLoss:
 
     def flat(self, weights: Weights) -> Float[Tensor, " d"]:
         """The trained ones of a state dict as a row."""
-        return torch.cat([weights[name].detach().double().reshape(-1) for name in self._shapes]).to(self._device)
+        return torch.cat([weights[name].detach().cpu().double().reshape(-1) for name in self._shapes])
 
     def weights(self, row: Float[Tensor, " d"]) -> dict[str, Tensor]:
         """A row as a state dict, with what is not trained beside it."""
-        return {name: t[0] for name, t in self._views(row[None]).items()} | dict(self._others)
+        return {name: t[0] for name, t in self._views(row[None]).items()} | {
+            k: t.cpu() for k, t in self._others.items()
+        }
 
     def __call__(self, rows: Float[Tensor, "rows d"]) -> tuple[Float[Tensor, " rows"], Float[Tensor, "rows d"]]:
         """The losses of these weights, and their gradients."""
-        value, slope = torch.zeros(len(rows), dtype=rows.dtype, device=rows.device), torch.zeros_like(rows)
+        there = rows.detach().to(self._device)
+        value, slope = torch.zeros_like(there[:, 0]), torch.zeros_like(there)
         for x, y in self._pieces(len(rows)):
-            leaf = rows.detach().requires_grad_()
+            leaf = there.detach().requires_grad_()
             total = self._losses(leaf, x, y) * (int((y != MASKED).sum()) if self._tokens else len(y))
             (part,) = torch.autograd.grad(total.sum(), leaf)
             value, slope = value + total.detach(), slope + part
-        return value, slope
+        return value.to(rows.device), slope.to(rows.device)
 
     def _losses(self, rows: Tensor, x: Batch, y: Tensor) -> Tensor:
         """Mean losses (rows,)."""

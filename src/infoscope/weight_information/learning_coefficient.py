@@ -25,7 +25,10 @@ from infoscope.run.look import Look, Looks
 from infoscope.run.question import Rows, Stages, ask
 from infoscope.training.learner import Learner, Weights
 from infoscope.weight_information.gibbs_curve import GibbsCurve
-from infoscope.weight_information.gibbs_look import Centre, sample_gibbs
+from infoscope.weight_information.gibbs_look import Centre, gibbs_seconds, sample_gibbs
+
+_MOST = 1000
+"""Examples, unless more are asked for."""
 
 _POINTS = (0.1, 10**-0.5, 1.0)
 """Shares of b at which the curve is sampled besides."""
@@ -35,7 +38,7 @@ _POINTS = (0.1, 10**-0.5, 1.0)
 class LearningCoefficient:
     """How many bits does each halving of the tolerated loss cost? λ of a trained network on its training data.
 
-    The local learning coefficient (real log canonical threshold), sampled at inverse temperatures b by Langevin chains
+    The learning coefficient (real log canonical threshold), sampled at inverse temperatures b by Langevin chains
     with a Metropolis test on all examples, which set their own step sizes: λ_E = b (E_b L − L_0) and λ_H = b² Var_b L.
     Half the number of weights where all of them count, less where the loss is flat. Watanabe (2009), Lau et al. (2023).
 
@@ -52,7 +55,8 @@ class LearningCoefficient:
     prior
         Standard deviation of the Gaussian prior of every weight.
     centre
-        Where the prior lies: around the weights (what is near them), or around zero (all there is).
+        Where the prior lies: around zero, or around the weights, for what is near them alone. Weights without bounds,
+        as of classes that can be told apart without an error, have nothing but flat directions near them.
     replicates
         Independent chains. The standard error is over them.
     steps
@@ -62,7 +66,7 @@ class LearningCoefficient:
     epochs
         Most epochs of a training. Default: the recipe's, 1000.
     examples
-        Take only so many examples, drawn by the seed.
+        Take only so many examples, drawn by the seed; every step goes through all of them. Default: at most 1000.
     """
 
     data: Tasks
@@ -70,7 +74,7 @@ class LearningCoefficient:
     weights: Weights | None = None
     b: float | None = None
     prior: float = 1.0
-    centre: Centre = "weights"
+    centre: Centre = "zero"
     replicates: Annotated[int, AtLeast(2)] = 4
     steps: Annotated[int, AtLeast(8)] = 2000
     seed: Annotated[int, AtLeast(0)] = 0
@@ -105,9 +109,8 @@ class LearningCoefficient:
 
     def _part(self, task: Task) -> Task:
         part = training_part(task)
-        if self.examples is None or self.examples >= len(part):
-            return part
-        return part.shuffled(self.seed)[: self.examples]
+        most = _MOST if self.examples is None else self.examples
+        return part if most >= len(part) else part.shuffled(self.seed)[:most]
 
     def _b(self, task: Task) -> float:
         if self.b is None and len(task) < 2:
@@ -124,6 +127,7 @@ class LearningCoefficient:
             1,
             f"chains on {task.name}",
             kind="chains",
+            seconds=partial(gibbs_seconds, task, learner, len(asked) * self.replicates, self.steps, device),
             stand_in=partial(_nothing, asked, self.replicates),
         )
 
