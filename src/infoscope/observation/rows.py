@@ -122,7 +122,9 @@ class Differentiated:
         alone, _ = self.hear(take(few, slice(0, 1)))
         scale = float(outputs.abs().nan_to_num().max()) if outputs.numel() else 0.0
         if not outputs.isfinite().all():
-            raise ValueError(f"{type(self.network).__name__} gives NaN or infinity; check its weights and its inputs")
+            raise ValueError(
+                f"{type(self.network).__name__} gives outputs that are not finite; check its weights and inputs"
+            )
         if alone.shape[1:] != outputs.shape[1:] or not torch.allclose(
             alone[0].detach(), outputs[0], rtol=0, atol=scale * self.tolerance
         ):
