@@ -17,7 +17,7 @@ from infoscope.observation.rows import MEMORY, Differentiated, Pass
 from infoscope.observation.squares import Squares, Total
 from infoscope.run.look import pack, unpack
 
-BATCH = 64
+BATCH = 32
 """Examples at once, at most: fewer where there are fewer than `GROUPS` of so many."""
 
 GROUPS = 16
@@ -78,14 +78,19 @@ def fisher_diagonal(
     tensor([[ 5., 10.]], dtype=torch.float64)
     """
     of = Differentiated(network, x, names, memory=memory)
-    _check_precision(of)
+    check_precision(of)
     found = Squares({name: tuple(p.shape) for name, p in of.parameters.items()})
 
-    def add(forms: Forms) -> None:
+    def add(forms: Forms, first: bool) -> None:
         found.add(forms, by_column=estimator.draws > 0)
 
     for n in columns_of_batches(of, x, y, likelihood, estimator, seed, batch, add):
         found.end(n)
+    return diagonal_of(found, of, estimator)
+
+
+def diagonal_of(found: Squares, of: Differentiated, estimator: Estimator) -> FisherDiagonal:
+    """What the sums come to; a ValueError if any is not finite."""
     k = estimator.draws
     mean = {name: found.mean(name, k) for name in of.parameters}
     if bad := [name for name, t in mean.items() if not t.isfinite().all()]:
@@ -108,9 +113,12 @@ def columns_of_batches(
     estimator: Estimator,
     seed: int,
     batch: int | None,
-    add: Callable[[Forms], None],
+    add: Callable[[Forms, bool], None],
 ) -> Iterator[int]:
-    """Hand the rows of every batch over, as many columns at a time as memory takes; how many examples it had."""
+    """Hand the rows of every batch over, and whether they are its first; how many examples it had.
+
+    As many columns at a time as memory takes.
+    """
     total, draws = count(x), torch.Generator().manual_seed(seed)
     size = batch or max(1, min(BATCH, -(-total // GROUPS)))
     for start in range(0, total, size):
@@ -118,12 +126,15 @@ def columns_of_batches(
         passed = of.at(take(x, rows))
         _check_finite(passed, start)
         columns = estimator.columns(likelihood, passed.outputs.detach(), None if y is None else y[rows], draws)
+        first = True
         while some := list(islice(columns, passed.together)):
-            add(passed.rows(some))
+            add(passed.rows(some), first)
+            first = False
         yield passed.n
 
 
-def _check_precision(of: Differentiated) -> None:
+def check_precision(of: Differentiated) -> None:
+    """ValueError for weights of half precision."""
     if of.dtype in (torch.float16, torch.bfloat16):
         kind = str(of.dtype).removeprefix("torch.")
         raise ValueError(

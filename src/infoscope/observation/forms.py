@@ -15,6 +15,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from infoscope.observation.convolved import Convolved, by_group
+
 CHUNK = 1 << 18
 """Numbers of rows that are written out at once: about what a processor keeps near."""
 
@@ -23,12 +25,13 @@ CHUNK = 1 << 18
 class Outer:
     """Σ_t left_t ⊗ right_t over places t: one of the two is what entered, and has one column for all.
 
-    `shape` is the parameter's; groups of a convolution don't mix.
+    `shape` is the parameter's; groups of a convolution don't mix. `turned` says that what entered is on the left.
     """
 
     left: Float[Tensor, "n cl groups rows places"]
     right: Float[Tensor, "n cr groups columns places"]
     shape: tuple[int, ...]
+    turned: bool = False
 
     @property
     def n(self) -> int:
@@ -47,7 +50,7 @@ class Outer:
 
     def of(self, rows: slice) -> Outer:
         """The same for these examples."""
-        return Outer(self.left[rows], self.right[rows], self.shape)
+        return Outer(self.left[rows], self.right[rows], self.shape, self.turned)
 
     def dense(self) -> Float[Tensor, "n c ..."]:
         """All rows written out."""
@@ -129,7 +132,7 @@ class Dense:
         return self.rows
 
 
-Form = Outer | Picked | Dense
+Form = Outer | Picked | Dense | Convolved
 
 
 @dataclass(frozen=True)
@@ -154,6 +157,13 @@ class Slot:
         """Whether both have something of a parameter in common."""
         sides = zip(self.index, other.index, strict=False)
         return self.name == other.name and all(a.start < b.stop and b.start < a.stop for a, b in sides)
+
+
+def outer(form: Outer | Convolved) -> Outer:
+    """A convolution as a sum over places of outer products."""
+    if isinstance(form, Outer):
+        return form
+    return Outer(by_group(form.back, form.groups), form.windows()[:, None], form.shape)
 
 
 Forms = dict[Slot, list[Form]]

@@ -9,7 +9,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from infoscope.data.inputs import Batch, Inputs, count, pieces, take
-from infoscope.observation.forms import Dense, Form, Forms, Outer, Slot, written_out
+from infoscope.observation.convolved import Convolved
+from infoscope.observation.forms import Dense, Form, Outer, Slot, outer, written_out
 from infoscope.observation.rows import Differentiated, Pass
 
 BATCH = 128
@@ -53,9 +54,9 @@ def gram(network: nn.Module, x: Inputs, memory: int = 2**31) -> tuple[Float[Tens
     """(1/C) Σ_c J_c J_cᵀ, the empirical neural tangent kernel (Jacot, Gabriel & Hongler 2018), and the logits; float64.
 
     Over trainable parameters, in eval mode, and over all C outputs of an example: T·V for logits (n, T, V), see
-    `jacobian`. Where the Jacobian of an example is a sum of outer products of what enters a layer and what is propagated
-    back to it, the layer's share of the kernel is Σ_st ⟨a_is, a_jt⟩⟨g_is, g_jt⟩ over places s, t, if that is cheaper
-    than the products themselves. The rows of all parameters are held for as many outputs and examples at a time as fit
+    `jacobian`. Where the Jacobian of an example is a sum of outer products of what enters a layer and what is
+    propagated back to it, the layer's share of the kernel is Σ_st ⟨a_is, a_jt⟩⟨g_is, g_jt⟩ over places s, t, if that
+    is cheaper than the products themselves. The rows of all parameters are held for as many outputs and examples at a time as fit
     `memory` bytes; what does not fit is computed again. The kernel itself, 8 n² bytes, is extra.
 
     >>> kernel, logits = gram(nn.Linear(2, 3), torch.tensor([[1.0, 2.0], [3.0, 4.0]]))
@@ -101,8 +102,8 @@ def _factors(of: Differentiated, x: Batch, outputs: range) -> Factors:
 
 def _factor(uses: Sequence[Form]) -> Outer | Dense:
     """The form whose inner products need fewer multiplications."""
-    one = uses[0]
-    if len(uses) == 1 and isinstance(one, Outer) and one.left.shape[2] == 1:
+    one = outer(uses[0]) if isinstance(uses[0], Outer | Convolved) else None
+    if len(uses) == 1 and one is not None and one.left.shape[2] == 1:
         sides = sum(t.shape[1] * t.shape[3] for t in (one.left, one.right))
         if one.places == 1 or one.places**2 * sides < one.columns * one.left.shape[3] * one.right.shape[3]:
             return one
@@ -113,8 +114,8 @@ def _joined(parts: Sequence[Outer | Dense]) -> Outer | Dense:
     """The same for the examples of all parts."""
     if isinstance(parts[0], Dense):
         return Dense(torch.cat([part.rows for part in parts if isinstance(part, Dense)]))
-    outer = [part for part in parts if isinstance(part, Outer)]
-    return Outer(torch.cat([p.left for p in outer]), torch.cat([p.right for p in outer]), outer[0].shape)
+    held = [part for part in parts if isinstance(part, Outer)]
+    return Outer(torch.cat([p.left for p in held]), torch.cat([p.right for p in held]), held[0].shape, held[0].turned)
 
 
 def _bytes(factors: Factors) -> int:

@@ -103,7 +103,8 @@ class Listening(TorchFunctionMode):
         # What runs without gradients may bring its own, out of sight.
         call = self._call(func, args, kwargs) if torch.is_grad_enabled() else None
         parts = tuple(self._parts(call, owned)) if call is not None else ()
-        result = func(*args, **kwargs)
+        faster = call is not None and parts and call.faster is not None
+        result = call.faster() if faster else func(*args, **kwargs)
         if call is None or not parts:
             if any(self._owner(t) is None for t in tensors(result)):  # a view of a parameter, a number: no use yet
                 self.unknown |= {name for t in owned if (name := self._owner(t)) is not None}
