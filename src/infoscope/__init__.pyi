@@ -61,6 +61,8 @@ from .weight_distance.mds import classical_mds
 from .weight_distance.nearest import nearest_ends
 from .weight_distance.pictures import MDS
 from .weight_distance.weight_distance import WeightDistance, distance
+from .weight_information.fisher import Fisher
+from .weight_information.fisher_look import fisher
 from .weight_information.learning_coefficient import LearningCoefficient, learning_coefficient
 
 __all__ = [
@@ -84,6 +86,7 @@ __all__ = [
     "Distillation",
     "EnsembleSpec",
     "Every",
+    "Fisher",
     "FittedBins",
     "Forgetting",
     "Information",
@@ -140,6 +143,7 @@ __all__ = [
     "distillation",
     "ensemble",
     "explain",
+    "fisher",
     "fit",
     "forgetting",
     "function_distances",

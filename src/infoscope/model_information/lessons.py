@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from infoscope.data.task import Task
 from infoscope.observation.estimators import Sketch
 from infoscope.observation.fisher_diagonal import fisher_diagonal
-from infoscope.observation.likelihoods import likelihood_of
+from infoscope.observation.likelihoods import as_given, likelihood_of
 from infoscope.run.look import Look, pack, unpack
 from infoscope.training.fit import Diverged, Trained, fit, held_out_loss
 from infoscope.training.forward import logits_of
@@ -163,7 +163,8 @@ def fisher(learner: Learner, task: Task, columns: tuple[int, int], seed: int, de
     """
     network = learner.network(task.shape, task.target.outputs, seed).to(device)
     own = Narrowed(network, *columns)
-    found = fisher_diagonal(own, task.x, likelihood_of(task.target), task.y, estimator=SKETCH, seed=seed)
+    y = as_given(task.target, task.y)
+    found = fisher_diagonal(own, task.x, likelihood_of(task.target), y, estimator=SKETCH, seed=seed)
     return Importance({name.removeprefix("whole."): t.float().cpu() for name, t in found.mean.items()})
 
 

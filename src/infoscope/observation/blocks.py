@@ -7,12 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 from torch import Tensor
 from torch.nn import functional as F
 
 from infoscope.observation.convolved import Convolved
-from infoscope.observation.forms import Dense, Form, Forms, Outer, Slot, outer, written_out
+from infoscope.observation.forms import Dense, Form, Forms, Outer, outer, written_out
 
 Rows = Sequence[Outer] | Float[Tensor, "n c rows columns"]
 """The rows of a block, as outer products over places, or written out."""
@@ -22,33 +22,35 @@ Rows = Sequence[Outer] | Float[Tensor, "n c rows columns"]
 class Block:
     """A parameter as a matrix, its first axis down; with the bias of the same layer as a last column.
 
-    `outer` says that its rows are sums of outer products over places, which factors can be made of.
+    `outer` says that its rows are sums of outer products over places, which factors can be made of. With
+    `one_row` several parameters lie flattened side by side.
     """
 
     names: tuple[str, ...]
     shapes: tuple[tuple[int, ...], ...]
     outer: bool
+    one_row: bool = False
 
     @property
     def height(self) -> int:
         """Rows of the matrix."""
-        return self.shapes[0][0] if self.shapes[0] else 1
+        return 1 if self.one_row or not self.shapes[0] else self.shapes[0][0]
 
     @property
     def width(self) -> int:
         """Columns of the matrix."""
         return sum(math.prod(shape) for shape in self.shapes) // max(1, self.height)
 
-    def joined(self, values: Mapping[str, Tensor]) -> Float[Tensor, "rows columns"]:
+    def joined(self, values: Mapping[str, Tensor]) -> Shaped[Tensor, "rows columns"]:
         """The matrix of these values.
 
-        >>> Block(("w", "b"), ((2, 1), (2,)), True).joined({"w": torch.tensor([[1], [2]]), "b": torch.tensor([3, 4])})
-        tensor([[1, 3],
-                [2, 4]])
+        >>> Block(("w", "b"), ((2, 1), (2,)), True).joined({"w": torch.tensor([[1.0], [2.0]]), "b": torch.ones(2)})
+        tensor([[1., 1.],
+                [2., 1.]])
         """
         return torch.cat([values[name].reshape(self.height, -1) for name in self.names], 1)
 
-    def split(self, matrix: Float[Tensor, "rows columns"]) -> dict[str, Tensor]:
+    def split(self, matrix: Shaped[Tensor, "rows columns"]) -> dict[str, Tensor]:
         """The values that `joined` put together."""
         widths = [math.prod(shape) // max(1, self.height) for shape in self.shapes]
         parts = zip(self.names, self.shapes, matrix.split(widths, 1), strict=True)
@@ -66,8 +68,10 @@ class Block:
                 "diagonal"
             )
         flat = [Outer(f.left, f.right, (self.height, f.right.shape[3]), f.turned) for f in found]
-        return flat if len(uses) == 1 else [
-            Outer(f.left, F.pad(f.right, (0, 0, 0, 1), value=1.0), (self.height, self.width)) for f in flat]  # fmt: skip
+        if len(uses) == 1:
+            return flat
+        shape = (self.height, self.width)
+        return [Outer(f.left, F.pad(f.right, (0, 0, 0, 1), value=1.0), shape) for f in flat]
 
 
 def blocks(forms: Forms, shapes: Mapping[str, tuple[int, ...]]) -> tuple[Block, ...]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import islice
+from typing import Any
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from infoscope.data.inputs import Inputs, count, take
@@ -14,7 +16,7 @@ from infoscope.observation.estimators import Estimator, Exact
 from infoscope.observation.forms import Forms
 from infoscope.observation.likelihoods import Likelihood
 from infoscope.observation.rows import MEMORY, Differentiated, Pass
-from infoscope.observation.squares import Squares, Total
+from infoscope.observation.squares import Squares, Total, total
 from infoscope.run.look import pack, unpack
 
 BATCH = 32
@@ -28,30 +30,49 @@ GROUPS = 16
 class FisherDiagonal:
     """The mean over n examples of E (∂ log p(y|x) / ∂θ_k)², y drawn from what the network predicts; float64.
 
-    `stderr` is that of each entry, over examples and draws; `totals` hold traces of each parameter. A document is one
-    example, all of its tokens together.
+    `stderr` is that of each entry, over examples and draws; `traces` hold the sum of each parameter's entries in every
+    batch, for each of `draws`, and `batches` how many examples each had. A document is one example, all of its tokens
+    together. `ways` are those of `Differentiated`.
     """
 
     mean: Mapping[str, Tensor]
     stderr: Mapping[str, Tensor]
-    totals: Mapping[str, Total]
-    whole: Total
-    n: int
+    traces: Mapping[str, Float[Tensor, "batches columns"]]
+    batches: Float[Tensor, " batches"]
+    draws: int
     ways: Mapping[str, str]
+
+    @property
+    def n(self) -> int:
+        """How many examples."""
+        return int(self.batches.sum())
+
+    def trace(self, names: Iterable[str] | None = None) -> Total:
+        """The sum of the entries of these parameters, or of all."""
+        chosen = list(self.mean if names is None else names)
+        return total(torch.stack([self.traces[name] for name in chosen]).sum(0), self.batches, self.draws)
+
+    def parts(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """Tensors and facts that `of_parts` makes it from."""
+        kinds = {"mean": self.mean, "stderr": self.stderr, "traces": self.traces}
+        tensors = {f"{kind}.{name}": t for kind, held in kinds.items() for name, t in held.items()}
+        return tensors | {"batches": self.batches}, {"draws": self.draws, "ways": dict(self.ways)}
+
+    @classmethod
+    def of_parts(cls, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> FisherDiagonal:
+        """The value that `parts` took apart."""
+        held = [{name: tensors[f"{kind}.{name}"] for name in facts["ways"]} for kind in ("mean", "stderr", "traces")]
+        return cls(held[0], held[1], held[2], tensors["batches"], facts["draws"], facts["ways"])
 
     def to_bytes(self) -> bytes:
         """As one safetensors file."""
-        tensors = {f"mean.{k}": t for k, t in self.mean.items()} | {f"stderr.{k}": t for k, t in self.stderr.items()}
-        totals = {k: asdict(total) for k, total in self.totals.items()}
-        return pack(tensors, totals=totals, whole=asdict(self.whole), n=self.n, ways=dict(self.ways))
+        tensors, facts = self.parts()
+        return pack(tensors, **facts)
 
     @classmethod
     def from_bytes(cls, data: bytes) -> FisherDiagonal:
         """The value that `to_bytes` wrote."""
-        tensors, facts = unpack(data)
-        totals = {k: Total(**total) for k, total in facts["totals"].items()}
-        mean, stderr = ({k: tensors[f"{what}.{k}"] for k in totals} for what in ("mean", "stderr"))
-        return cls(mean, stderr, totals, Total(**facts["whole"]), facts["n"], facts["ways"])
+        return cls.of_parts(*unpack(data))
 
 
 def fisher_diagonal(
@@ -95,14 +116,8 @@ def diagonal_of(found: Squares, of: Differentiated, estimator: Estimator) -> Fis
     mean = {name: found.mean(name, k) for name in of.parameters}
     if bad := [name for name, t in mean.items() if not t.isfinite().all()]:
         raise ValueError(f"the gradients of {bad[0]!r} are NaN or infinite ({len(bad)} parameters); check the weights")
-    return FisherDiagonal(
-        mean,
-        {name: found.stderr(name, k) for name in mean},
-        {name: found.total([name], k) for name in mean},
-        found.total(list(mean), k),
-        sum(found.examples),
-        of.ways,
-    )
+    sizes = torch.tensor(found.examples, dtype=torch.float64)
+    return FisherDiagonal(mean, {name: found.stderr(name, k) for name in mean}, found.traces(), sizes, k, of.ways)
 
 
 def columns_of_batches(

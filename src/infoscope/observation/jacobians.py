@@ -56,8 +56,8 @@ def gram(network: nn.Module, x: Inputs, memory: int = 2**31) -> tuple[Float[Tens
     Over trainable parameters, in eval mode, and over all C outputs of an example: T·V for logits (n, T, V), see
     `jacobian`. Where the Jacobian of an example is a sum of outer products of what enters a layer and what is
     propagated back to it, the layer's share of the kernel is Σ_st ⟨a_is, a_jt⟩⟨g_is, g_jt⟩ over places s, t, if that
-    is cheaper than the products themselves. The rows of all parameters are held for as many outputs and examples at a time as fit
-    `memory` bytes; what does not fit is computed again. The kernel itself, 8 n² bytes, is extra.
+    is cheaper than the products themselves. The rows of all parameters are held for as many outputs and examples at a
+    time as fit `memory` bytes; what does not fit is computed again. The kernel itself, 8 n² bytes, is extra.
 
     >>> kernel, logits = gram(nn.Linear(2, 3), torch.tensor([[1.0, 2.0], [3.0, 4.0]]))
     >>> kernel

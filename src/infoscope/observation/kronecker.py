@@ -19,8 +19,8 @@ LARGEST = 4096
 class Factors:
     """F ≈ rows ⊗ columns; a side that is a vector stands for a diagonal matrix."""
 
-    rows: Float[Tensor, "..."]
-    columns: Float[Tensor, "..."]
+    rows: Tensor
+    columns: Tensor
 
     def basis(self) -> Basis:
         """The eigenvectors of both sides."""
@@ -87,7 +87,7 @@ class Moments:
         return Factors((self.rows / n).cpu(), (self.columns / self.places).cpu())
 
 
-def _moment(t: Float[Tensor, "side ..."]) -> Float[Tensor, "..."]:
+def _moment(t: Float[Tensor, "side ..."]) -> Tensor:
     """Σ t tᵀ over all but the first axis."""
     flat = t.flatten(1).double()
     return flat.square().sum(1) if len(flat) > LARGEST else flat @ flat.T

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from infoscope.observation.forms import Forms, squares
@@ -68,20 +69,9 @@ class Squares:
         spread = self.second[name].cpu() - self.sums[name].cpu().square() / n
         return (spread.clamp(min=0) / ((batches - 1) * n)).sqrt() / max(1, draws)
 
-    def total(self, names: Sequence[str], draws: int) -> Total:
-        """The trace of these parameters together."""
-        n, k = sum(self.examples), max(1, draws)
-        columns = torch.tensor([[sum(sums) for sums in zip(*(batch[name] for name in names), strict=True)]
-                                for batch in self.totals], dtype=torch.float64)  # fmt: skip
-        sizes = torch.tensor(self.examples, dtype=torch.float64)
-        batches, by_draw = columns.sum(1) / k, columns.sum(0) / n
-        mean = float(batches.sum()) / n
-        over = float(((batches / sizes - mean).square() * sizes).sum()) / n
-        return Total(
-            mean,
-            math.sqrt(over / (len(sizes) - 1)) if len(sizes) > 1 else math.nan,
-            float(by_draw.std()) / math.sqrt(k) if draws > 1 else math.nan,
-        )
+    def traces(self) -> dict[str, Float[Tensor, "batches columns"]]:
+        """The sum of each parameter's entries in each batch; a column for each draw, or one."""
+        return {name: torch.tensor([batch[name] for batch in self.totals], dtype=torch.float64) for name in self.sums}
 
 
 @dataclass(frozen=True)
@@ -91,3 +81,20 @@ class Total:
     value: float
     stderr: float
     stderr_of_draws: float
+
+
+def total(columns: Float[Tensor, "batches columns"], sizes: Float[Tensor, " batches"], draws: int) -> Total:
+    """The mean over examples of sums over batches of these sizes, NaN for an error that one batch or draw can't tell.
+
+    >>> total(torch.tensor([[2.0], [4.0]]), torch.tensor([1.0, 1.0]), 0)
+    Total(value=3.0, stderr=1.0, stderr_of_draws=nan)
+    """
+    n, k = float(sizes.sum()), max(1, draws)
+    batches, by_draw = columns.sum(1) / k, columns.sum(0) / n
+    mean = float(batches.sum()) / n
+    over = float(((batches / sizes - mean).square() * sizes).sum()) / n
+    return Total(
+        mean,
+        math.sqrt(over / (len(sizes) - 1)) if len(sizes) > 1 else math.nan,
+        float(by_draw.std()) / math.sqrt(k) if draws > 1 else math.nan,
+    )

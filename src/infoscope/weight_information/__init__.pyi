@@ -6,6 +6,13 @@ from .chains import Path as Path
 from .compression import compression_bound as compression_bound
 from .compression import file_bound as file_bound
 from .compression import token_bound as token_bound
+from .fisher import Fisher as Fisher
+from .fisher_look import EKFAC as EKFAC
+from .fisher_look import KFAC as KFAC
+from .fisher_look import Diagonal as Diagonal
+from .fisher_look import FullMatrix as FullMatrix
+from .fisher_look import Leading as Leading
+from .fisher_look import fisher as fisher
 from .floor import posterior_floor as posterior_floor
 from .free_energy import bridged as bridged
 from .free_energy import thermodynamic_integral as thermodynamic_integral
