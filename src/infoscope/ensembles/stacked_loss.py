@@ -22,7 +22,7 @@ from infoscope.training.forward import forward
 from infoscope.training.learner import Weights
 from infoscope.training.recipe import Recipe
 
-_AT_A_TIME = 1 << 22
+_AT_A_TIME = 1 << 20
 """Numbers of inputs, over all rows, that go through the networks at once."""
 
 

@@ -17,6 +17,8 @@ from infoscope.weight_information.gaussian import Basis, Posterior
 from infoscope.weight_information.gibbs_curve import R_HAT
 from infoscope.weight_information.tempering import CHAINS, MOST_RUNGS, Ladder, along, climb, temper
 
+_FINER = 32  # steps of annealing between two rungs
+
 
 @dataclass(frozen=True, eq=False)
 class Annealed:
@@ -62,6 +64,18 @@ def anneal(path: Path, ladder: Ladder, top: Rows, draws: torch.Generator) -> Ann
     return Annealed(up, down)
 
 
+def finer(ladder: Ladder, times: int) -> Ladder:
+    """Each step of a ladder in so many; what lies between takes the strides of the rung below."""
+    shares = torch.arange(times, dtype=ladder.t.dtype) / times
+    t = (ladder.t[:-1, None] + ladder.t.diff()[:, None] * shares).flatten()
+    below = torch.arange(len(ladder.t) - 1).repeat_interleave(times)
+    return Ladder(
+        torch.cat([t, ladder.t[-1:]]),
+        torch.cat([ladder.length[below], ladder.length[-1:]]),
+        torch.cat([ladder.scale[below], ladder.scale[-1:]]),
+    )
+
+
 def posterior_floor(
     q: Posterior,
     prior: Posterior,
@@ -70,7 +84,7 @@ def posterior_floor(
     *,
     seed: int = 0,
     chains: int = CHAINS,
-    scans: int = 512,
+    scans: int = 1024,
     rungs: int = MOST_RUNGS,
     basis: Basis | None = None,
 ) -> tuple[Measurement, Measurement, Measurement]:
@@ -92,7 +106,7 @@ def posterior_floor(
     ladder, rows = climb(path, [1.0], draws, chains, rungs) or along(path, _even(rungs), draws, chains)
     found = temper(path, ladder, rows, [1.0], draws, scans).last
     top = found.rows.take(torch.arange(len(found.rows.w) - chains, len(found.rows.w)))
-    annealed = anneal(path, found.ladder, top, draws)
+    annealed = anneal(path, finer(found.ladder, _FINER), top, draws)
     start = path.at(q.draw(64 * chains, draws)).work
     return _measured(annealed, start, float(split_r_hat(found.work)[-1]), beta, seed, len(found.ladder.t))
 
