@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import io
 import json
 import math
@@ -249,7 +250,7 @@ def changed(line: bytes, changes: list[tuple[int, Any, bool]]) -> bytes:
         if gone:
             del holder[key]
         else:
-            holder[key] = odd
+            holder[key] = copy.deepcopy(odd)  # what is drawn twice would else come to hold itself
     return json.dumps(value).encode()
 
 
