@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import pickle
 import subprocess
 import sys
@@ -152,3 +153,13 @@ def test_a_notebook_shows_what_a_task_holds():
     assert "<th>an example</th><td>(2,)</td>" in shown
     assert "one class an example, 3 in all" in shown
     assert "real numbers" in Task.from_arrays(np.zeros((2, 2)), [0.5, 1.5])._repr_html_()
+
+
+def test_replaced_labels_travel_as_they_are():
+    """A task goes to a worker by how it was made; one whose labels were replaced was not made so, nor was its part."""
+    iris = Task.from_dataset("iris")
+    other = dataclasses.replace(iris, y=iris.y.flip(0))
+    for task in (iris, other, other[:100], other.shuffled(0)):
+        back = pickle.loads(pickle.dumps(task))
+        assert back.fingerprint == task.fingerprint
+        assert torch.equal(back.y, task.y)

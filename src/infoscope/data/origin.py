@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -17,6 +17,18 @@ class Origin:
     step: Callable[..., Any]
     arguments: tuple[tuple[str, Any], ...] = ()
     parents: tuple[Origin, ...] = ()
+    made: tuple[int, int] | None = field(default=None, compare=False, repr=False)
+    """The identities, in this process, of the inputs and of the y that came of it."""
+    lost: bool = field(default=False, compare=False, repr=False)
+    """Whether arrays were put in the place of those that came of it, in a parent of this task."""
+
+    def of(self, task: Any) -> Origin:
+        """The origin of what this task holds now."""
+        return dataclasses.replace(self, made=(id(task.x), id(task.y)))
+
+    def tells(self, task: Any) -> bool:
+        """Whether this is how what the task holds came to be; not so if its arrays were replaced by others."""
+        return not self.lost and self.made in (None, (id(task.x), id(task.y)))
 
     def rests_on(self, step: Callable[..., Any]) -> bool:
         """Whether this step was taken anywhere on the way."""
@@ -30,7 +42,9 @@ class Origin:
 def derive(step: Callable[..., T], /, *parents: Any, **arguments: Any) -> T:
     """`step(*parents, **arguments)`, with its origin written on it."""
     made: Any = step(*parents, **arguments)
-    return dataclasses.replace(made, origin=Origin(step, tuple(arguments.items()), tuple(p.origin for p in parents)))
+    lost = not all(parent.origin.tells(parent) for parent in parents)
+    origin = Origin(step, tuple(arguments.items()), tuple(p.origin for p in parents), lost=lost)
+    return dataclasses.replace(made, origin=origin.of(made))
 
 
 def _brief(value: Any) -> str:

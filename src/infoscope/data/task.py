@@ -34,7 +34,7 @@ class Task:
 
     `ids` tells every example apart by where it came from, through slices, unions and corruptions, so that an example
     that was trained on is recognised among those to be coded. `notes` tell what was guessed when the arrays were read.
-    A task travels to another process by its origin, not by its content.
+    A task travels to another process by its origin, not by its content, unless its arrays were replaced since.
 
     >>> task = Task.from_arrays(np.zeros((4, 2)), [0, 1, 1, 0], alphabet=["no", "yes", "unseen"])
     >>> len(task), task.classes, task[:2].y.tolist()
@@ -226,7 +226,7 @@ class Task:
         return f"<table><caption>{escape(self.name)}</caption>{rows}</table>"
 
     def __reduce__(self) -> tuple[Callable[..., Task], tuple[Any, ...]]:
-        if not self.origin.rests_on(arrays):
+        if not self.origin.rests_on(arrays) and self.origin.tells(self):
             return _renamed, (self.origin, self.name)
         mapped = kept.keep(self.fingerprint, self.x, self.y, self.ids)
         facts = (self.fingerprint, self.name, self.target, self.origin, tuple(self.splits.items()), self.notes, mapped)
@@ -342,7 +342,7 @@ def remake(origin: Origin) -> Task:
 
 def _made(origin: Origin) -> Task:
     made = origin.step(*map(remake, origin.parents), **dict(origin.arguments))
-    return dataclasses.replace(made, origin=origin)
+    return dataclasses.replace(made, origin=origin.of(made))
 
 
 def _renamed(origin: Origin, name: str) -> Task:

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 from infoscope import __version__
 from infoscope.data.corruption import Massart
-from infoscope.data.named import tasks
+from infoscope.data.named import AnyTask, task_of
 from infoscope.data.partition import Partition, partition, room
 from infoscope.data.targets import Classes
 from infoscope.data.task import Task
@@ -85,7 +85,7 @@ class Distillation:
         Most epochs of a training, which ends earlier when it has settled. Default: the recipe's, 1000.
     """
 
-    data: Task
+    data: AnyTask
     teacher: Models
     student: Model = None
     alpha: tuple[float, ...] = (0.5,)
@@ -111,7 +111,7 @@ class Distillation:
 
     def stages(self, device: str = "cpu") -> Stages[DistillationAnswer]:
         """The plain student, the teachers, then for each setting the synced code and the student of its teacher."""
-        (task,) = tasks(self.data)
+        task = task_of(self.data)
         if not isinstance(task.target, Classes):
             raise ValueError(f"a teacher's soft targets are of classes; {task.name!r} has {task.target}")
         student = learner_for(task, self.student, self.epochs)
@@ -140,8 +140,7 @@ class Distillation:
 
 def distillation(data: Any, teacher: Models, *, context: RunContext = RunContext(), **options: Any) -> Record:
     """How much does a teacher tell a student? `Distillation` asked at once; its table."""
-    (task,) = tasks(data)
-    return ask(Distillation(task, teacher, **options), context).record()
+    return ask(Distillation(data, teacher, **options), context).record()
 
 
 @dataclass(frozen=True)

@@ -26,10 +26,8 @@ class Ratio:
     upper: float = math.nan
 
     def measurements(self) -> tuple[Measurement, ...]:
-        """The ratio, and where it was replicated the ends of its interval, named after it."""
-        if math.isnan(self.lower):
-            return (self.measurement,)
-        ends = (("from", self.lower), ("to", self.upper))
+        """The ratio, and where it was replicated the ends of its interval, if it has any, named after it."""
+        ends = [(end, value) for end, value in (("from", self.lower), ("to", self.upper)) if math.isfinite(value)]
         return self.measurement, *(
             dataclasses.replace(
                 self.measurement.named(f"{self.measurement.quantity}, 95 % {end}"),
