@@ -21,6 +21,8 @@ R_HAT = 1.05
 
 _FAR = 5.0  # standard errors that the mean may drift
 
+_NOTHING = 1e-3  # of a coefficient
+
 _APART = 0.05  # of λ, from which on a loss L_0 that is too high is an alarm
 
 
@@ -104,8 +106,8 @@ class GibbsCurve:
         """Whether L_0 is too high: chains met less, or λ_E falls with b, as it does not where λ_E ≥ λ_H."""
         mean, variance = (float(x[i]) for x in self.coefficients())
         error = float((b * self.means[i]).std()) / self.means.shape[1] ** 0.5
-        met = b * (self.start - self.lowest) > _APART * variance
-        return met or mean + max(3 * error, _APART * variance) < variance
+        apart = max(_APART * variance, _NOTHING)
+        return b * (self.start - self.lowest) > apart or mean + max(3 * error, apart) < variance
 
     def _receipt(self, i: int) -> Receipt:
         """How the chains went, in words."""
