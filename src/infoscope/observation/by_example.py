@@ -43,7 +43,7 @@ def vmapped(network: nn.Module, parameters: Mapping[str, Tensor], x: Batch, colu
 
             return outputs_of(call, each(example, lambda t: t[None]), 1, network)[0]
 
-        _, pull = vjp(of, values)
+        pull = vjp(of, values)[1]
         found = [pull(back)[0] for back in backs]
         return {name: torch.stack([rows[name] for rows in found]) for name in values}
 

@@ -157,8 +157,12 @@ def _batch_norm(
         return None
 
     def rows(part: str, shape: Shape, a: Float[Tensor, "n ..."], g: Float[Tensor, "n c ..."]) -> Form:
-        mean, inverse = (t.view(-1, *[1] * d) for t in (running_mean, (running_var + eps).rsqrt()))
-        return _by_channel(part, (_framed(a, 1, d) - mean) * inverse, _framed(g, 2, d))
+        entered, back = _framed(a, 1, d), _framed(g, 2, d)
+        shifts = _by_channel("bias", entered, back).rows
+        if part == "bias":
+            return Dense(shifts)
+        # Centred after the sum, so that nothing as large as what entered is written.
+        return Dense((_by_channel(part, entered, back).rows - shifts * running_mean) * (running_var + eps).rsqrt())
 
     def affine() -> Tensor:
         scale = (running_var + eps).rsqrt() * (1 if weight is None else weight)

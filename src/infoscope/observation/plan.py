@@ -61,7 +61,8 @@ class Plan:
         found: Forms = {}
         for (placed, use), *back in zip(chosen, *backs, strict=True):
             entered = placed.entered.of(use.entered, n)
-            came = torch.stack([placed.left.of(_or_zero(g, use, outputs), n) for g in back], 1)
+            each = [placed.left.of(_or_zero(g, use, outputs), n) for g in back]
+            came = torch.stack(each, 1) if len(each) > 1 else each[0][:, None]
             for part in use.parts:
                 if part.slot.name in self.names:
                     form = use.rule(part.role, part.shape, entered, came)

@@ -180,7 +180,8 @@ class Pass:
             others = {k: p for k, p in rest.items() if of.ways[k] != "vmap"}
             rows = self._by_vmap(mapped, columns) if mapped else {}
             rows |= looped(of.network, others, self.x, columns) if others else {}
-        return found | {Slot(name): [Dense(r)] for name, r in rows.items()}
+        others_found: Forms = {Slot(name): [Dense(r)] for name, r in rows.items()}
+        return found | others_found
 
     def _by_vmap(self, parameters: dict[str, nn.Parameter], columns: Columns) -> Rows:
         each_one = len(columns) * sum(p.numel() * p.element_size() for p in parameters.values())

@@ -103,8 +103,8 @@ class Listening(TorchFunctionMode):
         # What runs without gradients may bring its own, out of sight.
         call = self._call(func, args, kwargs) if torch.is_grad_enabled() else None
         parts = tuple(self._parts(call, owned)) if call is not None else ()
-        faster = call is not None and parts and call.faster is not None
-        result = call.faster() if faster else func(*args, **kwargs)
+        faster = call.faster if call is not None and parts else None
+        result = func(*args, **kwargs) if faster is None else faster()
         if call is None or not parts:
             if any(self._owner(t) is None for t in tensors(result)):  # a view of a parameter, a number: no use yet
                 self.unknown |= {name for t in owned if (name := self._owner(t)) is not None}
@@ -156,10 +156,10 @@ class Listening(TorchFunctionMode):
             return Part(role, Slot(name), tuple(p.shape))
         if t.ndim != p.ndim or t.stride() != p.stride() or not p.is_contiguous():
             return None
-        start, offset = [], t.storage_offset() - p.storage_offset()
+        start, offset = [], int(t.storage_offset() - p.storage_offset())
         for stride in p.stride():
-            first, offset = divmod(offset, stride)
-            start.append(first)
+            start.append(offset // int(stride))
+            offset %= int(stride)
         return Part(role, Slot(name, tuple(start), tuple(t.shape)), tuple(t.shape))
 
 
