@@ -1,8 +1,8 @@
 """The diagonal of the Fisher information beside a plain forward and backward pass and beside other libraries.
 
-Every row runs in a process of its own, in turns with the plain pass, so that its ratio is of one moment and its peak of
-memory its own. Other libraries (`curvlinops-for-pytorch backpack-for-pytorch nngeometry laplace-torch`) are looked for in
-the Python of `--peers`. On an idle machine: `python benchmarks/fisher.py --images 2000 --repeats 3`.
+Every row runs in a process of its own, in turns with the plain pass, so that its ratio is of one moment and its peak
+of memory its own. Other libraries (`curvlinops-for-pytorch backpack-for-pytorch nngeometry laplace-torch`) are looked
+for in the Python of `--peers`. On an idle machine: `python benchmarks/fisher.py --images 2000 --repeats 3`.
 """
 
 from __future__ import annotations
@@ -48,6 +48,7 @@ class TiedGPT(nn.Module):
         self.head.weight = self.words.weight
 
     def forward(self, x: Tensor) -> Tensor:
+        """Logits of the next character."""
         h = self.words(x) + self.places(torch.arange(x.shape[1])[None])
         for block in self.blocks:
             h = block(h)
@@ -66,6 +67,7 @@ class _Block(nn.Module):
         self.heads = heads
 
     def forward(self, h: Tensor) -> Tensor:
+        """The stream with what attention and the hidden layer add."""
         q, k, v = self.qkv(self.before(h)).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
         h = h + self.out(F.scaled_dot_product_attention(q, k, v, is_causal=True).transpose(1, 2).flatten(2))
         return h + self.narrow(F.gelu(self.wide(self.between(h))))
@@ -231,23 +233,28 @@ def main() -> None:
     parser.add_argument("--peers", default=sys.executable, help="the Python that has the other libraries")
     parser.add_argument("--only", action="append", help="names of rows, or of settings")
     parser.add_argument("--row", nargs=2, help=argparse.SUPPRESS)
+    parser.add_argument("--make", help=argparse.SUPPRESS)
     given = parser.parse_args()
+    if given.make:
+        torch.save(setting(given.make, given.data, given.images), _kept("setting", given.make, given.images))
+        _kept("truth", given.make, given.images).unlink(missing_ok=True)
+        return
     if given.row:
         print(json.dumps(run(*given.row, given.images, given.repeats)))
         return
     names = [f"{where}: {row}" for where in SETTINGS for row in (OF_GPT if where == "gpt" else ROWS)]
     found: dict[str, Any] = {}
     told_of = circumstances(" ".join(["python", "benchmarks/fisher.py", *sys.argv[1:]]))
+    again = [given.peers, __file__, "--data", str(given.data), "--images", str(given.images), "--repeats",
+             str(given.repeats)]  # fmt: skip
     for name in names:
         where, row = name.split(": ")
         if given.only and not {where, row, name} & set(given.only):
             continue
         if not _kept("setting", where, given.images).exists():
-            torch.save(setting(where, given.data, given.images), _kept("setting", where, given.images))
-            _kept("truth", where, given.images).unlink(missing_ok=True)
-        here = [given.peers, __file__, "--data", str(given.data), "--images", str(given.images), "--repeats",
-                str(given.repeats), "--row", row, where]  # fmt: skip
-        done = subprocess.run(here, capture_output=True, text=True, check=False)
+            # A process's peak begins with that of its parent, which so loads no data itself.
+            subprocess.run([*again, "--make", where], check=True)
+        done = subprocess.run([*again, "--row", row, where], capture_output=True, text=True, check=False)
         lines = (done.stdout if done.returncode == 0 else done.stderr).strip().splitlines()
         last = lines[-1] if lines else "it died"
         result = json.loads(last) if done.returncode == 0 else {"failed": last[:100]}
