@@ -154,7 +154,7 @@ def curvlinops(network: nn.Module, x: Tensor, batch: int = 16, products: int = 1
     y = torch.zeros(len(x), dtype=torch.long)
     data = list(zip(x.split(batch), y.split(batch), strict=True))
     loss = nn.CrossEntropyLoss()
-    found = GGNLinearOperator(network, loss, dict(network.named_parameters()), data, check_deterministic=False)
+    found = GGNLinearOperator(network, loss, list(network.parameters()), data, check_deterministic=False)
     return {"all": torch.as_tensor(hutchinson_diag(found, products))}
 
 

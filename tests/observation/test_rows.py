@@ -139,6 +139,9 @@ CLOSED = {
                        of=nn.Conv2d(2, 3, 2), norm=nn.BatchNorm2d(3)),
         images(4, 3, 2, 3, 3),
     ),
+    "a part that is not used": (
+        lambda: Called(lambda m, x: m.one(x), one=nn.Linear(3, 4), two=nn.Linear(4, 2)), images(5, 3),
+    ),
     "changed in place": (
         lambda: Called(lambda m, x: m.two(m.one(x).mul_(2).relu_()).sigmoid_(), one=nn.Linear(3, 4),
                        two=nn.Linear(4, 2)),

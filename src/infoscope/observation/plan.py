@@ -93,7 +93,8 @@ def plan(hear: Hear, n: int) -> Plan:
     read = {slot.name for use in placed if use is not None and not use.left.shared for slot in use.slots}
     unread = (slots_of(use) for use, p in zip(heard.uses, placed, strict=False) if p is None or p.left.shared)
     bad = one.unknown | heard.unknown | {slot.name for slots in unread for slot in slots} | _overlapping(placed)
-    return Plan(placed, spread, frozenset(read - bad))
+    unused = heard.names - {slot.name for use in (*one.uses, *heard.uses) for slot in slots_of(use)}
+    return Plan(placed, spread, frozenset((read | unused) - bad))
 
 
 def _placed(one: Sequence[Use], every: Sequence[Use], n: int, spread: frozenset[int]) -> tuple[Placed | None, ...]:

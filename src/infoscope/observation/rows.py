@@ -175,6 +175,10 @@ class Pass:
         with torch.inference_mode(False):
             fits = of.plan.fits(self.uses)
             found = of.plan.forms(self.uses, self.n, self.outputs, columns) if fits else {}
+            used = {slot.name for slot in found}
+            for name in of.plan.names - used if fits else ():  # parameters that are not used have rows of 0
+                zero = self.outputs.new_zeros(()).expand(self.n, len(columns), *of.parameters[name].shape)
+                found[Slot(name)] = [Dense(zero)]
             rest = {k: p for k, p in of.parameters.items() if not fits or of.ways[k] != "closed"}
             mapped = {k: p for k, p in rest.items() if of.ways[k] == "vmap"}
             others = {k: p for k, p in rest.items() if of.ways[k] != "vmap"}

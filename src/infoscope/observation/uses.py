@@ -86,7 +86,7 @@ class Listening(TorchFunctionMode):
         self.uses: list[Use] = []
         self.unknown: set[str] = set()
         self._n, self._spread = n, spread
-        self._shapes = {name: tuple(p.shape) for name, p in parameters.items()}
+        self.names = frozenset(parameters)
         self._held = {p.untyped_storage().data_ptr(): (name, p) for name, p in parameters.items() if p.numel()}
 
     def __torch_function__(
