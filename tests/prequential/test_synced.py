@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import numpy as np
@@ -110,6 +111,35 @@ def test_a_teacher_that_ties_cells_in_pairs_tells_more_than_one_of_the_student_s
         coder = Synced(teacher, 0.9, 1.0, everywhere=True, student=student, first=8, refit=1.1, held_out=0.0)
         gain[name] = plain - bits(task, coder, table)
     assert gain["pairs"] > gain["own"] + 30
+
+
+class Memory(nn.Module):
+    """A table that remembers which inputs it was trained on, and says class 0, so firmly, of all others."""
+
+    def __init__(self, firmly: float) -> None:
+        super().__init__()
+        self.firmly, self.table = firmly, nn.Linear(80, 10)
+        self.register_buffer("seen", torch.zeros(80))
+
+    def forward(self, x):
+        if self.training:
+            self.seen = torch.maximum(self.seen, x.amax(0))
+        says = torch.zeros(10).index_fill(0, torch.tensor([0]), self.firmly)
+        return self.table(x) + (1 - x @ self.seen)[:, None] * says
+
+
+def test_what_a_teacher_says_of_examples_that_he_has_not_learned_is_not_heard():
+    task = Task.from_arrays(np.eye(80, dtype=np.float32), np.arange(80) % 10, alphabet=list("abcdefghij"), as_is=True)
+    recipe = Recipe(epochs=3, patience=None)
+    heard, others = [], []
+    for firmly in (0.0, 50.0):
+        teacher = Learner(lambda firmly=firmly: Memory(firmly), recipe)
+        coder = Synced(teacher, student=QUICK, first=16, refit=2.0)
+        heard.append(encode(task, coder, Learner(lambda: nn.Linear(80, 10)), 0).nats)
+        everywhere = dataclasses.replace(coder, everywhere=True)
+        others.append(encode(task, everywhere, Learner(lambda: nn.Linear(80, 10)), 0).nats)
+    assert np.array_equal(*heard)
+    assert not np.array_equal(*others)
 
 
 @pytest.mark.parametrize("given", [{"alpha": 1.5}, {"temperature": 0.0}, {"refit": 1.0}, {"held_out": 1.0}])

@@ -72,7 +72,7 @@ class Distillation:
         The synced teacher speaks of all inputs, those whose labels are to come included, in place of the prefix alone.
     refit
         The synced teacher is trained anew whenever the prefix has grown by this factor. A smaller one costs more, and
-        has him speak of fewer examples that he has not learned yet.
+        lets him speak of more examples: of those that he has not learned yet he is silent.
     train
         Examples to learn, whose labels the synced code sends. Default: what is left, at most 1000.
     k

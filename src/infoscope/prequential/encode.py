@@ -202,6 +202,7 @@ def curve_looks(
             encode,
             (task, coder, learner if coder.needs_network else None, seed, examples, device, keep_first and not i),
             LossCurve,
+            getattr(coder, "version", 1),  # raised where a coder of the same options came to say something else
             label=f"{label} of {task.name}, order {seed}",
         )
         for i, (seed, learner) in enumerate(zip(seeds, learners, strict=True))

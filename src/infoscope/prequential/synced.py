@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 from typing import ClassVar, Literal
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from infoscope.data.inputs import Inputs, shape_of, take
@@ -36,12 +36,13 @@ class Synced:
     "Model Information as an Analysis Tool in Deep Learning", §7 and A.6, Fig. 8a. The student is coded by `Replay`;
     each of its steps brings down α L_KD + (1 − α) L_ce, eq. (17), with L_KD as in `soft_loss`, at `temperature` T. The
     teacher is trained anew from its own start whenever the prefix has grown by `refit`, from `first` labels on, a share
-    `held_out` of the prefix stopping it early; before that the student learns from labels alone. The receiver trains
-    the same teacher, so labels come back from the inputs.
+    `held_out` of the prefix stopping it early. He speaks of the examples that he has learned, as the paper's does; of
+    others, those that came since and those that stopped him, the student learns from labels alone, as before the first
+    teacher. The receiver trains the same teacher, so labels come back from the inputs.
 
     The steps are as many as without a teacher, on the same examples: α = 0 is `student`'s own code, bit for bit.
     With `everywhere` the teacher speaks of as many other inputs, drawn among all, those whose labels are to come
-    included, which both sides have; the paper's speaks of the prefix. Without a `teacher` it is another network
+    included, which both sides have. Without a `teacher` it is another network
     like the student, from the same start, trained by `recipe`. `teaches` chooses a control in its place: a teacher of
     labels drawn at random, or labels smoothed by `smoothing`.
 
@@ -65,6 +66,7 @@ class Synced:
     smoothing: float = 0.1
     recipe: Recipe = Recipe()
     needs_network: ClassVar[bool] = True
+    version: ClassVar[int] = 2
     takes: ClassVar[tuple[type[Target], ...]] = (Classes,)
 
     def __post_init__(self) -> None:
@@ -114,7 +116,7 @@ def check_teacher(teacher: Learner, x: Inputs, target: Classes) -> None:
 
 
 class _Teacher:
-    """The teacher as labels come in: what it says of every input, by what it last learned."""
+    """The teacher as labels come in: what it says of every input, by the examples that it last learned."""
 
     def __init__(self, preset: Synced, network: nn.Module, x: Inputs, target: Classes, seed: int) -> None:
         self.preset, self.target, self.seed = preset, target, seed
@@ -122,32 +124,46 @@ class _Teacher:
         self.learner = preset.teacher or Learner(lambda: copy.deepcopy(start), preset.recipe)
         self.device, self.due = device_of(network), float(preset.first)
         self.says: Float[Tensor, "n classes"] | None = None
+        self.learned: Bool[Tensor, " n"] = torch.empty(0, dtype=torch.bool)
+        self.sent: Int[Tensor, " sent"] = torch.empty(0, dtype=torch.long)
         self.draws = torch.Generator().manual_seed(seed)
         if preset.teaches != "label-smoothing":
             check_teacher(self.learner, x, target)
 
     def prepare(self, x: Inputs, sent: Tensor) -> None:
         """Learn the labels that are sent, from the start, if they are enough more than before."""
+        self.sent = sent
         if self.preset.teaches == "label-smoothing":
             self.says = smoothed(sent, self.target.outputs, self.preset.smoothing)
+            self.learned = torch.ones(len(sent), dtype=torch.bool)
         elif len(sent) >= self.due:
             self.due = len(sent) * self.preset.refit
-            self.says = self._taught(x, sent)
+            self._teach(x, sent)
 
     def loss(self, own: Tensor, outputs: Tensor, rows: Tensor, say: Callable[[Tensor], Tensor]) -> Tensor:
-        """α L_KD + (1 − α) L_ce; the labels' loss alone as long as there is no teacher."""
+        """α L_KD + (1 − α) L_ce; the labels' loss alone of examples that the teacher has not learned."""
         if self.says is None:
             return own
+        alpha = self.preset.alpha
         if self.preset.everywhere:
             rows = torch.randint(len(self.says), rows.shape, generator=self.draws)
-            outputs = say(rows)
-        alpha, said = self.preset.alpha, self.says[rows.to(self.says.device)].to(outputs)
-        return alpha * soft_loss(outputs, said, self.preset.temperature) + (1 - alpha) * own
+            return alpha * self._soft(say(rows), rows) + (1 - alpha) * own
+        known = (rows < len(self.learned)) & self.learned[rows.clamp(max=len(self.learned) - 1)]
+        if not known.any():
+            return own
+        outputs, rows, share = outputs[known.to(outputs.device)], rows[known], float(known.float().mean())
+        labels = self.target.loss(outputs, self.sent[rows].to(outputs.device))
+        return own + alpha * share * (self._soft(outputs, rows) - labels)
+
+    def _soft(self, outputs: Tensor, rows: Tensor) -> Tensor:
+        """What parts the student from the teacher's word of these rows."""
+        assert self.says is not None
+        return soft_loss(outputs, self.says[rows.to(self.says.device)].to(outputs), self.preset.temperature)
 
     @torch.inference_mode(False)
     @torch.enable_grad()
-    def _taught(self, x: Inputs, sent: Tensor) -> Float[Tensor, "n classes"] | None:
-        """What a teacher of these labels says; as before where its training diverges."""
+    def _teach(self, x: Inputs, sent: Tensor) -> None:
+        """Train a teacher of these labels; where that diverges the last one goes on speaking."""
         draws = torch.Generator().manual_seed(self.seed)
         order, y = torch.randperm(len(sent), generator=draws), sent
         if self.preset.teaches == "random-labels":
@@ -159,7 +175,8 @@ class _Teacher:
                 self.learner, past[aside:], past[:aside] if aside else None, seed=self.seed, device=self.device
             )
         except Diverged:
-            return self.says
+            return
         learner = self.learner.starting_from(trained.weights)
         network = learner.network(past.shape, self.target.outputs, self.seed).to(self.device)
-        return outputs_of(network, x, self.target).float()
+        self.says = outputs_of(network, x, self.target).float()
+        self.learned = torch.ones(len(sent), dtype=torch.bool).index_fill(0, order[:aside], False)
