@@ -200,7 +200,7 @@ def test_alphabets_cut_growing_tasks_of_one_size_from_all_data():
     [
         ({"alphabets": (10, 5)}, "growing numbers of classes"),
         ({"alphabets": (2, 5)}, "has 3 classes, and alphabets asks for 5"),
-        ({"models": ()}, "one or more"),
+        ({"models": ()}, "one network or more"),
         ({"models": [MLP((4,)), MLP((4,))]}, "called the same"),
         ({"train": 500}, "'iris' has .* examples to train on"),
         ({"data": Task.from_arrays(np.eye(12), np.arange(12.0) / 7), "k": 3}, "set memorise to 0"),
@@ -221,3 +221,9 @@ def test_command_line(tmp_path, capsys):
     found = {(r["model"], r["quantity"]) for r in rows if r["task"] == "all"}
     for model in ("mlp(widths=(2,))", "mlp(widths=(4,))"):
         assert {(model, q) for q in ("C(M)", "max L(M,D)", "memorised", "parameters")} <= found
+
+
+def test_one_network_needs_no_list():
+    asked = {"data": "iris", "k": 12, "replicates": 1, "memorise": 0}
+    alone, listed = (units(Capacity(**asked, models=given)) for given in ("mlp", ["mlp"]))
+    assert alone == listed

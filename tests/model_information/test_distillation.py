@@ -7,9 +7,11 @@ import pytest
 from torch import nn
 
 from infoscope import Distillation, Learner, Replay, Status, Task, ask, distillation
+from infoscope.model_information.cost import seconds_to_send
 from infoscope.model_information.distillation_answer import distilled
 from infoscope.models import MLP
 from infoscope.prequential.loss_curve import LossCurve
+from infoscope.prequential.synced import Synced
 from infoscope.run.question import requests
 from infoscope.training.recipe import Recipe
 
@@ -112,3 +114,16 @@ def test_all_students_take_as_many_epochs(answer):
     first, *others = fits
     assert first.patience == 10
     assert {(recipe.epochs, recipe.patience) for recipe in others} == {(1, None)}  # a stand-in is best after one
+
+
+def test_a_dry_run_reckons_with_the_trainings_of_the_teachers_and_of_the_students():
+    digits = Task.from_dataset("digits")
+    seconds = []
+    for epochs in (20, 2000):
+        teacher = Learner(MLP((16,)), Recipe(epochs=epochs, patience=None))
+        seconds.append(seconds_to_send(digits, Synced(teacher, student=QUICK), STUDENT, 100))
+    assert seconds[1] > 5 * seconds[0]
+    students = Distillation(digits, TEACHER, STUDENT, coder=QUICK, train=80, k=40, replicates=1)
+    fits = [one for request in requests(students) for one in getattr(request, "looks", ()) if one.kind == "trainings"]
+    assert len(fits) == 3
+    assert all(one.seconds() > 0 for one in fits)

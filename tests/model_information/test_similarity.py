@@ -25,7 +25,7 @@ from infoscope.prequential.loss_curve import LossCurve
 from infoscope.prequential.mixed import Mixed
 from infoscope.prequential.replay import Replay
 from infoscope.run.context import RunContext
-from infoscope.run.question import ask, requests
+from infoscope.run.question import ask, cost, requests
 from infoscope.training.learner import Learner, copy_weights
 from infoscope.training.recipe import Adam, Recipe
 
@@ -311,3 +311,16 @@ def test_a_subset_is_known_from_the_whole_and_tells_less_of_it():
     whole_knows, part_knows = of(record, "S_uni")["digits", "0 to 4"], of(record, "S_uni")["0 to 4", "digits"]
     assert whole_knows.value == pytest.approx(1, abs=0.15)
     assert whole_knows.value - part_knows.value > 3 * math.hypot(whole_knows.stderr, part_knows.stderr)
+
+
+def test_a_dry_run_tries_each_kind_of_code_once_whatever_stages_and_tasks_it_is_for(monkeypatch):
+    from infoscope.model_information import codes
+
+    tried = []
+    monkeypatch.setattr(codes, "seconds_to_send", lambda task, coder, learner, n: tried.append(n) or 1.0)
+    digits = Task.from_dataset("digits")
+    three = [dataclasses.replace(digits[600 * i : 600 * (i + 1)], name=f"part {i}") for i in range(3)]
+    found = cost(Similarity(three, MLP((8,)), coder=QUICK, k=50, train=100, replicates=2))
+    assert tried == [50]
+    assert found.units["codes"] == 2 * (3 + 9)
+    assert found.seconds >= found.units["codes"]

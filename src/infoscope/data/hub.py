@@ -67,7 +67,7 @@ def _raw(source: str, parts: Parts, reading: Reading, key: str | None) -> Raw:
     x = _kept(source, parts, inputs[0], reading.size, key)
     if kinds[inputs[0]] == "image":
         return Raw(x, y, target, splits)
-    texts = [text for part in parts.values() for text in part[inputs[0]]]
+    texts = [text for part in parts.values() for text in part[inputs[0]][:]]
     return Raw(Texts.of(texts, x), y, target, splits)
 
 
@@ -90,7 +90,7 @@ def _splits(parts: Parts) -> dict[str, tuple[int, int]]:
 
 
 def _values(parts: Parts, label: str) -> tuple[np.ndarray, Classes | None]:
-    y = np.concatenate([np.asarray(part[label]) for part in parts.values()])
+    y = np.concatenate([np.asarray(part[label][:]) for part in parts.values()])
     names = getattr(next(iter(parts.values())).features[label], "names", None)
     if y.dtype.kind in "OUST":
         names, y = np.unique(y.astype(str), return_inverse=True)
@@ -110,12 +110,12 @@ def _table(source: str, parts: Parts, label: str | None, reading: Reading, split
 
 def _language(source: str, parts: Parts, column: str, reading: Reading) -> Raw:
     """Text without a label: every row is a document, which ends its line."""
-    rows = [(text.removesuffix("\n") + "\n", name) for name, part in parts.items() for text in part[column]]
+    rows = [(text.removesuffix("\n") + "\n", name) for name, part in parts.items() for text in part[column][:]]
     return from_documents([text for text, _ in rows], source, reading, [name for _, name in rows])
 
 
 def _stacked(source: str, parts: Parts, column: str) -> np.ndarray:
-    rows = [row for part in parts.values() for row in part[column]]
+    rows = [row for part in parts.values() for row in part[column][:]]
     if len(sizes := {len(row) for row in rows}) > 1:
         raise ValueError(
             f"{source}: {column!r} has rows of {len(sizes)} lengths; pad them: tokenizer(…, padding='max_length')"

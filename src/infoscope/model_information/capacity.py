@@ -24,7 +24,7 @@ from infoscope.model_information.difficulty import comparable
 from infoscope.model_information.held_out_loss import HeldOutLoss, loss_looks
 from infoscope.model_information.information import check_own_code, train_then_code
 from infoscope.models import MODELS
-from infoscope.models.default import Model, learner_for, model_name
+from infoscope.models.default import Model, Models, learner_for, model_name, several
 from infoscope.options import AtLeast, check_fields
 from infoscope.prequential.encode import Coder
 from infoscope.prequential.replay import Replay
@@ -34,9 +34,6 @@ from infoscope.run.look import Looks
 from infoscope.run.question import Request, Rows, Stages, ask
 from infoscope.training.learner import Learner
 from infoscope.training.recipe import Recipe
-
-Models = Sequence[Model]
-"""Networks: learners, factories, or names with options such as `mlp(widths=(16,))`."""
 
 
 @dataclass(frozen=True)
@@ -88,8 +85,8 @@ class Capacity:
     def __post_init__(self) -> None:
         check_fields(self)
         check_own_code(self.coder)
-        if not self.models or isinstance(self.models, str):
-            raise ValueError("models is a list of networks, of one or more")
+        if not several(self.models):
+            raise ValueError("models is empty; name one network or more, or leave it out")
         if any(b <= a for a, b in zip((1, *self.alphabets), self.alphabets, strict=False)):
             raise ValueError(f"alphabets are {self.alphabets}; give growing numbers of classes, from 2 on")
 
@@ -97,8 +94,9 @@ class Capacity:
         """For every network its information about every task, then what it memorises."""
         given = self._tasks()
         self._check(given)
-        learners = {_name(given[0], one): one for one in self.models}
-        if len(learners) < len(self.models):
+        models = several(self.models)
+        learners = {_name(given[0], one): one for one in models}
+        if len(learners) < len(models):
             raise ValueError(f"two of the models are called the same; there are {', '.join(learners)}")
         parts = self._parts(given)
         complexity = self.alphabets or tuple(range(1, len(given) + 1))

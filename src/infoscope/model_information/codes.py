@@ -4,29 +4,45 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
 
 from infoscope.data.targets import Classes
 from infoscope.data.task import Task, coding_order
+from infoscope.data.texts import Texts
 from infoscope.model_information.cost import seconds_to_send
 from infoscope.prequential.encode import Coder, curve_looks
 from infoscope.prequential.loss_curve import LossCurve
+from infoscope.prequential.synced import Synced
 from infoscope.run.look import Look
 from infoscope.training.learner import Learner
 
 
 @dataclass(frozen=True)
 class SendingTime:
-    """How long it takes to send n labels once; equal for equal work, whatever the order."""
+    """How long it takes to send n labels once; equal for equal work, whatever the order and whosesoever the labels."""
 
-    task: Task
+    task: Task = field(compare=False)
     coder: Coder
     learner: Learner | None
     n: int
+    alike: tuple[Any, ...] = ()
+
+    @classmethod
+    def of(cls, task: Task, coder: Coder, learner: Learner | None, n: int) -> SendingTime:
+        """Of a task whose examples are of one size what they hold does not count, nor where the learner starts.
+
+        Of a taught student it does not count how much the teacher is heard.
+        """
+        sized = not isinstance(task.x, Texts) and isinstance(task.target, Classes)
+        alike = (str(task.shape), task.classes) if sized else (task,)
+        if isinstance(coder, Synced) and coder.alpha:
+            coder = dataclasses.replace(coder, alpha=1.0, temperature=1.0)
+        return cls(task, coder, dataclasses.replace(learner, weights=None) if learner else None, n, alike)
 
     def __call__(self) -> float:
         """Seconds, by a short trial."""
@@ -53,7 +69,7 @@ def code_looks(
         dataclasses.replace(
             look,
             kind="codes",
-            seconds=SendingTime(task, coder, dataclasses.replace(learner, weights=None) if learner else None, n),
+            seconds=SendingTime.of(task, coder, learner, n),
             stand_in=partial(uniform_curve, task, n, seed),
         )
         for look, seed, learner in zip(looks, seeds, learners, strict=True)

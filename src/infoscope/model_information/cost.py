@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 
 from infoscope.data.targets import Tokens
 from infoscope.data.task import Task
+from infoscope.ensembles.planning import USUAL_EPOCHS
 from infoscope.prequential.encode import Coder, encode
 from infoscope.prequential.kernel import Kernel
 from infoscope.prequential.mixed import Mixed
 from infoscope.prequential.replay import Replay
+from infoscope.prequential.synced import Synced
+from infoscope.training.fit import fit
 from infoscope.training.learner import Learner
 
 BUDGET = 0.4
@@ -23,12 +28,36 @@ FACTORED = 1000
 """Rows of the matrix that is factored once, to learn how fast this machine is at it."""
 
 
+@dataclass(frozen=True)
+class LearningTime:
+    """How long a learner takes for a task; equal for equal work. `stops` says that a training may end early."""
+
+    learner: Learner
+    task: Task
+    stops: bool = False
+
+    def __call__(self) -> float:
+        """Seconds, from one epoch on some of the examples."""
+        return seconds_to_learn(self.learner, self.task, len(self.task), self.stops)
+
+
+def seconds_to_learn(learner: Learner, task: Task, examples: int, stops: bool = False) -> float:
+    """Trainings on so many examples in all, from one epoch on a few of the task's; those that stop early are usual."""
+    recipe = learner.recipe
+    few = task[: min(4 * recipe.batch, len(task))]
+    once = _timed(lambda: fit(dataclasses.replace(learner, recipe=dataclasses.replace(recipe, epochs=1)), few))
+    early = stops and recipe.patience is not None
+    return once * (min(recipe.epochs, USUAL_EPOCHS) if early else recipe.epochs) * examples / len(few)
+
+
 def seconds_to_send(task: Task, coder: Coder, learner: Learner | None, n: int) -> float:
     """One coding order of n labels, from trials of 8, 16, 32 … until one takes `BUDGET` seconds.
 
     A network's code grows with its gradients, others as the last two trials do; what grows with a power of n that no
     small trial shows, the factoring of kernels, is added by its count of operations.
     """
+    if isinstance(coder, Synced):
+        return seconds_to_send(task, coder.student, learner, n) + _seconds_of_teachers(task, coder, learner, n)
     few = min(n, 8)
     _sending(task, coder, learner, min(n, 2))  # what only the first pays for
     before, now, half = 0.0, _sending(task, coder, learner, few), 0
@@ -42,6 +71,18 @@ def seconds_to_send(task: Task, coder: Coder, learner: Learner | None, n: int) -
     slope = max(now - before, 0.0) / (few - half)
     steep = now * (n / few) ** min(1.3, math.log2(now / before)) if half and now > 2 * before else 0.0
     return max(now + slope * (n - few), steep) + _seconds_of_factors(task, coder, n)
+
+
+def _seconds_of_teachers(task: Task, coder: Synced, learner: Learner | None, n: int) -> float:
+    """Those of all trainings of the teacher, each on a prefix that has grown enough."""
+    if not coder.alpha or coder.teaches == "label-smoothing" or n < coder.first:
+        return 0.0
+    teacher = coder.teacher or (learner and dataclasses.replace(learner, recipe=coder.recipe))
+    if teacher is None:
+        return 0.0
+    trainings = int(math.log(n / coder.first) / math.log(coder.refit))
+    learned = coder.first * sum(coder.refit**i for i in range(trainings + 1)) * (1 - coder.held_out)
+    return seconds_to_learn(teacher, task[:n], int(learned), stops=coder.held_out > 0)
 
 
 def _sending(task: Task, coder: Coder, learner: Learner | None, n: int) -> float:

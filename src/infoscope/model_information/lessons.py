@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -14,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from infoscope.data.task import Task
+from infoscope.model_information.cost import LearningTime
 from infoscope.observation.estimators import Sketch
 from infoscope.observation.fisher_diagonal import fisher_diagonal
 from infoscope.observation.likelihoods import as_given, likelihood_of
@@ -64,22 +64,6 @@ class Learned:
             for part in ("weights/", "path/")
         )
         return cls(weights, path, tuple(facts["exams"]), facts["converged"], facts["failed"])
-
-
-@dataclass(frozen=True)
-class LearningTime:
-    """How long a learner takes for a task; equal for equal work."""
-
-    learner: Learner
-    task: Task
-
-    def __call__(self) -> float:
-        """Seconds, from one epoch on some of the examples."""
-        recipe = self.learner.recipe
-        few = self.task[: min(4 * recipe.batch, len(self.task))]
-        begun = time.perf_counter()
-        fit(dataclasses.replace(self.learner, recipe=dataclasses.replace(recipe, epochs=1)), few)
-        return (time.perf_counter() - begun) * recipe.epochs * len(self.task) / len(few)
 
 
 def learn(

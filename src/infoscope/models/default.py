@@ -16,7 +16,7 @@ Model = Learner | Callable[..., nn.Module] | str | None
 """A learner, a factory of networks, or a name as `infoscope list models` has it."""
 
 Models = Any
-"""A `Model`, or a list of such."""
+"""A `Model`, or a list or tuple of such."""
 
 
 def default_model(task: Task) -> str:

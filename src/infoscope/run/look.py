@@ -76,8 +76,7 @@ class Looks(Generic[T]):
 
     def cost(self, context: RunContext) -> Cost:
         """One trial for all looks that take equally long."""
-        times = Counter(one.seconds for one in self.looks if one.seconds is not None)
-        return Cost(self.units(), sum(seconds() * count for seconds, count in times.items()))
+        return Cost(self.units(), trials=Counter(one.seconds for one in self.looks if one.seconds is not None))
 
     def stand_in(self) -> list[T]:
         """A stand-in for each."""

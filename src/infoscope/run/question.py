@@ -6,7 +6,7 @@ Whoever runs it does what a stage asks for, keeps it, and sends it back; a dry r
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, TypeVar, runtime_checkable
@@ -18,15 +18,25 @@ from infoscope.run.context import RunContext
 
 @dataclass(frozen=True)
 class Cost:
-    """How many units of each kind ("trainings", "codes"), the seconds that they take on one process, and remarks."""
+    """How many units of each kind ("trainings", "codes"), the seconds that they take on one process, and remarks.
+
+    `trials` are seconds that are still to be measured, with how often they are needed; equal ones are one trial.
+    """
 
     units: Mapping[str, int] = field(default_factory=dict)
     seconds: float = 0.0
     remarks: tuple[str, ...] = ()
+    trials: Mapping[Callable[[], float], int] = field(default_factory=dict)
 
     def __add__(self, other: Cost) -> Cost:
         units = dict(Counter(self.units) + Counter(other.units))
-        return Cost(units, self.seconds + other.seconds, self.remarks + other.remarks)
+        trials = dict(Counter(self.trials) + Counter(other.trials))
+        return Cost(units, self.seconds + other.seconds, self.remarks + other.remarks, trials)
+
+    def measured(self) -> Cost:
+        """The same after the trials."""
+        seconds = self.seconds + sum(trial() * count for trial, count in self.trials.items())
+        return Cost(self.units, seconds, self.remarks)
 
 
 class Request(Protocol):
@@ -41,7 +51,7 @@ class Request(Protocol):
         ...
 
     def cost(self, context: RunContext) -> Cost:
-        """What it would take, by a short trial."""
+        """What it would take, by a short trial, or with the trial that would tell."""
         ...
 
     def stand_in(self) -> Any:
@@ -162,5 +172,5 @@ def units(question: Question[Any], device: str = "cpu") -> Counter[str]:
 
 
 def cost(question: Question[Any], context: RunContext = RunContext()) -> Cost:
-    """What a question would take, by short trials."""
-    return sum((request.cost(context) for request in requests(question, context.device)), Cost())
+    """What a question would take, by short trials: one for all that takes equally long, in whatever stages it is."""
+    return sum((request.cost(context) for request in requests(question, context.device)), Cost()).measured()
