@@ -64,6 +64,7 @@ from .weight_distance.weight_distance import WeightDistance, distance
 from .weight_information.fisher import Fisher
 from .weight_information.fisher_look import fisher
 from .weight_information.learning_coefficient import LearningCoefficient, learning_coefficient
+from .weight_information.quantise import Quantise, quantise
 
 __all__ = [
     "MDS",
@@ -110,6 +111,7 @@ __all__ = [
     "Plane",
     "Population",
     "Probing",
+    "Quantise",
     "Real",
     "Receipt",
     "Recipe",
@@ -164,6 +166,7 @@ __all__ = [
     "plane_of_checkpoints",
     "plane_of_network",
     "probe",
+    "quantise",
     "read_labels",
     "sample_complexity",
     "similarity",

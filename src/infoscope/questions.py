@@ -21,6 +21,7 @@ QUESTIONS: dict[str, str] = {
     "distance": "infoscope.weight_distance.weight_distance:WeightDistance",
     "mds": "infoscope.weight_distance.pictures:MDS",
     "learning-coefficient": "infoscope.weight_information.learning_coefficient:LearningCoefficient",
+    "quantise": "infoscope.weight_information.quantise:Quantise",
     "mi": "infoscope.dynamics.saved_information:SavedInformation",
     "plane": "infoscope.dynamics.plane:Plane",
 }

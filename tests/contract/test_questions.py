@@ -18,8 +18,14 @@ from infoscope.prequential.mixed import Mixed
 from infoscope.prequential.replay import Replay
 from infoscope.questions import QUESTIONS
 from infoscope.testing import parametrize_with_checks
+from infoscope.training.learner import Learner
+
+WEIGHTS = [Learner(MLP((4,))).network((4,), 3, seed).state_dict() for seed in (0, 1)]
+"""Of networks for iris, for questions about checkpoints."""
 
 SMALL = {
+    "checkpoint": WEIGHTS[0],
+    "checkpoints": WEIGHTS,
     "data": Task.from_dataset("iris")[:60],
     "model": MLP((4,)),
     "networks": (MLP((4,)), MLP((8,))),

@@ -114,6 +114,8 @@ WORDS: dict[str, Word] = {
     "AnyTask": Word(str, _named, reads_data=True),
     "PlaneData": Word(str, _named, reads_data=True),
     "Starts": Word(tuple[str, ...], lambda names, _: tuple(names)),
+    "AnyCheckpoint": Word(str, lambda path, _: path),
+    "Checkpoints": Word(tuple[str, ...], lambda paths, _: tuple(paths)),
     "Coder": _of_table(lambda: CODERS),
     "Algorithms": Word(
         tuple[str, ...],

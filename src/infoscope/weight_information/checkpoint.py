@@ -1,0 +1,132 @@
+"""Checkpoints: the weights of a network as a file, a mapping or a network gives them, checked before they are used."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from infoscope.data.task import Task
+from infoscope.models.default import Model, learner_for
+from infoscope.training.check_network import check_network
+from infoscope.training.learner import Learner, Weights, copy_weights
+from infoscope.training.weights_file import tensors_from
+from infoscope.unreadable import listed
+from infoscope.weight_information.quantised_file import is_quantised, read_quantised
+
+AnyCheckpoint = Any
+"""A file of weights (one that `quantise` wrote too), a mapping of tensors by name, or a network."""
+
+Checkpoints = Any
+"""Several of them."""
+
+
+@dataclass(frozen=True, eq=False)
+class Checkpoint:
+    """Weights by name, numbers with fractions in single precision; `notes` say what they were before."""
+
+    name: str
+    weights: Weights
+    notes: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, given: AnyCheckpoint, place: int = 0) -> Checkpoint:
+        """The checkpoint that was given; a ValueError if a weight is NaN or infinite."""
+        if isinstance(given, Checkpoint):
+            return given
+        name, held = _read(given, place)
+        _check_finite(name, held)
+        kinds = {str(t.dtype).removeprefix("torch.") for t in held.values() if t.is_floating_point()} - {"float32"}
+        notes = (f"weights of {listed(sorted(kinds), 3)} are taken in single precision",) if kinds else ()
+        return cls(name, {k: t.float() if t.is_floating_point() else t for k, t in held.items()}, notes)
+
+    def learner(self, task: Task, model: Model) -> Learner:
+        """The network of this model that has these weights; a ValueError unless it takes them and reads the task."""
+        learner = dataclasses.replace(learner_for(task, model), weights=None).starting_from(self.weights)
+        try:
+            network = learner.network(task.shape, task.target.outputs, 0)
+        except ValueError as error:
+            raise ValueError(f"{self.name}: {error}") from error
+        if any(p.dtype in (torch.float16, torch.bfloat16) for p in network.parameters()):
+            raise ValueError(
+                f"{type(network).__name__} is made in half precision, in which small changes of its loss are lost; "
+                "give one that is made in single precision, network.float()"
+            )
+        check_network(network, task)
+        return learner
+
+
+def checkpoints_of(given: Checkpoints, least: int = 2) -> tuple[Checkpoint, ...]:
+    """Checkpoints of one architecture, each by a name of its own."""
+    several = list(given) if isinstance(given, list | tuple) else [given]
+    if len(several) < least:
+        raise ValueError(f"{len(several)} checkpoints were given; name {least} or more files of weights")
+    found = [Checkpoint.of(one, place) for place, one in enumerate(several)]
+    names = [one.name for one in found]
+    apart = [
+        one if names.count(one.name) == 1 else dataclasses.replace(one, name=f"{one.name} #{i + 1}")
+        for i, one in enumerate(found)
+    ]
+    for other in apart[1:]:
+        _check_same(apart[0], other)
+    return tuple(apart)
+
+
+def parameters_of(learner: Learner, task: Task) -> dict[str, tuple[str, ...]]:
+    """The trainable parameters of a learner's network, each with all the names that it goes by."""
+    network = learner.network(task.shape, task.target.outputs, 0)
+    names: dict[int, list[str]] = {}
+    for name, p in network.named_parameters(remove_duplicate=False):
+        if p.requires_grad:
+            names.setdefault(id(p), []).append(name)
+    return {several[0]: tuple(several) for several in names.values()}
+
+
+def layer_of(parameter: str) -> str:
+    """The layer of a parameter: its name without the last part.
+
+    >>> layer_of("layer1.0.conv1.weight"), layer_of("scale")
+    ('layer1.0.conv1', 'scale')
+    """
+    return parameter.rpartition(".")[0] or parameter
+
+
+def _read(given: AnyCheckpoint, place: int) -> tuple[str, Mapping[str, Tensor]]:
+    if isinstance(given, nn.Module):
+        return f"{type(given).__name__} {place + 1}", copy_weights(given)
+    if isinstance(given, Mapping):
+        return f"checkpoint {place + 1}", given
+    if not isinstance(given, str | Path):
+        raise TypeError(f"a checkpoint is a file, tensors by name or a network; {type(given).__name__} is none")
+    path = Path(given)
+    return path.name, read_quantised(path) if is_quantised(path) else tensors_from(path)
+
+
+def _check_finite(name: str, weights: Mapping[str, Tensor]) -> None:
+    bad = [k for k, t in weights.items() if t.is_floating_point() and not bool(t.isfinite().all())]
+    if bad:
+        raise ValueError(
+            f"{name}: {len(bad)} of {len(weights)} tensors hold NaN or infinity, {listed(bad, 3)}; the training "
+            "diverged, take an earlier checkpoint"
+        )
+
+
+def _check_same(one: Checkpoint, other: Checkpoint) -> None:
+    a, b = one.weights, other.weights
+    lacking = [k for k in a if k not in b] + [k for k in b if k not in a]
+    if lacking:
+        raise ValueError(
+            f"{one.name} and {other.name} are of two architectures: {len(lacking)} tensors stand in one of them only, "
+            f"{listed(lacking, 3)}; give checkpoints of one network"
+        )
+    for k in a:
+        if a[k].shape != b[k].shape:
+            raise ValueError(
+                f"{one.name} and {other.name} are of two architectures: {k} is {tuple(a[k].shape)} in one and "
+                f"{tuple(b[k].shape)} in the other; give checkpoints of one network"
+            )
