@@ -163,14 +163,14 @@ def test_a_file_holds_it(structure, tmp_path):
             assert torch.equal(a.h, b.h)
 
 
-def test_it_is_looked_at_once_and_the_network_stays_as_it_is(tmp_path):
-    net, of, done = mlp().train(), task(), []
+def test_it_is_looked_at_once_and_the_network_stays_as_it_is(tmp_path, monkeypatch):
+    net, of = mlp().train(), task()
     before, state = {k: v.clone() for k, v in net.state_dict().items()}, torch.get_rng_state()
-    context = RunContext(Store(tmp_path), on_done=done.append)
+    context = RunContext(Store(tmp_path))
     first = fisher(net, of, estimator=Sketch(), context=context)
-    again = fisher(net, of, estimator=Sketch(), context=context)
-    assert first.to_bytes() == again.to_bytes()
     assert fisher(net, of, estimator=Sketch(), seed=1, context=context).to_bytes() != first.to_bytes()
+    monkeypatch.setattr("infoscope.weight_information.fisher_look.Differentiated", None)
+    assert fisher(net, of, estimator=Sketch(), context=context).to_bytes() == first.to_bytes()
     assert all(torch.equal(v, before[k]) for k, v in net.state_dict().items())
     assert torch.equal(torch.get_rng_state(), state)
     assert all(m.training and not m._forward_hooks for m in net.modules())

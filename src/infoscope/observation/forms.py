@@ -86,10 +86,11 @@ class Picked:
 
     def dense(self) -> Float[Tensor, "n c ..."]:
         """All rows written out."""
-        r = self.back.new_zeros(len(self.index), self.columns, *self.shape)
-        for out, index, back in zip(r, self.index, self.back, strict=True):
-            out.index_add_(1, index, back)
-        return r
+        n, c, height = self.n, self.columns, self.shape[0]
+        tables = torch.arange(n * c, device=self.index.device).view(n, c, 1) * height
+        r = self.back.new_zeros(n * c * height, self.shape[1])
+        r.index_add_(0, (tables + self.index[:, None]).flatten(), self.back.flatten(0, 2))
+        return r.view(n, c, *self.shape)
 
     def squares(self) -> Float[Tensor, "c ..."]:
         """Σ_i r_ic², touching only the rows of the table that occur."""
