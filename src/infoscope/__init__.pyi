@@ -65,6 +65,7 @@ from .weight_information.fisher import Fisher
 from .weight_information.fisher_look import fisher
 from .weight_information.learning_coefficient import LearningCoefficient, learning_coefficient
 from .weight_information.quantise import Quantise, quantise
+from .weight_information.risk_certificate import RiskCertificate, risk_certificate
 
 __all__ = [
     "MDS",
@@ -117,6 +118,7 @@ __all__ = [
     "Recipe",
     "Record",
     "Replay",
+    "RiskCertificate",
     "RunContext",
     "SavedInformation",
     "ShuffledLabels",
@@ -168,6 +170,7 @@ __all__ = [
     "probe",
     "quantise",
     "read_labels",
+    "risk_certificate",
     "sample_complexity",
     "similarity",
     "surplus",

@@ -22,6 +22,7 @@ QUESTIONS: dict[str, str] = {
     "mds": "infoscope.weight_distance.pictures:MDS",
     "learning-coefficient": "infoscope.weight_information.learning_coefficient:LearningCoefficient",
     "quantise": "infoscope.weight_information.quantise:Quantise",
+    "certificate": "infoscope.weight_information.risk_certificate:RiskCertificate",
     "mi": "infoscope.dynamics.saved_information:SavedInformation",
     "plane": "infoscope.dynamics.plane:Plane",
 }

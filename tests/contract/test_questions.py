@@ -37,6 +37,7 @@ SMALL = {
     "dimensions": 1,
     "epochs": 2,
     "steps": 20,
+    "draws": 20,
 }
 """What makes a question quick, by the names that its options have; those of another name stay at their defaults."""
 
@@ -53,6 +54,7 @@ OWN: dict[str, dict[str, Any]] = {
         "depth": ("head-kept",),
         "train": 20,
     },
+    "RiskCertificate": {"prior": "learnt"},
     "Similarity": {"data": [Task.from_dataset("iris")[:60], Task.from_dataset("iris")[50:110]]},
 }
 """What a question needs otherwise, by its class."""

@@ -26,6 +26,7 @@ from .pac_bayes import kl_bound as kl_bound
 from .phase_transition import GateAndMemoriser as GateAndMemoriser
 from .prior_data import unseen_by_prior as unseen_by_prior
 from .quantised_file import read_quantised as read_quantised
+from .risk_certificate import risk_certificate as risk_certificate
 from .shannon import minimiser_jacobian as minimiser_jacobian
 from .shannon import shannon_information as shannon_information
 from .split_kl import recursive_bound as recursive_bound

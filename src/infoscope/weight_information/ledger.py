@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from decimal import Decimal
 
@@ -58,6 +59,15 @@ class Ledger:
         if Decimal(repr(delta)) > self._left():
             raise ValueError(f"{what!r} asks for {delta:g}, and of δ = {self.delta:g} only {self.left:g} is left")
         return replace(self, entries=(*self.entries, Spent(what, delta, choices)))
+
+    def spend_rest(self, what: str, choices: int = 1) -> Ledger:
+        """The ledger with all that is left spent on this.
+
+        >>> Ledger(0.05).spend("draws of the weights", 0.01).spend_rest("kl bound").left
+        0.0
+        """
+        rest = self.left
+        return self.spend(what, rest if Decimal(repr(rest)) <= self._left() else math.nextafter(rest, 0.0), choices)
 
     @property
     def left(self) -> float:

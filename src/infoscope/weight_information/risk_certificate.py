@@ -1,0 +1,206 @@
+"""The question of the risk certificate: what share of errors will this network not exceed, as its data alone prove?"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import dataclass
+from functools import partial
+from typing import Annotated, Any, Literal
+
+import numpy as np
+import torch
+
+from infoscope.data.named import Tasks, tasks, training_part
+from infoscope.data.partition import without_overlap
+from infoscope.data.task import Task
+from infoscope.ensembles.population import Member, Population
+from infoscope.ensembles.train import Train
+from infoscope.measurement import Measurement, Status
+from infoscope.models.default import Model, learner_for, model_name
+from infoscope.options import AtLeast, check_fields
+from infoscope.run.context import RunContext
+from infoscope.run.look import Look, Looks
+from infoscope.run.question import Request, Rows, Stages, ask
+from infoscope.training.learner import Learner, Weights
+from infoscope.weight_information.bound_training import BoundTraining
+from infoscope.weight_information.certificate import BOUND, DRAWS
+from infoscope.weight_information.certified_posterior import (
+    CertifiedPosterior,
+    PosteriorSpec,
+    certify_posterior,
+    check_certifiable,
+    nothing,
+    posterior_seconds,
+)
+from infoscope.weight_information.ledger import Ledger
+from infoscope.weight_information.noisy_weights import SCALES, layers_of
+from infoscope.weight_information.prior_data import unseen_by_prior
+from infoscope.weight_information.risk_certificate_answer import RiskCertificateAnswer, TaskCertificate
+
+Prior = Literal["start", "zero", "learnt"]
+
+_SHARE_OF_DRAWS = 0.3
+
+
+@dataclass(frozen=True)
+class RiskCertificate:
+    """What share of errors will this network not exceed on new examples? A bound from its training data alone.
+
+    The network's weights are drawn from a Gaussian q, which is trained by the bound itself: kl⁻¹ of its share of errors
+    and KL(q‖p)/n (Langford & Seeger 2001, Maurer 2004, Pérez-Ortiz et al. 2021). It fails with probability delta at
+    most over the draw of the examples; the receipt says where each part of it went.
+
+    Attributes
+    ----------
+    data
+        One or more data sets of classes; their train splits where they have them.
+    model
+        Network: a name from `infoscope list models`, or module:factory. Default: mlp, or cnn from 16 pixels on.
+    prior
+        Where the prior lies: around the untrained weights, around zero, or around weights learnt from a part of the
+        data, which the certificate then leaves out.
+    weights
+        Your network's weights (.safetensors, or .pt with tensors only): the prior lies around them. Say what they were
+        trained on.
+    trained_on
+        The data that the weights were trained on; examples of the certificate that are among them are refused.
+    share
+        Of the examples from which a prior is learnt.
+    one_scale
+        One scale of the prior for all layers, not one each: each is chosen after the data and paid for.
+    delta
+        Probability that the certificate fails.
+    draws
+        Draws of the weights from which the share of errors is bounded.
+    steps
+        Of training q.
+    seed
+        Of the untrained weights, of training and of the draws.
+    epochs
+        Most epochs of training a prior. Default: the recipe's, 1000.
+    examples
+        Take only so many examples, drawn by the seed.
+    """
+
+    data: Tasks
+    model: Model = None
+    prior: Prior = "start"
+    weights: Weights | None = None
+    trained_on: Task | None = None
+    share: float = 0.5
+    one_scale: bool = False
+    delta: float = 0.035
+    draws: Annotated[int, AtLeast(2)] = 2000
+    steps: Annotated[int, AtLeast(1)] = 5000
+    seed: Annotated[int, AtLeast(0)] = 0
+    epochs: Annotated[int | None, AtLeast(1)] = None
+    examples: Annotated[int | None, AtLeast(4)] = None
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+        if self.prior not in ("start", "zero", "learnt"):
+            raise ValueError(f"prior is {self.prior!r}; it is 'start', 'zero' or 'learnt'")
+        if not 0 < self.share < 1:
+            raise ValueError(f"share is {self.share}; the examples that a prior is learnt from are a share of all")
+        if not 0 < self.delta < 1:
+            raise ValueError(f"delta is {self.delta}; a certificate fails with a probability between 0 and 1")
+        if self.weights is not None and self.prior != "start":
+            raise ValueError(f"a prior around your weights is no prior {self.prior!r}; leave one of them out")
+        if self.trained_on is not None and self.weights is None:
+            raise ValueError("trained_on says what your own weights have seen; give these weights too")
+        if self.epochs is not None and self.prior != "learnt":
+            raise ValueError("epochs are of learning a prior; ask for --prior learnt, or give the steps of q")
+
+    def stages(self, device: str = "cpu") -> Stages[RiskCertificateAnswer]:
+        """For one task after another a prior, if it is learnt, then a posterior."""
+        found: list[TaskCertificate] = []
+        for task in tasks(self.data):
+            found.append((yield from self._stages_of(task, device)))
+            yield Rows(found[-1].rows())
+        return RiskCertificateAnswer(tuple(found))
+
+    def _stages_of(self, task: Task, device: str) -> Generator[Request, Any, TaskCertificate]:
+        learner = learner_for(task, self.model, self.epochs)
+        part = self._part(task)
+        check_certifiable(learner.network(task.shape, task.target.outputs, self.seed), part)
+        notes: tuple[str, ...] = (f"prior around {'0' if self.prior == 'zero' else 'the untrained weights'}",)
+        status: frozenset[Status] = frozenset()
+        if self.weights is not None:
+            learner = learner.starting_from(self.weights)
+            notes = ("prior around weights that were given",)
+            if self.trained_on is None:
+                status = frozenset({Status.UNVERIFIED_SPLIT})
+            else:
+                unseen = unseen_by_prior(part, self.trained_on)
+                part, notes = unseen.task, (*notes, *unseen.notes)
+        elif self.prior == "learnt":
+            learner, part, notes = yield from self._learnt(learner, part)
+        test, dropped = _test_split(task, part)
+        asked = self._asked(learner, part)
+        look = Look(
+            certify_posterior, (learner, part, test, asked, device), CertifiedPosterior, 1,
+            f"posterior on {task.name}", kind="posteriors",
+            seconds=partial(posterior_seconds, learner, part, asked, device), stand_in=partial(nothing, asked),
+        )  # fmt: skip
+        found: list[CertifiedPosterior] = yield Looks((look,))
+        ledger = self._ledger(found[0].choices)
+        notes = (*notes, *((f"{dropped} test examples equal to others were left out",) if dropped else ()))
+        return TaskCertificate(
+            task.name, model_name(task, self.model), found[0], ledger, _guessing(part), notes, status, part.fingerprint
+        )
+
+    def _learnt(self, learner: Learner, part: Task) -> Generator[Request, Any, tuple[Learner, Task, tuple[str, ...]]]:
+        """A prior from one part of the examples; the others are the certificate's."""
+        cut = round(self.share * len(part))
+        stops = cut // 10
+        if stops < 1 or len(part) - cut < 2:
+            raise ValueError(
+                f"{part.name!r} has {len(part)} examples, too few to learn a prior from {cut} of them and to certify "
+                "on the others; give more, or take --prior start"
+            )
+        mixed = part.shuffled(self.seed)
+        seen, unseen = mixed[:cut], unseen_by_prior(mixed[cut:], mixed[:cut])
+        member = Member(learner, seen[stops:], self.seed, seen[:stops])
+        trained: Population = yield Train((member,))
+        notes = (f"prior learnt from {cut} other examples", *unseen.notes)
+        return learner.starting_from(trained.member(0)), unseen.task, notes
+
+    def _part(self, task: Task) -> Task:
+        part = training_part(task)
+        if len(part) < 2:
+            raise ValueError(f"{task.name!r} has {len(part)} examples; a certificate needs 2 or more")
+        return (
+            part if self.examples is None or self.examples >= len(part) else part.shuffled(self.seed)[: self.examples]
+        )
+
+    def _asked(self, learner: Learner, part: Task) -> PosteriorSpec:
+        layers = layers_of(learner.network(part.shape, part.target.outputs, self.seed), self.one_scale)
+        ledger = self._ledger(len(SCALES) ** len(layers))
+        learnt = self.prior == "learnt" or self.weights is not None
+        training = BoundTraining(self.steps)
+        return PosteriorSpec(
+            self.one_scale, self.prior == "zero", learnt, ledger.each(BOUND), self.draws, training, self.seed
+        )
+
+    def _ledger(self, choices: int) -> Ledger:
+        return Ledger(self.delta).spend(DRAWS, float(f"{_SHARE_OF_DRAWS * self.delta:.3g}")).spend_rest(BOUND, choices)
+
+
+def risk_certificate(
+    data: Any, model: Model = None, *, context: RunContext = RunContext(), strict: bool = True, **options: Any
+) -> Measurement:
+    """The kl bound on the risk of a network on new examples. `RiskCertificate` asked at once."""
+    (found,) = ask(RiskCertificate(data, model, **options), context).found
+    return found.rows()[0].measurement.checked(strict)
+
+
+def _test_split(task: Task, part: Task) -> tuple[Task | None, int]:
+    """The test split without what the certificate's examples hold too."""
+    if "train" not in task.splits or "test" not in task.splits:
+        return None, 0
+    return without_overlap(task["test"], part)
+
+
+def _guessing(part: Task) -> float:
+    counts = np.bincount(torch.as_tensor(part.labels).numpy())
+    return 1 - float(counts.max()) / len(part)
