@@ -64,6 +64,7 @@ from .weight_distance.weight_distance import WeightDistance, distance
 from .weight_information.fisher import Fisher
 from .weight_information.fisher_look import fisher
 from .weight_information.learning_coefficient import LearningCoefficient, learning_coefficient
+from .weight_information.merge import Merge, merge
 from .weight_information.quantise import Quantise, quantise
 from .weight_information.risk_certificate import RiskCertificate, risk_certificate
 
@@ -103,6 +104,7 @@ __all__ = [
     "Massart",
     "Measurement",
     "Member",
+    "Merge",
     "Mislabelled",
     "MissingObjects",
     "MissingPixels",
@@ -159,6 +161,7 @@ __all__ = [
     "load",
     "loss_curves",
     "memorisation_included",
+    "merge",
     "mislabelled",
     "more_labels",
     "mutual_information",

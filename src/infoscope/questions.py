@@ -23,6 +23,7 @@ QUESTIONS: dict[str, str] = {
     "learning-coefficient": "infoscope.weight_information.learning_coefficient:LearningCoefficient",
     "quantise": "infoscope.weight_information.quantise:Quantise",
     "certificate": "infoscope.weight_information.risk_certificate:RiskCertificate",
+    "merge": "infoscope.weight_information.merge:Merge",
     "mi": "infoscope.dynamics.saved_information:SavedInformation",
     "plane": "infoscope.dynamics.plane:Plane",
 }

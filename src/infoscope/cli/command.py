@@ -50,10 +50,22 @@ def options(kind: type, named: bool = False) -> list[Option]:
     """The fields of a question as options; `named` says that a file names the data already."""
     _, told = options_of(kind.__doc__ or "")
     hints = get_type_hints(kind, include_extras=True)
-    found = [_option(field, hints[field.name], told[field.name], named) for field in dataclasses.fields(kind)]
+    fields = dataclasses.fields(kind)
+    many = next((field.name for field in fields if _takes_many(field)), None)
+    found = [_option(one, hints[one.name], told[one.name], named, one.name == many) for one in fields]
     kinds = [option.parameter.kind for option in found]
     last = kinds.index(inspect.Parameter.VAR_POSITIONAL) if inspect.Parameter.VAR_POSITIONAL in kinds else len(found)
     return [*found[:last], *map(_by_name, found[last:])]
+
+
+def _takes_many(field: dataclasses.Field[Any]) -> bool:
+    """Whether it may take all words that stand without a name."""
+    word = _word(field)
+    return field.name in POSITIONAL and word is not None and word.kind == tuple[str, ...]
+
+
+def _word(field: dataclasses.Field[Any]) -> Word | None:
+    return WORDS.get(str(field.type).replace(" | None", ""))
 
 
 def _by_name(option: Option) -> Option:
@@ -63,8 +75,8 @@ def _by_name(option: Option) -> Option:
     return dataclasses.replace(option, parameter=option.parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY))
 
 
-def _option(field: dataclasses.Field[Any], hint: Any, told: str, named: bool) -> Option:
-    word = WORDS.get(str(field.type).replace(" | None", ""))
+def _option(field: dataclasses.Field[Any], hint: Any, told: str, named: bool, many: bool) -> Option:
+    word = _word(field)
     required = field.default is dataclasses.MISSING
     default = inspect.Parameter.empty if required else field.default
     if word is not None:
@@ -73,7 +85,6 @@ def _option(field: dataclasses.Field[Any], hint: Any, told: str, named: bool) ->
     limits = [Number(gte=m.least) for m in getattr(hint, "__metadata__", ()) if isinstance(m, AtLeast)]
     several = True if get_origin(hint) is tuple else None  # `--option a b`, not only `--option a --option b`
     annotation = Annotated[hint, Parameter(help=told, validator=limits, consume_multiple=several)]
-    many = field.name in POSITIONAL and word is not None and word.kind == tuple[str, ...]
     if many:
         annotation = Annotated[str, Parameter(help=told, required=required and not named)]
     kind = (

@@ -50,11 +50,11 @@ class PerExample:
 def mean_and_error(values: Float[Tensor, " n"]) -> tuple[float, float]:
     """The mean over examples, and its standard error; NaN for a single one.
 
-    >>> mean_and_error(torch.tensor([1.0, 3.0]))
-    (2.0, 1.0)
+    >>> mean_and_error(torch.tensor([1.0, 4.0, 4.0, 7.0]))
+    (4.0, 1.2247448713915892)
     """
     n = len(values)
-    return float(values.mean()), float(values.std()) / math.sqrt(n) if n > 1 else math.nan
+    return float(values.mean()), float(values.double().std()) / math.sqrt(n) if n > 1 else math.nan
 
 
 def example_losses(outputs: Tensor, target: Target, y: Tensor) -> Float[Tensor, " n"]:
@@ -75,7 +75,7 @@ def example_losses(outputs: Tensor, target: Target, y: Tensor) -> Float[Tensor, 
             return torch.where(y < 0, 0.0, costs).sum(1)
         case Real():
             return 0.5 * (z - target.standard(y.double())).square().flatten(1).sum(1)
-    raise _no_likelihood(target)
+    raise no_likelihood(target)
 
 
 def check_likelihood(task: Task) -> None:
@@ -83,10 +83,11 @@ def check_likelihood(task: Task) -> None:
     if not len(task):
         raise ValueError(f"{task.name!r} has no examples; give some")
     if isinstance(task.target, Boxes):
-        raise _no_likelihood(task.target)
+        raise no_likelihood(task.target)
 
 
-def _no_likelihood(target: Target) -> ValueError:
+def no_likelihood(target: Target) -> ValueError:
+    """What is said of a target whose loss is none."""
     return ValueError(f"the loss of {target} is no likelihood of what a network gives; take classes, numbers or tokens")
 
 
