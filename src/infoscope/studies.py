@@ -8,6 +8,7 @@ STUDIES: dict[str, str] = {
     "as_if_random": "as_if_random:AsIfRandom",
     "ablation": "ablation:AblationStudy",
     "capacity": "capacity:CapacityStudy",
+    "certificate": "certificate:CertificateStudy",
     "difficulty": "difficulty:DifficultyStudy",
     "distillation": "distillation:DistillationStudy",
     "renamed_classes": "renamed_classes:RenamedClasses",

@@ -3,6 +3,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import nn
 
 from infoscope import (
@@ -22,6 +23,8 @@ from infoscope.weight_information.bound_training import KlInverse, SmoothBound
 from infoscope.weight_information.bounds_of_posterior import bounds_of
 from infoscope.weight_information.certificate import BOUND, DRAWS, certificate_floor
 from infoscope.weight_information.certified_posterior import CertifiedPosterior, Message
+from infoscope.weight_information.compression import message_bits
+from infoscope.weight_information.kl_inverse import kl_inverse
 from infoscope.weight_information.ledger import Ledger
 from infoscope.weight_information.noisy_weights import SCALES, Drawn, NoisyWeights, layers_of
 from infoscope.weight_information.pac_bayes import kl_bound
@@ -192,6 +195,19 @@ def test_a_prior_that_saw_the_examples_is_refused_and_one_that_nobody_knows_is_f
     assert found.rows()[0].measurement.status >= {Status.UNVERIFIED_SPLIT}
     kept = ask(RiskCertificate(IRIS[60:], LINE, weights=weights, trained_on=IRIS[:60], **QUICK)).found[0]
     assert Status.UNVERIFIED_SPLIT not in kept.rows()[0].measurement.status
+
+
+def test_a_file_is_bounded_by_its_length(tmp_path):
+    """Of a network that always says class 0, in few bytes: kl⁻¹ of its errors and the message's length."""
+    path = tmp_path / "few.safetensors"
+    save_file({"fc1.weight": torch.zeros(3, 4, dtype=torch.float16), "fc1.bias": torch.tensor([2.0, 0, 0])}, path)
+    rows = ask(RiskCertificate(IRIS, LINE, file=path, **QUICK)).found[0].rows()
+    (found,) = [row.measurement for row in rows if row.coordinates["bound"] == "file"]
+    bits = message_bits(path.read_bytes())
+    assert found.value == kl_inverse(2 / 3, (bits * math.log(2) + math.log(1 / 0.035)) / 150)
+    assert found.status == {Status.VACUOUS}
+    with pytest.raises(ValueError, match="do not fit"):
+        ask(RiskCertificate(IRIS, MLP((3,)), file=path, **QUICK))
 
 
 def half() -> nn.Module:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from infoscope.weight_information.certificate import BOUND, DRAWS, certify
-from infoscope.weight_information.certified_posterior import CertifiedPosterior
+from infoscope.weight_information.certified_posterior import CertifiedPosterior, FileRisk
 from infoscope.weight_information.compression import compression_bound
 from infoscope.weight_information.confidence import mean_upper
 from infoscope.weight_information.ledger import Ledger
@@ -57,6 +57,12 @@ def _compression(q: CertifiedPosterior, ledger: Ledger) -> FoundBound:
     )
     told = f"by itself; {best.bits:.0f} bits, {best.levels} values a weight, risk {best.risk:.6g}; δ {ledger.delta:g}"
     return FoundBound("compression", value, (told,))
+
+
+def of_file(found: FileRisk, ledger: Ledger) -> FoundBound:
+    """The compression bound of a network as a file holds it."""
+    value = compression_bound(found.risk, found.bits, found.n, ledger.delta)
+    return FoundBound("file", value, (f"by itself; {found.bits:.0f} bits, risk {found.risk:.6g}; δ {ledger.delta:g}",))
 
 
 def _recursive(q: CertifiedPosterior, ledger: Ledger) -> FoundBound:

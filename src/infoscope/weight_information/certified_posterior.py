@@ -27,7 +27,7 @@ from infoscope.weight_information.noisy_weights import SCALES, NoisyWeights, lay
 LEVELS = (3, 7, 15, 31, 255)
 """Values that a weight may take in a message: that of the network in few bits, all of which are tried."""
 
-_WORK = 1 << 22  # examples × draws that risks are sampled from, at most
+_WORK = 1 << 21  # examples × draws that risks are sampled from, at most
 HELD_OUT = 100
 """Draws whose risk on the test split is taken."""
 
@@ -146,6 +146,32 @@ def check_certifiable(network: nn.Module, task: Task) -> None:
     if wild := [name for name, p in trained if not bool(p.isfinite().all())]:
         raise ValueError(f"{wild[0]!r} of {type(network).__name__} has NaN or infinity; give weights that are finite")
     check_network(network, task)
+
+
+@dataclass(frozen=True)
+class FileRisk:
+    """The risk on n examples of the network whose weights a file holds, and the bits of a message with all of it."""
+
+    risk: float
+    bits: float
+    n: int
+
+    def to_bytes(self) -> bytes:
+        """As JSON in a safetensors file."""
+        return pack({}, **asdict(self))
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> FileRisk:
+        """The value that `to_bytes` wrote."""
+        return cls(**unpack(data)[1])
+
+
+def risk_of_file(learner: Learner, task: Task, bits: float, device: str) -> FileRisk:
+    """Count the errors of the learner's weights."""
+    network = learner.network(task.shape, task.target.outputs, 0)
+    check_certifiable(network, task)
+    call = partial(forward, network.to(device).eval())
+    return FileRisk(float(_wrong(call, task.x, task.y, device).mean()), bits, len(task))
 
 
 def posterior_seconds(learner: Learner, task: Task, asked: PosteriorSpec, device: str) -> float:

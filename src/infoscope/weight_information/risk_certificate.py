@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -22,19 +23,24 @@ from infoscope.run.context import RunContext
 from infoscope.run.look import Look, Looks
 from infoscope.run.question import Request, Rows, Stages, ask
 from infoscope.training.learner import Learner, Weights
+from infoscope.training.weights_file import weights_from
 from infoscope.weight_information.bound_training import BoundTraining
 from infoscope.weight_information.certificate import BOUND, DRAWS
 from infoscope.weight_information.certified_posterior import (
     CertifiedPosterior,
+    FileRisk,
     PosteriorSpec,
     certify_posterior,
     check_certifiable,
     nothing,
     posterior_seconds,
+    risk_of_file,
 )
+from infoscope.weight_information.compression import message_bits
 from infoscope.weight_information.ledger import Ledger
 from infoscope.weight_information.noisy_weights import SCALES, layers_of
 from infoscope.weight_information.prior_data import unseen_by_prior
+from infoscope.weight_information.quantised_file import is_quantised, read_quantised
 from infoscope.weight_information.risk_certificate_answer import RiskCertificateAnswer, TaskCertificate
 
 Prior = Literal["start", "zero", "learnt"]
@@ -68,6 +74,9 @@ class RiskCertificate:
         Of the examples from which a prior is learnt.
     one_scale
         One scale of the prior for all layers, not one each: each is chosen after the data and paid for.
+    file
+        A file of weights, as `infoscope quantise` writes it: bounded besides, as it is, by its length. All of its bytes
+        count; nothing but the model and what reads the file may be known of it beforehand.
     delta
         Probability that the certificate fails.
     draws
@@ -89,6 +98,7 @@ class RiskCertificate:
     trained_on: Task | None = None
     share: float = 0.5
     one_scale: bool = False
+    file: Path | None = None
     delta: float = 0.035
     draws: Annotated[int, AtLeast(2)] = 2000
     steps: Annotated[int, AtLeast(1)] = 5000
@@ -123,6 +133,7 @@ class RiskCertificate:
         learner = learner_for(task, self.model, self.epochs)
         part = self._part(task)
         check_certifiable(learner.network(task.shape, task.target.outputs, self.seed), part)
+        held = None if self.file is None else self._of_file(self.file, learner, part)
         notes: tuple[str, ...] = (f"prior around {'0' if self.prior == 'zero' else 'the untrained weights'}",)
         status: frozenset[Status] = frozenset()
         if self.weights is not None:
@@ -143,10 +154,24 @@ class RiskCertificate:
             seconds=partial(posterior_seconds, learner, part, asked, device), stand_in=partial(nothing, asked),
         )  # fmt: skip
         found: list[CertifiedPosterior] = yield Looks((look,))
+        files: list[FileRisk] = []
+        if self.file is not None and held is not None:
+            bits = float(message_bits(self.file.read_bytes()))
+            none = partial(FileRisk, 0.5, bits, len(part))
+            args = (held, part, bits, device)
+            files = yield Looks((Look(risk_of_file, args, FileRisk, 1, "errors of a file", "files", stand_in=none),))
         ledger = self._ledger(found[0].choices)
         notes = (*notes, *((f"{dropped} test examples equal to others were left out",) if dropped else ()))
         return TaskCertificate(
-            task.name, model_name(task, self.model), found[0], ledger, _guessing(part), notes, status, part.fingerprint
+            task.name,
+            model_name(task, self.model),
+            found[0],
+            ledger,
+            _guessing(part),
+            notes,
+            status,
+            part.fingerprint,
+            tuple(files),
         )
 
     def _learnt(self, learner: Learner, part: Task) -> Generator[Request, Any, tuple[Learner, Task, tuple[str, ...]]]:
@@ -181,6 +206,12 @@ class RiskCertificate:
         return PosteriorSpec(
             self.one_scale, self.prior == "zero", learnt, ledger.each(BOUND), self.draws, training, self.seed
         )
+
+    def _of_file(self, path: Path, learner: Learner, part: Task) -> Learner:
+        """A learner with the weights of a file, which fit its network."""
+        held = learner.starting_from(read_quantised(path) if is_quantised(path) else weights_from(path))
+        check_certifiable(held.network(part.shape, part.target.outputs, self.seed), part)
+        return held
 
     def _ledger(self, choices: int) -> Ledger:
         return Ledger(self.delta).spend(DRAWS, float(f"{_SHARE_OF_DRAWS * self.delta:.3g}")).spend_rest(BOUND, choices)

@@ -12,8 +12,8 @@ from infoscope import __version__
 from infoscope.figure import Bars, Figure
 from infoscope.measurement import Bound, Measurement, Receipt, Status
 from infoscope.record import Record, Row
-from infoscope.weight_information.bounds_of_posterior import bounds_of
-from infoscope.weight_information.certified_posterior import CertifiedPosterior
+from infoscope.weight_information.bounds_of_posterior import bounds_of, of_file
+from infoscope.weight_information.certified_posterior import CertifiedPosterior, FileRisk
 from infoscope.weight_information.ledger import Ledger
 
 
@@ -29,12 +29,13 @@ class TaskCertificate:
     notes: tuple[str, ...]
     status: frozenset[Status]
     data: str
+    files: tuple[FileRisk, ...] = ()
 
     def rows(self) -> tuple[Row, ...]:
         """The kl bound first, the other bounds, what they rest on."""
         q, receipt = self.posterior, self._receipt()
         rows = []
-        for found in bounds_of(q, self.ledger):
+        for found in (*bounds_of(q, self.ledger), *(of_file(one, self.ledger) for one in self.files)):
             status = self.status | (frozenset({Status.VACUOUS}) if found.value >= self.guessing else frozenset())
             made = dataclasses.replace(
                 receipt, method=f"PAC-Bayes {found.name} bound", notes=(*found.notes, *self.notes)
