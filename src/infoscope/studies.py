@@ -26,6 +26,7 @@ STUDIES: dict[str, str] = {
     "probing": "probing:ProbingStudy",
     "choosing": "choosing:ChoosingStudy",
     "forgetting": "forgetting:ForgettingOfDigits",
+    "transfer": "transfer:TransferStudy",
 }
 
 
