@@ -48,6 +48,8 @@ STUDY = {
     "renamed_classes": ("--train", "60", "--k", "20", "--replicates", "2", "--epochs", "2"),
     "similarity": ("--data", str(ROOT.parent / "shared" / "data"), "--k", "20", "--digits", "60", "--replicates", "2"),
     "probing": ("--data", SHARED, "--examples", "40", "--train", "60", "--epochs", "1", "--replicates", "1"),
+    "forgetting": ("--k", "20", "--train", "40", "--epochs", "2", "--replicates", "2"),
+    "certificate": ("--steps", "20", "--draws", "20"),
     "transfer": ("--data", SHARED, "--k", "20", "--train", "32", "--epochs", "2", "--replicates", "2"),
     "choosing": ("--data", SHARED, "--examples", "20", "--replicates", "1", "--sets", "office31_webcam"),
 }
