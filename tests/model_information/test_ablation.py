@@ -219,3 +219,26 @@ def test_command_line(tmp_path, capsys, digits):
     rows = json.loads(capsys.readouterr().out)["measurements"]
     assert {r["component"] for r in rows if r["quantity"] == "Shapley I(c)"} == {"fc1", "fc2"}
     assert all("UNVERIFIED_SPLIT" in r["status"] for r in rows if r["quantity"] == "I(c)")
+
+
+def test_where_nothing_was_learned_no_component_is_named():
+    labels = np.random.default_rng(0).integers(2, size=90)
+    noise = Task.from_arrays(np.random.default_rng(1).normal(size=(90, 4)), labels, alphabet=["a", "b"])
+    told = ask(Ablation(noise, MLP((4,)), coder=QUICK, k=30, replicates=2, epochs=1)).sentence()
+    assert "nothing to find in its components" in told
+
+
+def layers(shape: tuple[int, ...], outputs: int) -> torch.nn.Module:
+    return torch.nn.Sequential(torch.nn.Linear(*shape, 8), torch.nn.ReLU(), torch.nn.Linear(8, outputs))
+
+
+def scripted(shape: tuple[int, ...], outputs: int) -> torch.nn.Module:
+    return torch.jit.script(layers(shape, outputs))
+
+
+@pytest.mark.filterwarnings("ignore:.torch.jit.script.:DeprecationWarning")
+def test_a_scripted_network_is_trained_coded_and_reset():
+    # Regressions on what goes into the last layer need to hear it, which nothing scripted lets anybody do.
+    asked = {"coder": Replay(replays=2, start=64, last_layer=None), "k": 20, "train": 60, "replicates": 1, "epochs": 20}
+    plain, same = (infoscope.ablation("iris", model=factory, **asked) for factory in (layers, scripted))
+    assert [row.measurement.value for row in plain] == pytest.approx([r.measurement.value for r in same], rel=1e-4)

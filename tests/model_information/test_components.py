@@ -245,3 +245,31 @@ def test_the_four_resets():
     assert set(filled) == set(old)
     with pytest.raises(ValueError, match="give initial"):
         with_reset(old, chosen, "start", Beginnings(None, new), 3)
+
+
+class Rotary(nn.Module):
+    """Attention whose queries and keys are turned by their place, as in Llama."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.q, self.k, self.v, self.o = (nn.Linear(8, 8) for _ in range(4))
+
+    def forward(self, x):
+        q, k, v = (make(x).unflatten(-1, (2, 4)).transpose(1, 2) for make in (self.q, self.k, self.v))
+        angle = torch.arange(x.shape[1])[:, None] * torch.tensor([1.0, 0.1, 1.0, 0.1])
+        q, k = (t * angle.cos() + torch.cat([-t[..., 2:], t[..., :2]], -1) * angle.sin() for t in (q, k))
+        return self.o(F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)).mean(1)
+
+
+def test_heads_behind_rotary_places_are_refused_with_where_they_were_lost():
+    made = Components(Rotary(), torch.randn(2, 5, 8))
+    with pytest.raises(ValueError, match="heads could not be followed through scaled_dot_product_attention"):
+        made.choose(["heads:each"])
+    assert len(made.choose()) == 4
+
+
+@pytest.mark.filterwarnings("ignore:.torch.jit.script.:DeprecationWarning")
+def test_kinds_of_a_scripted_network_are_refused_by_name():
+    scripted = torch.jit.script(nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2)))
+    with pytest.raises(ValueError, match="no component of RecursiveScriptModule is meant by 'heads'"):
+        Components(scripted, torch.zeros(2, 3)).choose(["heads"])

@@ -324,3 +324,9 @@ def test_a_dry_run_tries_each_kind_of_code_once_whatever_stages_and_tasks_it_is_
     assert tried == [50]
     assert found.units["codes"] == 2 * (3 + 9)
     assert found.seconds >= found.units["codes"]
+
+
+def test_tables_of_other_columns_are_not_told_to_scale_their_images():
+    some = [Task.from_arrays(np.eye(9)[:, :d], [0, 1, 2] * 3, name=f"table of {d}") for d in (4, 5)]
+    with pytest.raises(ValueError, match="the same columns"):
+        next(Similarity(some).stages())

@@ -35,6 +35,9 @@ from infoscope.training.learner import Learner, Weights
 NONE: Coalition = frozenset()
 """No component is reset."""
 
+NOTHING = 3.0
+"""Errors within which a network's information counts as none."""
+
 
 @dataclass(frozen=True)
 class Ablation:
@@ -230,6 +233,13 @@ class AblationAnswer:
         parts = {name: rows["I(c)"] for name, rows in each.items() if name not in ("all", "sum")}
         most = max(parts, key=lambda name: parts[name].value)
         whole, total = each["all"]["L(M,D)"], each["sum"]["Σ I(c)"]
+        if not whole.value > 0 or whole.value < NOTHING * whole.stderr:
+            error = f" ± {whole.stderr_bits:,.1f}" if len(whole.replicates) > 1 else ""
+            return (
+                f"Training put nothing about {self.task.name} into the network that could be told from none "
+                f"({whole.bits:,.1f}{error} bits), so there is nothing to find in its components; train it for longer, "
+                "or on more examples."
+            )
         return (
             f"Of the {whole.bits:,.0f} bits about {self.task.name} that training put into the network, most is missed "
             f"without {most} ({parts[most].bits:,.0f} bits, reset to {self.question.reset}); the components by "

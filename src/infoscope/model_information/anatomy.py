@@ -7,9 +7,11 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from infoscope.data.inputs import Batch
 from infoscope.model_information.convolutions import Convolution, convolutions
@@ -17,6 +19,10 @@ from infoscope.symmetry.permutations import occurrences
 from infoscope.symmetry.torch_rules import RULES
 from infoscope.symmetry.trace import Trace
 from infoscope.training.forward import forward
+from infoscope.training.learner import copy_network
+
+ATTENTION = {"scaled_dot_product_attention", "multi_head_attention_forward"}
+"""Functions that do nothing else than attend."""
 
 _CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
 
@@ -122,21 +128,29 @@ class Anatomy:
         return [name for name in names if name]
 
     @cached_property
+    def _called(self) -> _Attention:
+        return _Attention()
+
+    @cached_property
     def _trace(self) -> Trace:
         """One run with the units of heads followed; a cache of keys, which would part them from their maker, is off."""
-        copied = copy.deepcopy(self.network).eval().requires_grad_(False)
+        copied = copy_network(self.network).eval()
+        for parameter in copied.parameters():  # a scripted network has no `requires_grad_`
+            parameter.requires_grad_(False)
         if getattr(getattr(copied, "config", None), "use_cache", False):
             copied.config.use_cache = False  # pyright: ignore[reportAttributeAccessIssue]
         trace = Trace(copied, RULES)
-        with torch.no_grad(), trace:
+        with torch.no_grad(), self._called, trace:
             forward(copied, self.x)
         return trace
 
     @property
     def lost(self) -> list[str]:
         """What attention could not be followed through, where there seems to be some."""
-        attends = {"scaled_dot_product_attention", "softmax", "multi_head_attention_forward"}
-        return sorted(attends & set(self._trace.reasons))
+        trace = self._trace
+        return sorted(
+            ({"softmax"} | ATTENTION) & set(trace.reasons) | (set() if trace.attended else self._called.names)
+        )
 
     @cached_property
     def heads(self) -> dict[str, tuple[Slice, ...]]:
@@ -156,6 +170,19 @@ class Anatomy:
                 slices = tuple(Slice(n, axis, tuple(sorted(p))) for (name, axis), p in at.items() for n in names[name])
                 found[f"{_common([one.name for one in slices])}head{h}"] = slices
         return found
+
+
+class _Attention(TorchFunctionMode):
+    """Takes note of which functions that attend are called, whether what they are given could be followed or not."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: set[str] = set()
+
+    def __torch_function__(self, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
+        """Run the function, and note its name."""
+        self.names |= {getattr(func, "__name__", "")} & ATTENTION
+        return func(*args, **(kwargs or {}))
 
 
 def _is_composite(module: nn.Module) -> bool:

@@ -136,9 +136,9 @@ class Similarity:
         check_head(self.head, self.coder, *given)
         if self.features is None and len({str(task.shape) for task in given}) > 1:
             told = ", ".join(f"{task.name} {task.shape}" for task in given)
-            raise ValueError(
-                f"the inputs differ in their shapes ({told}); scale them alike, by --size, or give features"
-            )
+            images = all(isinstance(task.shape, tuple) and len(task.shape) == 3 for task in given)
+            remedy = "scale them alike, by --size, or give features" if images else "give tasks of the same columns"
+            raise ValueError(f"the inputs differ in their shapes ({told}); {remedy}")
 
     def _parts(self, given: Sequence[Task]) -> dict[str, Partition]:
         """Partitions of equal sizes, in which nothing that is coded for one task is trained on for another."""

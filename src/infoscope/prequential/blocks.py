@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -21,7 +20,7 @@ from infoscope.prequential.mixture import Experts
 from infoscope.training.fit import fit
 from infoscope.training.forward import device_of
 from infoscope.training.isolation import isolated
-from infoscope.training.learner import Learner, Weights
+from infoscope.training.learner import Learner, Weights, copy_network
 from infoscope.training.recipe import Recipe
 
 
@@ -60,8 +59,8 @@ class Blocks:
         """What is predicted of the next example, which is then sent."""
         if network is None:
             raise ValueError("Blocks is the code of a network; give a network")
-        network = copy.deepcopy(network)
-        learner, n = Learner(lambda: copy.deepcopy(network), self.recipe), count(x)
+        network = copy_network(network)
+        learner, n = Learner(lambda: copy_network(network), self.recipe), count(x)
         past: list[object] = []
         for start, stop in boundaries(n, self.first, self.growth):
             part = take(x, slice(start, stop))

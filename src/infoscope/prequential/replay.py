@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
@@ -27,6 +26,7 @@ from infoscope.prequential.online import Online
 from infoscope.prequential.readouts import ByExample, by_example
 from infoscope.training.forward import device_of, forward
 from infoscope.training.isolation import isolated
+from infoscope.training.learner import copy_network
 from infoscope.training.muon import Muon
 
 
@@ -177,8 +177,8 @@ class _Student:
         lesson: Lesson | None = None,
     ):
         self.preset, self.target, self.lesson = preset, target, lesson
-        self.beginning, self.network = copy.deepcopy(network).eval(), copy.deepcopy(network)
-        self.averages = [copy.deepcopy(network).eval() for _ in preset.averages]
+        self.beginning, self.network = copy_network(network).eval(), copy_network(network)
+        self.averages = [copy_network(network).eval() for _ in preset.averages]
         self.draws = torch.Generator().manual_seed(seed)
         self.weights = [p for p in self.network.parameters() if p.requires_grad]
         self.start = [p.detach().clone() for p in self.weights]

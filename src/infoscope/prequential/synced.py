@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from typing import ClassVar, Literal
@@ -21,7 +20,7 @@ from infoscope.prequential.replay import Replay
 from infoscope.training.fit import Diverged, fit
 from infoscope.training.forward import device_of
 from infoscope.training.isolation import isolated
-from infoscope.training.learner import Learner
+from infoscope.training.learner import Learner, copy_network
 from infoscope.training.recipe import Recipe
 from infoscope.training.soft_targets import smoothed, soft_loss
 
@@ -120,8 +119,8 @@ class _Teacher:
 
     def __init__(self, preset: Synced, network: nn.Module, x: Inputs, target: Classes, seed: int) -> None:
         self.preset, self.target, self.seed = preset, target, seed
-        start = copy.deepcopy(network)
-        self.learner = preset.teacher or Learner(lambda: copy.deepcopy(start), preset.recipe)
+        start = copy_network(network)
+        self.learner = preset.teacher or Learner(lambda: copy_network(start), preset.recipe)
         self.device, self.due = device_of(network), float(preset.first)
         self.says: Float[Tensor, "n classes"] | None = None
         self.learned: Bool[Tensor, " n"] = torch.empty(0, dtype=torch.bool)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import inspect
 from collections.abc import Callable, Mapping
@@ -80,6 +81,19 @@ def load_weights(network: nn.Module, weights: Weights) -> None:
 def copy_weights(network: nn.Module) -> dict[str, Tensor]:
     """A copy of all parameters and buffers, on the CPU."""
     return {name: value.detach().cpu().clone() for name, value in network.state_dict().items()}
+
+
+def copy_network(network: nn.Module) -> nn.Module:
+    """A network with the same weights, which learn where its do; of a scripted one too.
+
+    >>> [(p.is_leaf, p.requires_grad) for p in copy_network(nn.Linear(2, 1)).parameters()]
+    [(True, True), (True, True)]
+    """
+    with torch.no_grad():  # else the weights of a scripted copy are results of the copying, and can't be trained
+        copied = copy.deepcopy(network)
+    for own, weight in zip(network.parameters(), copied.parameters(), strict=True):
+        weight.requires_grad_(own.requires_grad)
+    return copied
 
 
 def check_device(name: str) -> str:
