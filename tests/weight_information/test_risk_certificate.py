@@ -19,14 +19,17 @@ from infoscope import (
 )
 from infoscope.models import MLP
 from infoscope.run.question import units
+from infoscope.training.fit import Moment
 from infoscope.weight_information.bound_training import KlInverse, SmoothBound
 from infoscope.weight_information.bounds_of_posterior import bounds_of
 from infoscope.weight_information.certificate import BOUND, DRAWS, certificate_floor
 from infoscope.weight_information.certified_posterior import CertifiedPosterior, Message
 from infoscope.weight_information.compression import message_bits
+from infoscope.weight_information.gaussian import Posterior
+from infoscope.weight_information.hidden_units import unnamed_units
 from infoscope.weight_information.kl_inverse import kl_inverse
 from infoscope.weight_information.ledger import Ledger
-from infoscope.weight_information.noisy_weights import SCALES, Drawn, NoisyWeights, layers_of
+from infoscope.weight_information.noisy_weights import SCALES, Drawn, GradientMoments, NoisyWeights, layers_of
 from infoscope.weight_information.pac_bayes import kl_bound
 
 IRIS = Task.from_dataset("iris")
@@ -61,7 +64,7 @@ def threshold(n: int, seed: int, draws: int = 200) -> tuple[CertifiedPosterior, 
     message = Message(3, 8.0, float(losses(torch.tensor([mean]).double(), x, y).mean()))
     true = float(risk_of(mean + sd * torch.randn(4000, generator=drawing, dtype=torch.float64)).mean())
     found = CertifiedPosterior(
-        tails, torch.empty(0), {}, {"w": kl}, {"w": 1.0}, 1, float(before.mean()), (message,), n, n, 0.0
+        tails, torch.empty(0), {"w": kl}, {"w": 1.0}, 1, float(before.mean()), (message,), n, n, 0.0
     )
     return found, true, curve
 
@@ -197,6 +200,44 @@ def test_a_prior_that_saw_the_examples_is_refused_and_one_that_nobody_knows_is_f
     assert Status.UNVERIFIED_SPLIT not in kept.rows()[0].measurement.status
 
 
+def test_hidden_units_without_names_cost_less():
+    """Units' own KL adds up to that of their weights; the discount lies between 0 and log |G|, and its δ is paid."""
+    torch.manual_seed(0)
+    network = MLP((5,), "tanh")((4,), 3)
+    unnamed = unnamed_units(network)
+    noisy = NoisyWeights(network, layers_of(network, one=True), 0.5, centred=True, kept=unnamed.kept)
+    with torch.no_grad():
+        for p in (*noisy.means, *noisy.logs):
+            p.add_(0.2 * torch.randn_like(p))
+    fit_gradients(noisy)
+    units = unnamed.of(noisy)
+    assert units.means.shape == (5, 4 + 3 + 1)
+    rest = noisy.coordinates("fc2.bias")
+    means, variances = (
+        torch.cat([a.flatten(), b.flatten()]).double()
+        for a, b in zip((units.means, units.variances), rest, strict=True)
+    )
+    kl = Posterior(means, variances).kl(torch.zeros_like(means), float(noisy.prior_scales()["all"]) ** 2)
+    assert float(noisy.kl().detach()) == pytest.approx(kl, rel=1e-4)
+    answers = [
+        ask(RiskCertificate(IRIS, MLP((5,), "tanh"), "zero", discount=on, **QUICK)).found[0] for on in (True, False)
+    ]
+    q = answers[0].posterior
+    assert 0 <= q.discount <= math.lgamma(6) + 5 * math.log(2)
+    assert q.total == pytest.approx(math.fsum(q.kl.values()) - q.discount)
+    assert answers[0].ledger.each("symmetry discount") == pytest.approx(0.0035)
+    assert answers[0].ledger.left == answers[1].ledger.left == 0
+    assert answers[1].posterior.discount == 0
+
+
+def fit_gradients(noisy: NoisyWeights) -> None:
+    """Turn the noise to where one step's gradients point."""
+    noisy(IRIS.array.float()).outputs.square().mean().backward()
+    moments = GradientMoments(noisy)
+    moments.observe(Moment(noisy, 1, 0, torch.zeros(()), True))
+    noisy.turn(moments.bases())
+
+
 def test_a_file_is_bounded_by_its_length(tmp_path):
     """Of a network that always says class 0, in few bytes: kl⁻¹ of its errors and the message's length."""
     path = tmp_path / "few.safetensors"
@@ -228,6 +269,8 @@ def wild() -> nn.Module:
         ({"prior": "flat"}, "prior is 'flat'"),
         ({"epochs": 3}, "epochs are of learning a prior"),
         ({"trained_on": IRIS}, "give these weights too"),
+        ({"discount": True}, "takes --prior zero"),
+        ({"discount": True, "prior": "zero"}, "no hidden units"),
         ({"model": half}, "half precision"),
         ({"model": wild}, "NaN or infinity"),
         ({"data": IRIS[:1]}, "has 1 examples"),

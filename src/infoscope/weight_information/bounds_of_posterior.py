@@ -36,6 +36,8 @@ def bounds_of(q: CertifiedPosterior, ledger: Ledger) -> tuple[FoundBound, ...]:
     """
     own = certify(q.tails[:, 1], q.total, q.n, ledger)
     told = (f"KL {q.total:.6g} nats", f"sampled risk {own.risk:.6g}, at most {own.risk_bound:.6g}", *ledger.told())
+    if q.discount:
+        told = (f"{q.discount:.4g} nats of KL left out, as hidden units have no names", *told)
     found = [FoundBound(name, value, told) for name, value in own.bounds.items()]
     return (*found, *_with_parameter(q, ledger, own.risk_bound), _compression(q, ledger), _recursive(q, ledger))
 

@@ -22,7 +22,9 @@ from infoscope.training.isolation import isolated
 from infoscope.training.learner import Learner
 from infoscope.weight_information.bound_training import BoundTraining
 from infoscope.weight_information.compression import message_bits
+from infoscope.weight_information.hidden_units import unnamed_units
 from infoscope.weight_information.noisy_weights import SCALES, NoisyWeights, layers_of
+from infoscope.weight_information.symmetry_discount import HiddenUnits, symmetry_discount
 
 LEVELS = (3, 7, 15, 31, 255)
 """Values that a weight may take in a message: that of the network in few bits, all of which are tried."""
@@ -32,6 +34,7 @@ HELD_OUT = 100
 """Draws whose risk on the test split is taken."""
 
 _BATCH = 4096
+_MOST_PERMANENTS = 1 << 23  # numbers
 _SCALE = 0.1
 _SCALE_LEARNT = 0.01
 
@@ -41,12 +44,14 @@ class PosteriorSpec:
     """How a posterior is to be made: one λ for all layers or one each, a prior at 0 or at the start, and training.
 
     `learnt` says that the start has been trained, on other examples: the first λ is then smaller, and nothing warm.
+    With a `delta_symmetry` KL is discounted for hidden units that have no names.
     """
 
     one_scale: bool = False
     centred: bool = False
     learnt: bool = False
     delta: float = 0.0245
+    delta_symmetry: float = 0.0
     draws: int = 2000
     training: BoundTraining = BoundTraining()
     seed: int = 0
@@ -67,12 +72,10 @@ class CertifiedPosterior:
 
     `tails` (draws, 3) are shares of examples of each draw, whose excess loss over half that of the prior's centre is at
     least 0, ½ and 1; the second is the risk. `held_out` are risks on the test split of the same draws, if there is one.
-    `state` are means and deviations, as `NoisyWeights` has them.
     """
 
     tails: Float[Tensor, "draws 3"]
     held_out: Float[Tensor, " held_out"]
-    state: Mapping[str, Tensor]
     kl: Mapping[str, float]
     scales: Mapping[str, float]
     choices: int
@@ -81,25 +84,29 @@ class CertifiedPosterior:
     n: int
     examples: int
     seconds: float
+    discount: float = 0.0
 
     @property
     def total(self) -> float:
-        """KL(q‖p), nats."""
-        return math.fsum(self.kl.values())
+        """KL(q‖p), nats, less the discount: that of q averaged over symmetries, which has the same risk."""
+        return math.fsum(self.kl.values()) - self.discount
 
     def to_bytes(self) -> bytes:
         """As one safetensors file."""
-        tensors = {"tails": self.tails, "held_out": self.held_out} | {f"q.{k}": t for k, t in self.state.items()}
-        facts = {k: getattr(self, k) for k in ("kl", "scales", "choices", "centre_risk", "n", "examples", "seconds")}
-        return pack(tensors, **facts, messages=[asdict(one) for one in self.messages])
+        facts = {
+            k: getattr(self, k)
+            for k in ("kl", "scales", "choices", "centre_risk", "n", "examples", "seconds", "discount")
+        }
+        return pack(
+            {"tails": self.tails, "held_out": self.held_out}, **facts, messages=[asdict(one) for one in self.messages]
+        )
 
     @classmethod
     def from_bytes(cls, data: bytes) -> CertifiedPosterior:
         """The value that `to_bytes` wrote."""
         tensors, facts = unpack(data)
-        state = {k.removeprefix("q."): t for k, t in tensors.items() if k.startswith("q.")}
         facts["messages"] = tuple(Message(**one) for one in facts["messages"])
-        return cls(tails=tensors["tails"], held_out=tensors["held_out"], state=state, **facts)
+        return cls(tails=tensors["tails"], held_out=tensors["held_out"], **facts)
 
 
 def certify_posterior(
@@ -115,7 +122,9 @@ def certify_posterior(
     with isolated(asked.seed):
         scale = _SCALE_LEARNT if asked.learnt else _SCALE
         layers = layers_of(network, asked.one_scale)
-        noisy = NoisyWeights(network, layers, scale, asked.centred).to(device)
+        units = unnamed_units(network) if asked.delta_symmetry else None
+        kept = frozenset[tuple[str, int]]() if units is None else units.kept
+        noisy = NoisyWeights(network, layers, scale, asked.centred, kept=kept).to(device)
         begin = process_time()
         asked.training.train(noisy, task, asked.delta, asked.seed, not asked.learnt, device)
         seconds = process_time() - begin
@@ -124,11 +133,17 @@ def certify_posterior(
         with torch.no_grad():
             kl = {layer.name: float(k) for layer, k in zip(layers, noisy.kl_by_layer(), strict=True)}
         before = float(_wrong(partial(forward, network), task.x, task.y, device).mean())
-        state = {k: t.detach().cpu().clone() for k, t in noisy.state_dict().items()}
+        discount = 0.0 if units is None else _discount(units.of(noisy), asked.delta_symmetry, drawing)
         return CertifiedPosterior(
-            tails, held_out, state, kl, noisy.prior_scales(), len(SCALES) ** len(layers), before,
-            _messages(noisy, task, device), len(task), examples, seconds,
+            tails, held_out, kl, noisy.prior_scales(), len(SCALES) ** len(layers), before,
+            _messages(noisy, task, device), len(task), examples, seconds, discount,
         )  # fmt: skip
+
+
+def _discount(units: HiddenUnits, delta: float, drawing: torch.Generator) -> float:
+    """At least 0: an average over symmetries never costs more than q."""
+    draws = max(2, min(1000, _MOST_PERMANENTS // len(units.means) ** 2))
+    return max(0.0, symmetry_discount(units, draws, delta, drawing))
 
 
 def check_certifiable(network: nn.Module, task: Task) -> None:
@@ -192,7 +207,7 @@ def nothing(asked: PosteriorSpec, layers: tuple[str, ...] = ("all",)) -> Certifi
     """A value of the form of a look's, made at once."""
     none = dict.fromkeys(layers, 1.0)
     tails = torch.full((asked.draws, 3), 0.5, dtype=torch.float64)
-    return CertifiedPosterior(tails, torch.empty(0), {}, none, none, 1, 0.5, (Message(3, 1e6, 0.5),), 1000, 1000, 0.0)
+    return CertifiedPosterior(tails, torch.empty(0), none, none, 1, 0.5, (Message(3, 1e6, 0.5),), 1000, 1000, 0.0)
 
 
 @torch.no_grad()

@@ -57,16 +57,18 @@ class NoisyWeights(nn.Module):
 
     Each weight is a matrix, its first axis down; Σ is diagonal in a basis U ⊗ V of its rows and columns, at first the
     axes (`turn`). M0 are the weights of the network that is given, or 0 with `centred`. M, log Σ and log λ are
-    trained. Buffers stay as they are, dropout and the statistics of batch normalisation too: what is certified is the
-    network in eval mode. Each of `parts` of a batch meets weights of its own.
+    trained. Noise keeps to the axes on the sides of weights that are `kept` (0 rows, 1 columns). Buffers stay as they
+    are, dropout and the statistics of batch normalisation too: what is certified is the network in eval mode. Each of
+    `parts` of a batch meets weights of its own.
     """
 
     def __init__(
-        self, network: nn.Module, layers: Sequence[Layer], scale: float, centred: bool = False, parts: int = 8
-    ) -> None:
+        self, network: nn.Module, layers: Sequence[Layer], scale: float, centred: bool = False, parts: int = 8,
+        kept: frozenset[tuple[str, int]] = frozenset(),
+    ) -> None:  # fmt: skip
         super().__init__()
         self._network = (copy.deepcopy(network).eval().requires_grad_(False),)  # in a tuple: no parameters of this
-        self.layers, self.parts, self._unit = tuple(layers), parts, scale
+        self.layers, self.parts, self._unit, self._kept = tuple(layers), parts, scale, kept
         own = dict(network.named_parameters())
         self._names = [name for layer in layers for name in layer.parameters]
         start = [own[name].detach().float() for name in self._names]
@@ -114,6 +116,19 @@ class NoisyWeights(nn.Module):
         """Name, mean, the prior's centre (both as matrices) and the shape of each weight."""
         means = [mean.detach() for mean in self.means]
         yield from zip(self._names, means, self._centres, self.shapes, strict=True)
+
+    def coordinates(self, name: str) -> tuple[Tensor, Tensor]:
+        """Means and variances of a weight in its basis, as matrices."""
+        i = self._names.index(name)
+        rows, columns = self._bases[i]
+        mean = self.means[i].detach()
+        mean = mean if rows is None else rows.T @ mean
+        mean = mean if columns is None else mean @ columns
+        return mean.cpu(), (2 * self._log_sd(i).detach()).exp().cpu()
+
+    def turns(self, i: int, side: int) -> bool:
+        """Whether noise leaves the axes on this side of a weight."""
+        return 1 < self.means[i].shape[side] <= SIDE and (self._names[i], side) not in self._kept
 
     def kl(self) -> Tensor:
         """KL(q‖p), nats, summed over layers."""
@@ -186,8 +201,10 @@ class GradientMoments:
     def __init__(self, noisy: NoisyWeights) -> None:
         sides = [t.shape for t in noisy.means]
         self._noisy = noisy
-        self._rows = [torch.zeros(a, a) if 1 < a <= SIDE else None for a, _ in sides]
-        self._columns = [torch.zeros(b, b) if 1 < b <= SIDE else None for _, b in sides]
+        self._rows, self._columns = (
+            [torch.zeros(shape[side], shape[side]) if noisy.turns(i, side) else None for i, shape in enumerate(sides)]
+            for side in range(2)
+        )
 
     def observe(self, moment: Moment) -> None:
         """Add a step's gradients."""

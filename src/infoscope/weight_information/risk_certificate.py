@@ -37,6 +37,7 @@ from infoscope.weight_information.certified_posterior import (
     risk_of_file,
 )
 from infoscope.weight_information.compression import message_bits
+from infoscope.weight_information.hidden_units import unnamed_units
 from infoscope.weight_information.ledger import Ledger
 from infoscope.weight_information.noisy_weights import SCALES, layers_of
 from infoscope.weight_information.prior_data import unseen_by_prior
@@ -45,7 +46,10 @@ from infoscope.weight_information.risk_certificate_answer import RiskCertificate
 
 Prior = Literal["start", "zero", "learnt"]
 
-_SHARE_OF_DRAWS = 0.3
+SYMMETRY = "symmetry discount"
+"""The entry of the ledger that pays for a discount."""
+
+_SHARE_OF_DRAWS, _SHARE_OF_SYMMETRY = 0.3, 0.1
 
 
 @dataclass(frozen=True)
@@ -74,6 +78,9 @@ class RiskCertificate:
         Of the examples from which a prior is learnt.
     one_scale
         One scale of the prior for all layers, not one each: each is chosen after the data and paid for.
+    discount
+        Take off KL what hidden units that have no names are worth (prior zero, a fully connected network); a tenth of
+        delta pays for its bound.
     file
         A file of weights, as `infoscope quantise` writes it: bounded besides, as it is, by its length. All of its bytes
         count; nothing but the model and what reads the file may be known of it beforehand.
@@ -98,6 +105,7 @@ class RiskCertificate:
     trained_on: Task | None = None
     share: float = 0.5
     one_scale: bool = False
+    discount: bool = False
     file: Path | None = None
     delta: float = 0.035
     draws: Annotated[int, AtLeast(2)] = 2000
@@ -116,6 +124,8 @@ class RiskCertificate:
             raise ValueError(f"delta is {self.delta}; a certificate fails with a probability between 0 and 1")
         if self.weights is not None and self.prior != "start":
             raise ValueError(f"a prior around your weights is no prior {self.prior!r}; leave one of them out")
+        if self.discount and self.prior != "zero":
+            raise ValueError("a prior around weights tells hidden units apart; a discount takes --prior zero")
         if self.trained_on is not None and self.weights is None:
             raise ValueError("trained_on says what your own weights have seen; give these weights too")
         if self.epochs is not None and self.prior != "learnt":
@@ -133,6 +143,8 @@ class RiskCertificate:
         learner = learner_for(task, self.model, self.epochs)
         part = self._part(task)
         check_certifiable(learner.network(task.shape, task.target.outputs, self.seed), part)
+        if self.discount:
+            unnamed_units(learner.network(task.shape, task.target.outputs, self.seed))
         held = None if self.file is None else self._of_file(self.file, learner, part)
         notes: tuple[str, ...] = (f"prior around {'0' if self.prior == 'zero' else 'the untrained weights'}",)
         status: frozenset[Status] = frozenset()
@@ -204,8 +216,9 @@ class RiskCertificate:
         learnt = self.prior == "learnt" or self.weights is not None
         training = BoundTraining(self.steps)
         return PosteriorSpec(
-            self.one_scale, self.prior == "zero", learnt, ledger.each(BOUND), self.draws, training, self.seed
-        )
+            self.one_scale, self.prior == "zero", learnt, ledger.each(BOUND), self._delta_symmetry, self.draws,
+            training, self.seed,
+        )  # fmt: skip
 
     def _of_file(self, path: Path, learner: Learner, part: Task) -> Learner:
         """A learner with the weights of a file, which fit its network."""
@@ -213,8 +226,15 @@ class RiskCertificate:
         check_certifiable(held.network(part.shape, part.target.outputs, self.seed), part)
         return held
 
+    @property
+    def _delta_symmetry(self) -> float:
+        return _of(_SHARE_OF_SYMMETRY, self.delta) if self.discount else 0.0
+
     def _ledger(self, choices: int) -> Ledger:
-        return Ledger(self.delta).spend(DRAWS, float(f"{_SHARE_OF_DRAWS * self.delta:.3g}")).spend_rest(BOUND, choices)
+        ledger = Ledger(self.delta).spend(DRAWS, _of(_SHARE_OF_DRAWS, self.delta))
+        if self.discount:
+            ledger = ledger.spend(SYMMETRY, self._delta_symmetry)
+        return ledger.spend_rest(BOUND, choices)
 
 
 def risk_certificate(
@@ -235,3 +255,8 @@ def _test_split(task: Task, part: Task) -> tuple[Task | None, int]:
 def _guessing(part: Task) -> float:
     counts = np.bincount(torch.as_tensor(part.labels).numpy())
     return 1 - float(counts.max()) / len(part)
+
+
+def _of(share: float, delta: float) -> float:
+    """A share of δ, in few digits."""
+    return float(f"{share * delta:.3g}")
