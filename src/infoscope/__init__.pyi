@@ -61,6 +61,7 @@ from .weight_distance.mds import classical_mds
 from .weight_distance.nearest import nearest_ends
 from .weight_distance.pictures import MDS
 from .weight_distance.weight_distance import WeightDistance, distance
+from .weight_information.between import Between, between
 from .weight_information.fisher import Fisher
 from .weight_information.fisher_look import fisher
 from .weight_information.learning_coefficient import LearningCoefficient, learning_coefficient
@@ -74,6 +75,7 @@ __all__ = [
     "SGD",
     "Ablation",
     "Adam",
+    "Between",
     "Blocks",
     "Bound",
     "Boxes",
@@ -138,6 +140,7 @@ __all__ = [
     "align",
     "as_if_random",
     "ask",
+    "between",
     "capacity",
     "choose",
     "classical_mds",

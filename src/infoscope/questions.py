@@ -24,6 +24,7 @@ QUESTIONS: dict[str, str] = {
     "quantise": "infoscope.weight_information.quantise:Quantise",
     "certificate": "infoscope.weight_information.risk_certificate:RiskCertificate",
     "merge": "infoscope.weight_information.merge:Merge",
+    "between": "infoscope.weight_information.between:Between",
     "mi": "infoscope.dynamics.saved_information:SavedInformation",
     "plane": "infoscope.dynamics.plane:Plane",
 }

@@ -16,10 +16,11 @@ from infoscope.data.task import Task
 from infoscope.ensembles.train import Train
 from infoscope.measurement import NATS_PER_BIT, Measurement, Status
 from infoscope.model_information.equal_partitions import equal_partitions
-from infoscope.model_information.feature_distance import cka, first_order, second_order, squared_mmd
+from infoscope.model_information.feature_distance import first_order, second_order, squared_mmd
 from infoscope.model_information.pairs import similarities
 from infoscope.model_information.similarity import Similarity, similarity
 from infoscope.models import MLP
+from infoscope.observation.cka import cka
 from infoscope.prequential.codelength import model_information
 from infoscope.prequential.loss_curve import LossCurve
 from infoscope.prequential.mixed import Mixed

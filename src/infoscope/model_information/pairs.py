@@ -9,8 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from infoscope.measurement import Bound, Measurement, Receipt, Status
-from infoscope.model_information.feature_distance import cka, first_order, second_order, squared_mmd
+from infoscope.model_information.feature_distance import first_order, second_order, squared_mmd
 from infoscope.model_information.ratio import Ratio, ratio
+from infoscope.observation.cka import cka
 from infoscope.record import Row
 
 Pair = tuple[str, str]
