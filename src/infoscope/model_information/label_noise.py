@@ -5,7 +5,8 @@ the true one through a channel T(given | true). Three accounts of the labels are
 and held against each other in bits: no noise (T is the identity); noise that strikes every class alike; and a channel
 of its own for every class (Natarajan et al. 2013; Patrini et al. 2017), drawn towards the second by a Dirichlet prior
 whose strength is chosen by its evidence. A parameter costs ½ log2 n bits: one for the rate, one more a class for the
-third. Then
+third. That no label is wrong is one end of the second, and widens the interval of the count where it is as short; in P
+it has no share. Then
 
     P(wrong) = 1 − π(given) T(given | given) / Σ_c π(c) T(given | c).
 """
@@ -85,12 +86,14 @@ def suspicion(x: Evidence, y: Int[np.ndarray, " n"]) -> Suspicion:
     for fit, b in kept:
         share = fit.shares(x, y)
         without = [_fit(x[some][rows], y[some][rows], fit.channel, fit).wrong(x, y) for rows in groups(len(some))]
-        accounts.append(Account(ACCOUNTS[fit.channel][0], b, _wrong(share, y), np.stack(without)))
+        name, noise = ACCOUNTS[fit.channel][0], fit.channel is not _none
+        accounts.append(Account(name, noise, b, _wrong(share, y), np.stack(without)))
         shares.append(share)
     other = np.mean(shares, axis=0)
     other[np.arange(n), y] = -1
     best = min(fits, key=lambda fit: fit.bits)
-    return together(accounts, other.argmax(1), best.costs(x, y))
+    against = int((best.log_p(x).argmax(1) != y).sum())
+    return together(accounts, other.argmax(1), best.costs(x, y), against)
 
 
 Counts = Float[np.ndarray, "classes classes"]

@@ -47,8 +47,8 @@ class Mislabelled:
     """Which labels are probably wrong?
 
     What all other examples say of each label, by leaving it out of Gaussian-process regressions (one inverse a kernel),
-    against the label that was given. A noise is fitted and held against there being none; so P(wrong) is calibrated,
-    and wrong labels are counted, with a 90 % interval. Classes, several labels at once, and numbers.
+    against the label that was given. A noise is fitted, by which P(wrong) is calibrated and wrong labels are counted,
+    and held against there being none, which may open the 90 % interval. Classes, several labels at once, and numbers.
 
     Attributes
     ----------
@@ -153,6 +153,8 @@ class MislabelledAnswer:
         if suspects := self._suspects():
             part, i = suspects[0]
             said += f"; the most suspect is {self._words(part, i)}"
+        if any(part.found.undecided for part in self.parts):
+            said += "; that none is wrong, and what is unclear is so by nature, explains them as well"
         return f"{said[:1].upper()}{said[1:]}."
 
     def choices(self) -> Mapping[str, str]:

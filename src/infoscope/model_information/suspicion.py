@@ -30,7 +30,7 @@ class Suspicion:
 
     `bits` are under what the others say of the true label, noise left out; NaN and P = 0 where a label is masked.
     `count` wrong labels are expected, with its standard error, 90 % from `lower` to `upper`; `accounts` are how the
-    labels came about, as far as the data do not decide.
+    labels came about, as far as the data do not decide. `undecided` says that one of these has no wrong label.
     """
 
     wrong: Float[np.ndarray, " n"]
@@ -42,13 +42,18 @@ class Suspicion:
     lower: float
     upper: float
     accounts: tuple[str, ...]
+    undecided: bool
 
 
 @dataclass(frozen=True, eq=False)
 class Account:
-    """One way in which the labels may have come about, fitted: its bits, P(wrong), and the same without each group."""
+    """One way in which the labels may have come about, fitted: its bits, P(wrong), and the same without each group.
+
+    Without `noise` no label is wrong, and whatever is unclear is so by nature.
+    """
 
     name: str
+    noise: bool
     bits: float
     wrong: Float[np.ndarray, " n"]
     without: Float[np.ndarray, "groups n"]
@@ -77,18 +82,31 @@ def undecided(bits: Sequence[float]) -> Bool[np.ndarray, " accounts"]:
     return np.array(bits) <= min(bits) + WEAK
 
 
-def together(kept: Sequence[Account], suggested: Shaped[np.ndarray, " n"], bits: Float[np.ndarray, " n"]) -> Suspicion:
-    """The accounts that are kept count by their bits; the interval spans theirs."""
-    weights = np.exp2(-(np.array([one.bits for one in kept]) - min(one.bits for one in kept)) / HALF)
+def together(
+    kept: Sequence[Account],
+    suggested: Shaped[np.ndarray, " n"],
+    bits: Float[np.ndarray, " n"],
+    against: int = 0,
+) -> Suspicion:
+    """The accounts with a noise count by their bits; the interval spans those that are kept.
+
+    A noise that strikes where the inputs are unclear and a nature that is unclear there look alike. So where the labels
+    without noise are kept, every end is open: none is wrong, or all that are `against` what the others say.
+    """
+    every = np.exp2(-(np.array([one.bits for one in kept]) - min(one.bits for one in kept)) / HALF)
+    every /= every.sum()
+    weights = every * [one.noise for one in kept]
     weights /= weights.sum()
     wrong = weights @ np.stack([one.wrong for one in kept])
     counts = np.array([one.wrong.sum() for one in kept])
     count = float(weights @ counts)
-    variance = weights @ (np.array([one.variance for one in kept]) + (counts - count) ** 2)
+    variance = every @ (np.array([one.variance for one in kept]) + (counts - count) ** 2)
     lower, upper = zip(*(one.interval() for one in kept), strict=True)
-    spread = weights @ np.stack([_jackknife(one.without) + (one.wrong - wrong) ** 2 for one in kept])
+    spread = every @ np.stack([_jackknife(one.without) + (one.wrong - wrong) ** 2 for one in kept])
+    unsure = not all(one.noise for one in kept)
+    most = float(max(*upper, against)) if unsure else max(upper)
     names = tuple(one.name for one in kept)
-    return Suspicion(wrong, spread**0.5, suggested, bits, count, float(variance**0.5), min(lower), max(upper), names)
+    return Suspicion(wrong, spread**0.5, suggested, bits, count, float(variance**0.5), min(lower), most, names, unsure)
 
 
 def groups(n: int) -> list[Bool[np.ndarray, " n"]]:

@@ -6,14 +6,14 @@ error is Student's t with ν degrees of freedom and a scale that grows with the 
     log σ_i = a + b log √v_i + c μ_i,
 
 or, in a share s of the examples, the number has nothing to do with the inputs: it is one of the others', or anything
-in their range. That no number is so is held against it in bits; a parameter costs ½ log2 n. With the densities f and g,
+in their range. Where numbers are coarse beside that error, as grades are, both have the mass of a step. That no number
+is so is held against it in bits; a parameter costs ½ log2 n. With the densities f and g,
 P(wrong) = s g / ((1 − s) f + s g).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -31,6 +31,12 @@ PRIOR = (1.0, 20.0)
 
 FAR = 3.0
 """Deviations beyond which an error no longer counts for the weights of the means."""
+
+COARSE = 0.2
+"""Of the errors' deviation, beyond which a step between numbers counts as one."""
+
+LEAST = 1e-12
+"""A mass that is smaller is taken for the density times the step."""
 
 MARGIN = 0.1
 """Of their range to either side, within which a wrong number may lie."""
@@ -55,15 +61,17 @@ def suspicion(
     mean = weights[:-1] @ means + weights[-1]
     deviation = 0.5 * np.log((weights[:-1] / max(weights[:-1].sum(), 1e-12)) @ variances)
     scale = np.column_stack([np.ones(n), deviation - deviation.mean(), _standard(mean)])
-    apart, log_g = y - mean, _log_anything(y)
-    fits = [_best(apart, scale, log_g, noisy) for noisy in (False, True)]
+    apart = y - mean
+    step = resolution if resolution > COARSE * float(apart.std()) else 0.0
+    log_g = _log_anything(y, step)
+    fits = [_best(apart, scale, log_g, _Fit(np.inf, (), noisy, step)) for noisy in (False, True)]
     bits = [fit.bits + 0.5 * np.log2(n) * fit.noisy for fit in fits]
     accounts = []
     for fit, b, keep in zip(fits, bits, undecided(bits), strict=True):
         if keep or fit.noisy:
             without = [_again(fit, apart, scale, log_g, rows).wrong(apart, scale, log_g) for rows in groups(n)]
             name = "a share of the numbers is wrong" if fit.noisy else "no number is wrong"
-            accounts.append(Account(name, b, fit.wrong(apart, scale, log_g), np.stack(without)))
+            accounts.append(Account(name, fit.noisy, b, fit.wrong(apart, scale, log_g), np.stack(without)))
     costs = -(fits[1].log_f(apart, scale) + np.log(resolution)) / np.log(2)
     return together(accounts, mean, costs)
 
@@ -75,12 +83,19 @@ class _Fit:
     freedom: float
     found: tuple[float, ...]
     noisy: bool
+    step: float
     bits: float = np.inf
 
     def log_f(self, apart: np.ndarray, scale: np.ndarray) -> np.ndarray:
+        """Log density of a right number, its mean over a step."""
         log_s = scale @ np.array(self.found[:3])
-        z = apart * np.exp(-log_s)
-        return (norm.logpdf(z) if np.isinf(self.freedom) else t.logpdf(z, self.freedom)) - log_s
+        law = norm() if np.isinf(self.freedom) else t(self.freedom)
+        z, half = abs(apart) * np.exp(-log_s), self.step / 2 * np.exp(-log_s)
+        log_f = law.logpdf(z) - log_s
+        if not self.step:
+            return log_f
+        mass = law.sf(z - half) - law.sf(z + half)
+        return np.where(mass > LEAST, np.log(np.maximum(mass, LEAST) / self.step), log_f)
 
     def log_odds(self, apart: np.ndarray, scale: np.ndarray, log_g: np.ndarray) -> np.ndarray:
         """Of wrong against right."""
@@ -97,11 +112,11 @@ class _Fit:
         return -float(np.logaddexp(log_expit(-share) + log_f, log_expit(share) + log_g).sum())
 
 
-def _best(apart: np.ndarray, scale: np.ndarray, log_g: np.ndarray, noisy: bool) -> _Fit:
+def _best(apart: np.ndarray, scale: np.ndarray, log_g: np.ndarray, kind: _Fit) -> _Fit:
     """Over the degrees of freedom."""
-    start = (float(np.log(1.48 * np.median(abs(apart)) + 1e-9)), 1.0, 0.0, *([-3.0] if noisy else []))
+    start = (float(np.log(1.48 * np.median(abs(apart)) + 1e-9)), 1.0, 0.0, *([-3.0] if kind.noisy else []))
     every = slice(None)
-    fits = [_again(_Fit(freedom, start, noisy), apart, scale, log_g, every) for freedom in FREEDOMS]
+    fits = [_again(replace(kind, freedom=f, found=start), apart, scale, log_g, every) for f in FREEDOMS]
     return min(fits, key=lambda fit: fit.bits)
 
 
@@ -111,13 +126,12 @@ def _again(
     some = apart[rows], scale[rows], log_g[rows]
 
     def loss(found: np.ndarray) -> float:
-        mine = _Fit(fit.freedom, tuple(found), fit.noisy)
+        mine = replace(fit, found=tuple(found))
         prior = -PRIOR[0] * log_expit(found[3]) - PRIOR[1] * log_expit(-found[3]) if fit.noisy else 0.0
         return mine.nats(*some) + prior + 0.5 * float(found[1] ** 2 + found[2] ** 2)
 
     found = tuple(map(float, minimize(loss, np.array(fit.found), method="L-BFGS-B").x))
-    made = _Fit(fit.freedom, found, fit.noisy)
-    return _Fit(fit.freedom, found, fit.noisy, made.nats(*some) / np.log(2))
+    return replace(fit, found=found, bits=replace(fit, found=found).nats(*some) / np.log(2))
 
 
 def _weights(means: Float[np.ndarray, "kernels n"], y: Float[np.ndarray, " n"]) -> Float[np.ndarray, " k"]:
@@ -131,11 +145,21 @@ def _weights(means: Float[np.ndarray, "kernels n"], y: Float[np.ndarray, " n"]) 
     return np.append(found[:-2], found[-2] - found[-1])
 
 
-def _log_anything(y: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
+def _log_anything(y: Float[np.ndarray, " n"], step: float) -> Float[np.ndarray, " n"]:
     """Log density of a wrong number: half the others' own, half anything in their range."""
     width = max(float(np.ptp(y)), 1e-12)
-    others: Callable[[np.ndarray], np.ndarray] = gaussian_kde(y) if np.ptp(y) > 0 else lambda v: np.ones(len(v))
-    return np.log(0.5 * others(y) + 0.5 / (width * (1 + 2 * MARGIN)))
+    return np.log(0.5 * _others(y, step) + 0.5 / (width * (1 + 2 * MARGIN)))
+
+
+def _others(y: Float[np.ndarray, " n"], step: float) -> Float[np.ndarray, " n"]:
+    """Density of the numbers at each, its mean over a step."""
+    if not np.ptp(y) > 0:
+        return np.ones(len(y))
+    if not step:
+        return gaussian_kde(y)(y)
+    ordered = np.sort(y)
+    below, upto = (ordered.searchsorted(y + side * step / 2, "right") for side in (-1, 1))
+    return (upto - below) / (len(y) * step)
 
 
 def _standard(values: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
