@@ -22,7 +22,7 @@ from infoscope.prequential.encode import encode
 from infoscope.prequential.loss_curve import LossCurve
 from infoscope.run.question import ask
 from infoscope.training.fit import fit
-from infoscope.training.learner import Learner
+from infoscope.training.learner import Learner, copy_weights
 
 
 def bits(x, y, classes=None, seed=0, target=None):
@@ -180,6 +180,19 @@ def test_a_trained_network_is_probed_beside_itself_untrained():
     assert found(answer, "L(y|x)")[last].status == {Status.UNVERIFIED_SPLIT}
     assert "inputs" in found(answer, "L(y|x)")
     assert "holds most with a probability" in answer.sentence()
+
+
+def test_what_was_trained_on_is_not_probed_and_the_rest_is_known_to_be_new():
+    digits, learner = Task.from_dataset("digits"), Learner(MLP((4,)))
+    weights = copy_weights(learner.network(digits.shape, 10, 0))
+    options = {"model": learner, "weights": weights, "replicates": 1, "controls": False}
+    seen, coded = (Task.from_arrays(digits.array[a:b].numpy(), digits.y[a:b]) for a, b in ((0, 850), (800, 1000)))
+    answer = ask(Probing(coded, trained_on=seen, **options))
+    assert len(answer.labels) <= 150
+    assert all(row.measurement.status == set() for row in answer.record() if row.measurement.quantity == "L(y|x)")
+    assert "50 examples equal to trained ones were not coded" in answer.choices()["Split"]
+    with pytest.raises(ValueError, match="name its model"):
+        Probing("digits", trained_on=digits)
 
 
 def test_texts_have_a_bag_of_words_and_a_type_each():

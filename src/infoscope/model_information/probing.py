@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Annotated, Any
 import torch
 
 from infoscope.data.named import AnyTask, name_of, task_of, training_part
+from infoscope.data.partition import unseen
 from infoscope.data.task import Task, coding_order
 from infoscope.data.texts import Texts
 from infoscope.measurement import Status
@@ -70,6 +72,8 @@ class Probing:
         Network whose layers are probed: a name from `infoscope list models`, or module:factory.
     weights
         Its weights (.safetensors, or .pt with tensors only). Default: as its factory makes it.
+    trained_on
+        The data that these weights were trained on, as DATA[:SPLIT]: what is equal or nearly equal is not coded.
     layers
         Names or globs of layers, repeatable. Default: all.
     pooling
@@ -91,6 +95,7 @@ class Probing:
     on: AnyTask | None = None
     model: Model = None
     weights: Weights | None = None
+    trained_on: Task | None = None
     layers: tuple[str, ...] = ()
     pooling: Pooling = "mean"
     coder: Coder = ClosedForm()
@@ -107,6 +112,8 @@ class Probing:
             )
         if self.weights is not None and self.model is None:
             raise ValueError("weights need the form of their network; name its model, as in --model resnet20")
+        if self.trained_on is not None and self.model is None:
+            raise ValueError("trained_on tells what a network of yours has seen; name its model, and its weights")
 
     def stages(self, device: str = "cpu") -> Stages[ProbingAnswer]:
         """All layers' features, then one layer's codes after another."""
@@ -159,12 +166,16 @@ class Probing:
         given = task_of(self.data)
         held_out = self.weights is not None and "test" in given.splits
         task = self._some(given["test"] if held_out else training_part(given))
+        checked = None if self.trained_on is None else unseen(task, training_part(self.trained_on))
+        task = task if checked is None else checked.task
         learner = learner_for(task, self.model)
         if self.weights is not None:
             learner = learner.starting_from(self.weights)
         untrained = self.seeds if self.controls and learner.weights is not None else ()
         probed = of_network(task, learner, self.layers, self.pooling, self.seed, untrained)
-        return self._with_controls(probed, task, learner.weights is not None)
+        known = checked is not None and checked.verified
+        subject = self._with_controls(probed, task, learner.weights is not None and not known)
+        return subject if checked is None else dataclasses.replace(subject, checked=checked.notes)
 
     def _of_inputs(self) -> Subject:
         """A data set whose inputs are features themselves: one layer."""
@@ -239,20 +250,23 @@ class Probing:
         if subject.words is not None:
             of = "an example's first word" if texts else "the word that a row stands for"
             told["One label a word type"] = f"drawn from the labels for {of}, {len(set(subject.words)):,} types"
-        if subject.doubts:
-            told["Split"] = "nobody could check that the network was not trained on these examples"
+        if subject.checked:
+            told["Split"] = "; ".join(subject.checked)
+        elif subject.doubts:
+            told["Split"] = "nobody could check that the network was not trained on these examples; give --trained-on"
         return told
 
 
 @dataclass(frozen=True, eq=False)
 class Subject:
-    """What is probed, the labels and their inputs, the word of each, what controls are given, and doubts."""
+    """What is probed, the labels and their inputs, the word of each, what controls are given, doubts, and checks."""
 
     probed: Probed
     labels: Task
     words: tuple[str, ...] | None
     plain: tuple[str, Any] | None
     doubts: frozenset[Status]
+    checked: tuple[str, ...] = ()
 
 
 def _has_inputs(on: AnyTask | None, features: Features) -> bool:
@@ -277,4 +291,6 @@ def probe(data: Any, on: Any = None, *, context: RunContext = RunContext(), **op
     >>> [f"{row.measurement.value:.0f}" for row in table if row.measurement.quantity == "P(best)"]
     ['0', '1']
     """
+    if options.get("trained_on") is not None:
+        options["trained_on"] = Task.of(options["trained_on"])
     return ask(Probing(data, on, **options), context).record()
