@@ -10,6 +10,8 @@ import torch
 from infoscope.data.readers import inputs
 from infoscope.data.targets import Classes, Real
 from infoscope.data.task import Task
+from infoscope.data.text import hashed_words
+from infoscope.data.texts import Texts
 
 pandas = pytest.importorskip("pandas")
 
@@ -82,11 +84,21 @@ def test_every_format_of_a_table_gives_the_same(tmp_path, suffix):
     assert Task.from_dataset(file).fingerprint == Task.of(frame).fingerprint
 
 
+def test_a_table_of_one_column_of_texts_can_be_read(tmp_path):
+    texts = [f"the {i} cats" for i in range(80)]
+    rows = [f"{text},{i % 2}" for i, text in enumerate(texts)]
+    (tmp_path / "texts.csv").write_text("\n".join(["text,label", *rows]))
+    task = Task.from_dataset(str(tmp_path / "texts.csv"))
+    assert isinstance(task.x, Texts)
+    assert task[[3, 1]].x.words() == ["the 3 cats", "the 1 cats"]
+    assert np.array_equal(task.x[:].numpy(), hashed_words(texts))
+
+
 def test_words_of_many_kinds_are_text():
     frame = pandas.DataFrame({"words": [f"word{i} of {i % 7}" for i in range(60)], "y": [0, 1] * 30})
     task = Task.of(frame)
     assert task.shape == (1024,)
-    np.testing.assert_allclose(task.x.norm(dim=1), 1, rtol=1e-6)
+    np.testing.assert_allclose(task.x[:].norm(dim=1), 1, rtol=1e-6)
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ What becomes of the other columns, so that every network and coder takes them as
   column of its own says 1;
 - **words** of at most 50 kinds, and booleans, become one column a kind, 1 where it is this one, kinds in sorted order
   (a missing one is a kind of its own, the last); one with more kinds is text, hashed into 1,024 columns
-  (`infoscope.data.text.hashed_words`);
+  (`infoscope.data.text.hashed_words`), and where it is the only column the examples are `Texts`, which can be read;
 - a missing value is an empty cell, `?`, or what pandas reads as one (`NA`, `nan`, `null` …).
 
 The column to be predicted is the one that was asked for, else `label`, `y` or `target`, else the last.
@@ -23,6 +23,7 @@ from jaxtyping import Float
 
 from infoscope.data.raw import Raw, Reading
 from infoscope.data.text import hashed_words
+from infoscope.data.texts import Texts
 
 LABELS = ("label", "labels", "y", "target")
 """Names of a column to be predicted."""
@@ -66,7 +67,8 @@ def from_frame(frame: Any, source: str, reading: Reading, splits: Mapping[str, t
         raise ValueError(f"{source}: has {len(frame)} rows and {len(others)} columns beside {name!r}; nothing to learn")
     y = _target(frame[name], f"{source}: {name!r}") if reading.labels else None
     notes = (f"the column {name!r} is predicted", *doubts(frame[others]))
-    return Raw(features(frame[others], source), y, splits=splits or {}, notes=notes)
+    x = _texts(frame[others[0]]) if len(others) == 1 else None
+    return Raw(features(frame[others], source) if x is None else x, y, splits=splits or {}, notes=notes)
 
 
 def doubts(frame: Any) -> tuple[str, ...]:
@@ -96,6 +98,14 @@ def features(frame: Any, source: str) -> Float[np.ndarray, "n columns"]:
     """All columns of a pandas frame as numbers."""
     columns = [_column(frame[name], f"{source}: {name!r}") for name in frame.columns]
     return np.concatenate(columns, axis=1).astype(np.float32)
+
+
+def _texts(column: Any) -> Texts | None:
+    """The texts of a column that holds them."""
+    if column.dtype.kind in "iufbmMc":
+        return None
+    words = np.where(column.isna().to_numpy(), "", column.astype(str).to_numpy(dtype=object)).astype(str)
+    return Texts.of(words.tolist()) if len(np.unique(words)) > KINDS else None
 
 
 def label_column(names: list[Any], source: str, asked: str | None) -> Any:
