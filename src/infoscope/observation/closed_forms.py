@@ -172,7 +172,7 @@ def _batch_norm(
     return Call(rows, input, {"weight": weight, "bias": bias}, affine)
 
 
-def _by_channel(part: str, normed: Float[Tensor, "n f ch *s"], g: Float[Tensor, "n c f ch *s"]) -> Form:
+def _by_channel(part: str, normed: Float[Tensor, "n f ch *s"], g: Float[Tensor, "n c f ch *s"]) -> Dense:
     """Rows of a scale and a shift of each channel."""
     g, normed = (
         g.flatten(4) if g.ndim > 4 else g[..., None],

@@ -134,6 +134,7 @@ class Replay:
             # No context may stay open across a yield: the caller draws and computes there as if we were not here.
             with isolated(seed + event, self.threads):
                 table, blocks = student.predict(x, start, stop)
+            targets = None
             if student.last is None:
                 for row in table:
                     past.append((yield row))
@@ -145,7 +146,7 @@ class Replay:
                     with isolated(seed, self.threads):
                         lesson.prepare(x, sent)
                 with isolated(seed + event, self.threads):
-                    if student.last is not None:
+                    if student.last is not None and targets is not None:
                         student.last.learn(targets)
                     student.learn(x, sent)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -84,7 +84,7 @@ class Synced:
     def __repr__(self) -> str:
         """Every field; the teacher by the name of its network, where that is a function."""
         told = {field.name: getattr(self, field.name) for field in fields(self)}
-        factory = getattr(self.teacher, "factory", None)
+        factory: Any = getattr(self.teacher, "factory", None)
         if self.teacher is not None and hasattr(factory, "__qualname__"):
             told["teacher"] = f"{factory.__module__}:{factory.__qualname__}"
         return f"Synced({', '.join(f'{name}={value!r}' for name, value in told.items())})"
