@@ -37,3 +37,11 @@ def test_files_that_do_not_fit_are_refused(tmp_path):
         plane_of_activations(tmp_path / "b.npz", method=BINS)
     with pytest.raises(ValueError, match="no such file"):
         plane_of_activations(tmp_path / "c.npz", method=BINS)
+
+
+def test_a_layer_whose_name_has_several_lines_is_told_on_one(tmp_path):
+    y = np.arange(8) % 2
+    np.savez(tmp_path / "a.npz", y=y, **{"a\nb": np.where(y, np.inf, 0.0).astype(np.float32)})
+    with pytest.raises(ValueError, match=r"`a b` has 4 of 8 rows with NaN or infinity") as told:
+        plane_of_activations(tmp_path / "a.npz")
+    assert "\n" not in str(told.value)

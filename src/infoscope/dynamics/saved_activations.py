@@ -161,8 +161,9 @@ def _array(file: ArrayFile, *names: str) -> np.ndarray | None:
 
 
 def _saved_layer(name: str) -> SavedLayer:
+    name, array = " ".join(name.split()), name  # a layer's name stands in tables and messages, on one line
     epoch, slash, layer = name.partition("/")
-    return SavedLayer(int(epoch), layer, name) if slash and epoch.isdigit() else SavedLayer(0, name, name)
+    return SavedLayer(int(epoch), layer, array) if slash and epoch.isdigit() else SavedLayer(0, name, array)
 
 
 def number_in_chain(layer: str) -> int | None:
