@@ -68,6 +68,7 @@ from .weight_information.learning_coefficient import LearningCoefficient, learni
 from .weight_information.merge import Merge, merge
 from .weight_information.quantise import Quantise, quantise
 from .weight_information.risk_certificate import RiskCertificate, risk_certificate
+from .weight_information.weights import WeightInformation, weight_information
 
 __all__ = [
     "MDS",
@@ -135,6 +136,7 @@ __all__ = [
     "Transfer",
     "UnreliableMeasurement",
     "WeightDistance",
+    "WeightInformation",
     "__version__",
     "ablation",
     "align",
@@ -184,6 +186,7 @@ __all__ = [
     "transfer",
     "union",
     "weight_distances",
+    "weight_information",
     "with_noise",
     "write_labels",
 ]

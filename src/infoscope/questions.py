@@ -20,6 +20,7 @@ QUESTIONS: dict[str, str] = {
     "more-labels": "infoscope.model_information.more_labels:MoreLabels",
     "distance": "infoscope.weight_distance.weight_distance:WeightDistance",
     "mds": "infoscope.weight_distance.pictures:MDS",
+    "weights": "infoscope.weight_information.weights:WeightInformation",
     "learning-coefficient": "infoscope.weight_information.learning_coefficient:LearningCoefficient",
     "quantise": "infoscope.weight_information.quantise:Quantise",
     "certificate": "infoscope.weight_information.risk_certificate:RiskCertificate",

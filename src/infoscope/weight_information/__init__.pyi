@@ -1,4 +1,5 @@
 from .aggregate_prior import aggregate_information as aggregate_information
+from .averaged_fisher import AveragedFisher as AveragedFisher
 from .certificate import Certificate as Certificate
 from .certificate import certificate_floor as certificate_floor
 from .certificate import certify as certify
@@ -24,6 +25,10 @@ from .learning_coefficient import learning_coefficient as learning_coefficient
 from .ledger import Ledger as Ledger
 from .pac_bayes import kl_bound as kl_bound
 from .phase_transition import GateAndMemoriser as GateAndMemoriser
+from .posterior import Prior as Prior
+from .posterior import Rounds as Rounds
+from .posterior import closed_form as closed_form
+from .posterior import refined as refined
 from .prior_data import unseen_by_prior as unseen_by_prior
 from .quantised_file import read_quantised as read_quantised
 from .risk_certificate import risk_certificate as risk_certificate
@@ -34,3 +39,5 @@ from .split_kl import split_kl_bound as split_kl_bound
 from .symmetry_discount import symmetry_discount as symmetry_discount
 from .tempering import climb as climb
 from .tempering import temper as temper
+from .weight_curve import WeightCurve as WeightCurve
+from .weights import weight_information as weight_information

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from infoscope.data.inputs import take
@@ -45,7 +45,7 @@ class Blockwise:
     [3.0, 1.0, 2.0]
     """
 
-    places: tuple[Int[Tensor, "rows columns"], ...]
+    places: tuple[Tensor, ...]
     bases: tuple[Basis, ...]
 
     def to(self, w: Float[Tensor, "*draws d"]) -> Float[Tensor, "*draws d"]:

@@ -1,4 +1,4 @@
-"""The posterior of a network's weights that costs least: rounds of curvature under its own noise, and steps of its mean.
+"""The posterior of a network's weights that costs least: rounds of curvature under its noise, and steps of its mean.
 
 At the optimum of C = E_q L + β KL(q‖N(m0, λ²)) over Gaussians, Σ⁻¹ = E_q ∂²L/β + 1/λ² and E_q ∂L + β (m − m0)/λ² = 0:
 both are means over q itself. The curvature at the mean alone is far too small where a network is sure of its data.
@@ -7,7 +7,7 @@ both are means over q itself. The curvature at the mean alone is far too small w
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -80,6 +80,8 @@ class Rounds:
     """So many rounds of curvature, each of so many steps of the mean; `draws` are weights a round for the curvature.
 
     In the first quarter of the rounds the basis is found anew each time; then it stays, and curvatures are averaged.
+    From there on C is sampled after every round, with the same noise: where it rose the round is undone and the next
+    one takes half the steps' length. The best is returned.
     """
 
     rounds: int = 20
@@ -88,33 +90,73 @@ class Rounds:
 
     def fit(
         self,
-        start: Fitted | Float[Tensor, " d"],
+        start: Float[Tensor, " d"] | None,
         loss: Energy,
         curvature: CurvatureAt,
         prior: Prior,
         beta: float,
         draws: torch.Generator,
+        known: Sequence[Fitted] = (),
     ) -> Fitted:
-        """From weights, or from the posterior of another β. `loss` gives rows' losses and gradients, summed."""
-        found = start if isinstance(start, Fitted) else _noisy(start, prior)
-        mean, way = found.q.mean, torch.zeros_like(found.q.mean)
-        h, basis, taken = found.curvature.h, found.curvature.basis, 0
-        early = math.ceil(self.rounds / 4)
+        """From weights; or with None from the best of the posteriors that are `known`, which none will be worse than.
+
+        `loss` gives rows' losses and gradients, summed.
+        """
+        prices = [sampled_complexity(one, loss, prior, beta) for one in known]
+        least = min(prices, default=math.inf)
+        best = known[prices.index(least)] if known else None
+        found = best if start is None else _noisy(start, prior)
+        if found is None:
+            raise ValueError("no weights and no posterior to start from; give one of them")
+        early = 0 if start is None else math.ceil(self.rounds / 4)
+        shorter, way = 1.0, torch.zeros_like(found.q.mean)
         for i in range(self.rounds):
-            fresh = i < early and not isinstance(start, Fitted)
-            kept = None if fresh or not isinstance(basis, Blockwise) else basis
-            seen = curvature(found.q.draw(self.draws, draws), i, kept)
-            moved = fresh or seen.basis is not basis
-            h, basis = (seen.h if moved else KEPT * h + (1 - KEPT) * seen.h), seen.basis
-            one = Curvature(h, basis)
-            found = Fitted(Posterior.best(mean, one, beta, found.variance), one, found.variance)
-            for _ in range(self.steps):
-                rate = RATE * min(1.0, (i + 1) / early) * (1 - 0.95 * taken / (self.rounds * self.steps))
+            found = _curved(found, curvature, beta, draws, self.draws, i, fresh=i < early)
+            for k in range(self.steps):
+                rate = (
+                    RATE * shorter * min(1.0, (i + 1) / max(1, early)) * (1 - 0.95 * (i + k / self.steps) / self.rounds)
+                )
                 way = MOMENTUM * way + _natural(found, loss, prior, beta, draws)
-                found, taken = _stepped(found, rate * way), taken + 1
-            mean = found.q.mean
-            found = replace(found, variance=prior.chosen(mean, one, beta))
-        return replace(found, q=Posterior.best(mean, found.curvature, beta, found.variance))
+                found = _stepped(found, RATE * rate * way)
+            scale = prior.chosen(found.q.mean, found.curvature, beta)
+            found = replace(found, variance=scale, q=Posterior.best(found.q.mean, found.curvature, beta, scale))
+            if i < early:
+                continue
+            price = sampled_complexity(found, loss, prior, beta)
+            if price <= least:
+                best, least = found, price
+            elif price > least + _SLACK * abs(least) and best is not None:
+                found, way, shorter = best, torch.zeros_like(way), shorter / 2
+        return found if best is None else best
+
+
+def at_price(found: Fitted, beta: float) -> Fitted:
+    """The posterior of another β that has this mean and curvature."""
+    return replace(found, q=Posterior.best(found.q.mean, found.curvature, beta, found.variance))
+
+
+def sampled_complexity(found: Fitted, loss: Energy, prior: Prior, beta: float) -> float:
+    """C = E_q L + β KL(q‖p), nats, over `_TRIED` draws that are the same at every call; infinite if not finite."""
+    q = found.q
+    rows = q.draw(_TRIED, torch.Generator().manual_seed(0))
+    value = float(loss(torch.cat([rows, 2 * q.mean - rows]))[0].mean()) + beta * q.kl(prior.mean, found.variance)
+    return value if math.isfinite(value) else math.inf
+
+
+_TRIED = 4  # and their mirror images
+_SLACK = 0.02
+
+
+def _curved(
+    found: Fitted, curvature: CurvatureAt, beta: float, draws: torch.Generator, count: int, seed: int, fresh: bool
+) -> Fitted:
+    """The posterior with the curvature under its own noise, averaged with that of before where the basis stays."""
+    old = found.curvature
+    kept = None if fresh or not isinstance(old.basis, Blockwise) else old.basis
+    seen = curvature(found.q.draw(count, draws), seed, kept)
+    if seen.basis is old.basis:
+        seen = Curvature(KEPT * old.h + (1 - KEPT) * seen.h, old.basis)
+    return replace(found, q=Posterior.best(found.q.mean, seen, beta, found.variance), curvature=seen)
 
 
 def _noisy(weights: Tensor, prior: Prior) -> Fitted:
@@ -163,14 +205,13 @@ def closed_form(
 _TURNS = 6
 
 
-def refined(
-    found: Fitted, loss: Energy, prior: Prior, beta: float, steps: int, draws: torch.Generator
-) -> Fitted:
+def refined(found: Fitted, loss: Energy, prior: Prior, beta: float, steps: int, draws: torch.Generator) -> Fitted:
     """Variances and mean brought down together, by the reparametrised gradient of C itself along the same axes.
 
     With the weights' own axes this is mean-field variational inference. σ moves in log σ by Adam: the gradient
-    σ ∂C/∂σ = E σ ε ∂L + β (σ²/λ² − 1).
+    σ ∂C/∂σ = E σ ε ∂L + β (σ²/λ² − 1). What C, sampled, does not reward is given back as it was.
     """
+    before = found
     way, log = torch.zeros_like(found.q.mean), found.q.variances.log() / 2
     first, second = torch.zeros_like(log), torch.zeros_like(log)
     for t in range(steps):
@@ -186,7 +227,8 @@ def refined(
         log = log - _SPREADING * rate * step
         way = MOMENTUM * way + q.basis.back(q.variances * q.basis.to(slope)) / beta
         found = _stepped(replace(found, q=replace(q, variances=(2 * log).exp())), RATE * rate * way)
-    return found
+    prices = [sampled_complexity(one, loss, prior, beta) for one in (before, found)]
+    return found if prices[1] < prices[0] else before
 
 
 _SPREADING = 0.02

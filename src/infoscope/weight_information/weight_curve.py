@@ -31,7 +31,7 @@ class Point:
     """A posterior at one β: `way` is "closed" or "rounds", `scale` the prior's λ, `price` nats for its choice.
 
     `losses` are those of weights drawn from q, summed over examples, nats; `predicted` is their mean if the loss were
-    quadratic. `distance` and `precision` are the parts of KL by parameter: |m − m0|²/2λ², and ½ Σ (v/λ² − 1 − log v/λ²).
+    quadratic. `distance` and `precision` are the parts of KL by parameter: |m − m0|²/2λ² and ½ Σ (v/λ² − 1 − log v/λ²).
     """
 
     way: str
@@ -64,10 +64,11 @@ class Point:
 
     @property
     def parts_ways(self) -> bool:
-        """Whether the loss under the noise is another than the curvature says."""
+        """Whether the loss under the noise is another than the curvature says, or nobody can tell for its spread."""
         mean, error = self.expected
         apart = abs(mean - self.predicted)
-        return not apart <= max(0.0 if math.isnan(error) else 3 * error, APART * abs(self.complexity))
+        most = APART * abs(self.complexity)
+        return not (error <= most and apart <= max(3 * error, most))
 
     def by_layer(self) -> dict[str, float]:
         """KL by layer: parameters whose names differ in the last part only; the choice of λ belongs to none."""
@@ -145,7 +146,9 @@ class WeightCurve:
 def _point(held: dict) -> Point:
     floor = held.pop("floor")
     losses = tuple(held.pop("losses"))
-    return Point(**held, losses=losses, floor=None if floor is None else Floor(**floor | {"notes": tuple(floor["notes"])}))
+    return Point(
+        **held, losses=losses, floor=None if floor is None else Floor(**floor | {"notes": tuple(floor["notes"])})
+    )
 
 
 def _told(point: Point) -> tuple[str, ...]:

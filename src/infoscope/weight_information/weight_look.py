@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -23,10 +21,9 @@ from infoscope.observation.likelihoods import likelihood_of
 from infoscope.training.isolation import isolated
 from infoscope.training.learner import Learner, Weights
 from infoscope.weight_information.averaged_fisher import AveragedFisher, Blockwise, Form
-from infoscope.weight_information.chains import Energy
 from infoscope.weight_information.floor import posterior_floor
 from infoscope.weight_information.gaussian import Posterior, isotropic
-from infoscope.weight_information.posterior import Fitted, Prior, Rounds, closed_form, refined
+from infoscope.weight_information.posterior import Fitted, Prior, Rounds, at_price, closed_form, refined
 from infoscope.weight_information.weight_curve import Floor, Point, WeightCurve
 
 Way = Literal["auto", "closed", "rounds"]
@@ -79,10 +76,14 @@ class _Curve:
         self.w = self.loss.flat(weights).cpu()
         first = self.loss(self.w[None])[0]
         if not bool(first.isfinite().all()):
-            raise ValueError(f"the loss of these weights on {task.name!r} is {float(first[0])}; give weights that did not diverge")
+            raise ValueError(
+                f"the loss of these weights on {task.name!r} is {float(first[0])}; give weights that did not diverge"
+            )
         self.linear = is_linear(probe, self.w, fitting.seed)
         self.form: Form = fitting.form or ("full" if self.linear and count <= MOST_FULL else "ekfac")
-        self.fisher = probe if self.form == "diagonal" else AveragedFisher(network, task, self.form, estimator_for(task))
+        self.fisher = (
+            probe if self.form == "diagonal" else AveragedFisher(network, task, self.form, estimator_for(task))
+        )
         centre = torch.zeros_like(self.w) if fitting.centre is None else self.loss.flat(fitting.centre).cpu()
         self.prior = Prior(centre, None if fitting.scale is None else fitting.scale**2)
         self.names = self.fisher.names
@@ -107,21 +108,23 @@ class _Curve:
     def _points(self, way: str) -> list[Point]:
         betas = self.fitting.betas
         main = betas[0]
-        first = self._fit(way, main, self.w)
-        fits = {main: first}
+        fits = {main: self._fit(way, main, None)}
         for side in (sorted(b for b in betas if b > main), sorted((b for b in betas if b < main), reverse=True)):
-            last = first
+            last = fits[main]
             for beta in side:
-                last = fits[beta] = self._fit(way, beta, last if way == "rounds" else self.w)
+                last = fits[beta] = self._fit(way, beta, last)
         return [self._point(way, beta, fits[beta]) for beta in betas]
 
-    def _fit(self, way: str, beta: float, start: Fitted | Tensor) -> Fitted:
+    def _fit(self, way: str, beta: float, neighbour: Fitted | None) -> Fitted:
+        settle = (lambda w, variance: self._settled(w, beta, variance)) if self.linear else None
+        closed = closed_form(self.w, self.fisher.at, self.prior, beta, settle)
         if way == "closed":
-            settle = (lambda w, variance: self._settled(w, beta, variance)) if self.linear else None
-            return closed_form(self.w, self.fisher.at, self.prior, beta, settle)
+            return closed
         f = self.fitting
         draws = torch.Generator().manual_seed(f.seed)
-        found = f.rounds.fit(start, self.loss, self.fisher.at, self.prior, beta, draws)
+        known = [closed] if neighbour is None else [closed, at_price(neighbour, beta)]
+        start = self.w if neighbour is None else None
+        found = f.rounds.fit(start, self.loss, self.fisher.at, self.prior, beta, draws, known)
         return refined(found, self.loss, self.prior, beta, f.refine, draws) if f.refine else found
 
     def _point(self, way: str, beta: float, found: Fitted) -> Point:
@@ -148,9 +151,7 @@ class _Curve:
         if not self.fitting.floor or beta != self.fitting.betas[0]:
             return None
         prior = isotropic(self.prior.mean, variance)
-        _, upper, lower = posterior_floor(
-            q, prior, self.loss, beta, seed=self.fitting.seed, scans=self.fitting.floor
-        )
+        _, upper, lower = posterior_floor(q, prior, self.loss, beta, seed=self.fitting.seed, scans=self.fitting.floor)
         mixed = not lower.status
         return Floor(upper.value, upper.stderr, lower.value, lower.stderr, mixed, upper.receipt.notes)
 

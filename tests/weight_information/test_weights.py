@@ -1,0 +1,229 @@
+import dataclasses
+import json
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from infoscope import Status, Task, WeightInformation, ask, weight_information
+from infoscope.data.targets import Real
+from infoscope.ensembles.stacked_loss import StackedLoss
+from infoscope.models import MLP
+from infoscope.run.question import units
+from infoscope.training.learner import Learner
+from infoscope.training.recipe import Recipe
+from infoscope.weight_information.averaged_fisher import AveragedFisher, Blockwise
+from infoscope.weight_information.posterior import Prior, Rounds, closed_form, refined
+from infoscope.weight_information.weight_curve import WeightCurve
+
+IRIS = Task.from_dataset("iris")
+
+
+def line() -> nn.Module:
+    return nn.Linear(4, 1)
+
+
+def softmax() -> nn.Module:
+    return nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
+
+
+def tanh() -> nn.Module:
+    return nn.Sequential(nn.Flatten(), nn.Linear(64, 32), nn.Tanh(), nn.Linear(32, 10))
+
+
+def numbers() -> Task:
+    """A linear regression with noise of variance 1."""
+    x = (IRIS.array - IRIS.array.mean(0)) / IRIS.array.std(0)
+    noise = torch.randn(len(x), generator=torch.Generator().manual_seed(0))
+    y = (x @ torch.tensor([1.0, -0.5, 0.3, 0.2]) + noise)[:, None].double()
+    return Task.from_arrays(x, y, target=Real(0.001, -10.0, 10.0, centre=0.0, scale=1.0), name="line")
+
+
+def given(factory, task, seed=0):
+    return Learner(factory).network(task.shape, task.target.outputs, seed).state_dict()
+
+
+def main(answer):
+    """Quantities of the reported posterior."""
+    return {row.measurement.quantity: row.measurement for row in list(answer.record())[:4]}
+
+
+def test_bayesian_linear_regression_is_exact():
+    """C is −β log ∫ p e^(−L/β), in closed form; the sampled loss is the predicted one; dC/dβ is KL."""
+    task = numbers()
+    x = torch.cat([task.array.double(), torch.ones(len(task), 1)], 1)
+    y, scale = task.y.double()[:, 0], 0.7
+
+    def least(beta: float) -> float:
+        """½ yᵀ(I + λ²XXᵀ/β)⁻¹y + (β/2) log det(I + λ²XᵀX/β)."""
+        gram = scale**2 * x @ x.T / beta + torch.eye(len(x), dtype=torch.float64)
+        return float(y @ torch.linalg.solve(gram, y) + beta * torch.logdet(gram)) / 2
+
+    answer = ask(WeightInformation(task, line, given(line, task), scale=scale, curve=(0.25, 4.0), draws=2000))
+    (one,) = answer.found
+    assert {p.way for p in one.curve.points} == {"closed"}
+    for point in one.curve.points:
+        predicted = point.predicted + point.beta * point.kl
+        assert predicted == pytest.approx(least(point.beta), rel=1e-6)
+        mean, error = point.expected
+        assert abs(mean - point.predicted) < 4 * error
+        slope = (least(point.beta * 1.001) - least(point.beta / 1.001)) / (point.beta * (1.001 - 1 / 1.001))
+        assert point.kl == pytest.approx(slope, rel=1e-4)
+    assert not any(m.status for m in main(answer).values())
+
+
+def test_layers_and_parameters_sum_to_the_total():
+    answer = ask(WeightInformation(IRIS, MLP((3,)), given(MLP((3,)), IRIS), rounds=3, draws=4, posterior="rounds"))
+    (one,) = answer.found
+    point = one.curve.main
+    assert point.price == pytest.approx(math.log(29))
+    assert sum(point.by_layer().values()) + point.price == pytest.approx(point.kl, rel=1e-12)
+    rows = list(answer.record())
+    parts = sum(r.measurement.value for r in rows if "part" in r.coordinates)
+    assert parts + point.price == pytest.approx(main(answer)["KL(q|p)"].value, rel=1e-12)
+
+
+@pytest.mark.parametrize("form", ["full", "ekfac", "diagonal", "filter"])
+def test_parts_are_those_of_the_covariance_itself(form):
+    """KL(q‖p) from the dense covariance: the same number, and each weight's share of its trace and log-determinant."""
+    network = MLP((3,))(IRIS.shape, 3)
+    fisher = AveragedFisher(network, IRIS, form)
+    w = torch.cat([p.detach().double().flatten() for p in fisher.parameters.values()])
+    found = closed_form(w, fisher.at, Prior(torch.zeros_like(w), 0.5), 2.0)
+    basis = found.q.basis
+    assert isinstance(basis, Blockwise)
+    vectors = basis.back(torch.eye(len(w), dtype=torch.float64))
+    sigma = vectors.T @ torch.diag(found.q.variances) @ vectors
+    eigen, turned = torch.linalg.eigh(sigma)
+    log = (turned * eigen.log()) @ turned.T
+    dense = (sigma.diagonal() / 0.5 - 1 - log.diagonal() + math.log(0.5)) / 2
+    shares = basis.by_weight((found.q.variances / 0.5 - 1 - (found.q.variances / 0.5).log()) / 2)
+    assert torch.allclose(shares, dense, atol=1e-9)
+    assert torch.allclose(basis.to(basis.back(w)), w)
+
+
+def test_ever_dearer_weights_hold_nothing():
+    """β → ∞: KL → 0, and never more of it at a higher price, in both ways."""
+    answer = ask(WeightInformation(IRIS, MLP((4,)), curve=(1e2, 1e4, 1e7), scale=0.5, epochs=30, draws=8))
+    for way in ("closed", "rounds"):
+        points = answer.found[0].curve.of(way)
+        held = [sum(p.precision.values()) if way == "closed" else p.kl for p in points]
+        assert held == sorted(held, reverse=True)
+        assert held[-1] < 0.5
+
+
+def test_digits_reach_the_figures_of_the_field():
+    """Softmax regression 561 nats, the tanh network below 930; Laplace's closed form fails there, and says so."""
+    task = Task.from_dataset("digits")
+    w = given(softmax, task)
+    full = main(ask(WeightInformation(task, softmax, w, scale=1.0)))["C"]
+    assert full.value == pytest.approx(561, abs=4)
+    assert not full.status
+    ekfac = main(ask(WeightInformation(task, softmax, w, scale=1.0, form="ekfac")))["C"]
+    assert full.value < ekfac.value < 592
+    learner = Learner(tanh, Recipe(epochs=100))
+    (one,) = ask(WeightInformation(task, learner, scale=1.0)).found
+    rounds, closed = one.curve.of("rounds")[0], one.curve.of("closed")[0]
+    assert rounds.complexity < 930
+    assert closed.complexity > 2 * rounds.complexity
+    assert all(Status.NOT_QUADRATIC in m.status for m in one.curve.measured(closed))
+    assert Status.NOT_QUADRATIC not in one.curve.measured(rounds)[3].status
+
+
+def test_steps_and_rounds_find_the_best_diagonal_of_a_linear_model():
+    """Mean-field inference and rounds, from wrong variances and a wrong mean: the optimum is known in closed form."""
+    task = numbers()
+    network = line()
+    fisher, loss = AveragedFisher(network, task, "diagonal"), StackedLoss(network, task)
+    w, prior = loss.flat(network.state_dict()), Prior(torch.zeros(5, dtype=torch.float64), 0.5)
+    x = torch.cat([task.array.double(), torch.ones(len(task), 1)], 1)
+    best = torch.linalg.solve(x.T @ x + torch.eye(5) / 0.5, x.T @ task.y.double()[:, 0])
+    start = closed_form(best, fisher.at, prior, 1.0)
+    draws = torch.Generator().manual_seed(0)
+    wrong = dataclasses.replace(start, q=dataclasses.replace(start.q, variances=10 * start.q.variances))
+    found = refined(wrong, loss, prior, 1.0, 400, draws)
+    h = (x.T @ x).diagonal()
+
+    def price(one) -> float:
+        """E_q L + KL less what no q can change, exactly."""
+        away = one.q.mean - best
+        curved = float(away @ x.T @ x @ away + (h * one.q.variances).sum()) / 2
+        slope = float(away @ (x.T @ (x @ best - task.y.double()[:, 0])))
+        return curved + slope + one.q.kl(prior.mean, 0.5)
+
+    assert price(start) < price(found) < price(start) + 0.5
+    assert price(wrong) > price(start) + 10
+    noisy = Rounds(12, 10).fit(w, loss, fisher.at, prior, 1.0, draws)
+    assert torch.allclose(noisy.q.mean, best, atol=0.1)
+    assert torch.allclose(noisy.q.variances, 1 / (h + 1 / 0.5), rtol=1e-4)
+
+
+def test_the_floor_lies_below_every_posterior():
+    """C* ≤ C(q), and it is the evidence where that is known."""
+    task = numbers()
+    answer = ask(WeightInformation(task, line, given(line, task), scale=0.7, form="diagonal", floor=128))
+    point = answer.found[0].curve.main
+    x = torch.cat([task.array.double(), torch.ones(len(task), 1)], 1)
+    gram = 0.49 * x @ x.T + torch.eye(len(x), dtype=torch.float64)
+    y = task.y.double()[:, 0]
+    evidence = float(y @ torch.linalg.solve(gram, y) + torch.logdet(gram)) / 2
+    assert point.floor is not None
+    assert point.floor.upper == pytest.approx(evidence, abs=4 * point.floor.upper_stderr + 0.05)
+    assert point.floor.upper < point.complexity
+    assert "bits less" in answer.sentence()
+
+
+def test_the_three_priors_and_the_distance():
+    w = given(MLP((3,)), IRIS)
+    small = {"rounds": 2, "draws": 4, "scale": 0.5, "epochs": 5}
+    start = ask(WeightInformation(IRIS, MLP((3,)), prior="start", posterior="closed", **small))
+    rows = {r.measurement.quantity: r.measurement for r in start.record()}
+    closed = start.found[0].curve.main
+    assert sum(closed.distance.values()) == pytest.approx(rows["d(w0,w)"].value ** 2 / (2 * 0.25), rel=1e-6)
+    data = ask(WeightInformation(IRIS, MLP((3,)), prior="data", codelength=True, **small))
+    rows = {r.measurement.quantity: r.measurement for r in data.record()}
+    assert rows["L(y|x)"].receipt.n == rows["C"].receipt.n == 75
+    assert units(WeightInformation(IRIS, MLP((3,)), prior="data", codelength=True)) == {
+        "trainings": 2,
+        "posteriors": 1,
+        "codes": 1,
+    }
+    assert units(WeightInformation(IRIS, MLP((3,)), w)) == {"posteriors": 1}
+
+
+def test_a_curve_is_kept_without_loss():
+    curve = ask(WeightInformation(numbers(), line, given(line, numbers()), floor=16, draws=3)).found[0].curve
+    back = WeightCurve.from_bytes(curve.to_bytes())
+    assert back == curve
+    assert json.loads(curve.to_bytes())["points"][0]["way"] == "closed"
+
+
+@pytest.mark.parametrize(
+    ("options", "word"),
+    [
+        ({"scale": 0.0}, "prior without variance"),
+        ({"beta": 0.0}, "above 0"),
+        ({"prior": "here"}, "zero, start, data"),
+        ({"form": "banded"}, "ekfac"),
+        ({"posterior": "best"}, "rounds"),
+        ({"weights": {}, "epochs": 3}, "leave one of them out"),
+        ({"weights": {}, "prior": "start"}, "needs it"),
+        ({"start": {}}, "trained here"),
+    ],
+)
+def test_bad_options_are_refused(options, word):
+    with pytest.raises(ValueError, match=word):
+        WeightInformation("iris", **options)
+
+
+def test_bad_input_gets_a_word():
+    bad = given(MLP((3,)), IRIS)
+    bad["fc1.weight"] = bad["fc1.weight"] * math.nan
+    with pytest.raises(ValueError, match="NaN or infinity"):
+        weight_information(IRIS, MLP((3,)), weights=bad)
+    with pytest.raises(ValueError, match="half precision"):
+        weight_information(IRIS, lambda: nn.Linear(4, 3).half(), weights=nn.Linear(4, 3).half().state_dict())
+    own = Learner(MLP((3,)), Recipe(loss=nn.functional.multi_margin_loss))
+    with pytest.raises(ValueError, match="loss of its own"):
+        weight_information(IRIS, own)
