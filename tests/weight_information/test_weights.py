@@ -122,8 +122,7 @@ def test_digits_reach_the_figures_of_the_field():
     assert not full.status
     ekfac = main(ask(WeightInformation(task, softmax, w, scale=1.0, form="ekfac")))["C"]
     assert full.value < ekfac.value < 592
-    learner = Learner(tanh, Recipe(epochs=100))
-    (one,) = ask(WeightInformation(task, learner, scale=1.0)).found
+    (one,) = ask(WeightInformation(task, tanh, scale=1.0)).found
     rounds, closed = one.curve.of("rounds")[0], one.curve.of("closed")[0]
     assert rounds.complexity < 930
     assert closed.complexity > 2 * rounds.complexity

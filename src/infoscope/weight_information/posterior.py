@@ -22,9 +22,9 @@ from infoscope.weight_information.gaussian import Curvature, Posterior
 SCALES = tuple(2.0 ** (k / 2) for k in range(-20, 9))
 """Standard deviations of a prior among which one may be chosen, for log of their number in nats."""
 
-RATE = 0.08
-MOMENTUM = 0.8
-MOST = 0.2  # of a standard deviation, root mean square, that a step moves
+RATE = 0.2
+MOMENTUM = 0.5
+MOST = 0.1  # of a standard deviation, root mean square, that a step moves
 KEPT = 0.6  # of the curvature of the rounds before
 FIRST = 0.1  # of the prior's standard deviation: the noise of the first round
 
@@ -84,7 +84,7 @@ class Rounds:
     one takes half the steps' length. The best is returned.
     """
 
-    rounds: int = 20
+    rounds: int = 24
     steps: int = 15
     draws: int = 1
 

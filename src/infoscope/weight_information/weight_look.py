@@ -124,7 +124,7 @@ class _Curve:
         draws = torch.Generator().manual_seed(f.seed)
         known = [closed] if neighbour is None else [closed, at_price(neighbour, beta)]
         start = self.w if neighbour is None else None
-        found = f.rounds.fit(start, self.loss, self.fisher.at, self.prior, beta, draws, known)
+        found = f.rounds.fit(start, self.loss, self.sketched.at, self.prior, beta, draws, known)
         return refined(found, self.loss, self.prior, beta, f.refine, draws) if f.refine else found
 
     def _point(self, way: str, beta: float, found: Fitted) -> Point:

@@ -101,7 +101,7 @@ class WeightInformation:
     scale: float | None = None
     posterior: Way = "auto"
     form: FormName = "auto"
-    rounds: Annotated[int, AtLeast(1)] = 20
+    rounds: Annotated[int, AtLeast(1)] = 24
     refine: Annotated[int, AtLeast(0)] = 0
     draws: Annotated[int, AtLeast(2)] = 50
     floor: Annotated[int, AtLeast(0)] = 0
