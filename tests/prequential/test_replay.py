@@ -10,8 +10,11 @@ from sklearn.datasets import load_digits
 from torch import nn
 
 from infoscope.data.targets import Classes
+from infoscope.data.task import Task
+from infoscope.prequential.encode import encode
 from infoscope.prequential.mixture import mixture
 from infoscope.prequential.replay import Replay
+from infoscope.training.learner import Learner
 
 
 def of(classes):
@@ -210,3 +213,19 @@ def test_a_trained_network_keeps_what_it_knows(digits):
     first, second = bits(run(Replay(), x, y, network, classes=10), y), bits(rows, y)
     assert second < 0.95 * given
     assert second < 0.6 * first
+
+
+def test_a_network_is_never_asked_about_no_examples():
+    class Counting(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = nn.Linear(4, 3)
+
+        def forward(self, x):
+            asked.append(len(x))
+            return self.layer(x)
+
+    asked: list[int] = []
+    encode(Task.from_dataset("iris")[:60], Replay(replays=1, start=50), Learner(Counting), 0)
+    assert asked
+    assert min(asked) > 0

@@ -214,14 +214,25 @@ class _Student:
             self.step += 1
             rate = full * min(1.0, self.step / self.preset.warmup)
             self.optimizer.param_groups[0]["lr"] = rate
-            outputs = self._say(x, rows)
-            loss = self.target.loss(outputs, y[rows].to(self.device))
-            if self.lesson is not None:
-                loss = self.lesson.loss(loss, outputs, rows, lambda some: self._say(x, some))
-            self.optimizer.zero_grad()
-            loss.backward()
+            self._slopes(x, y, rows)
             self.optimizer.step()
             self._pull_and_average(min(1.0, rate * pull))
+
+    def _slopes(self, x: Inputs, y: Tensor, rows: Tensor) -> None:
+        """Gradients of a batch; none of an empty one, with which a step goes on as it was going.
+
+        A network is not asked about no examples: statistics of nothing would be NaN from then on.
+        """
+        if not len(rows):
+            for weight in self.weights:
+                weight.grad = torch.zeros_like(weight)
+            return
+        outputs = self._say(x, rows)
+        loss = self.target.loss(outputs, y[rows].to(self.device))
+        if self.lesson is not None:
+            loss = self.lesson.loss(loss, outputs, rows, lambda some: self._say(x, some))
+        self.optimizer.zero_grad()
+        loss.backward()
 
     def _say(self, x: Inputs, rows: Tensor) -> Any:
         """What the learning network gives for these rows."""
