@@ -35,7 +35,7 @@ class BoundTraining:
                 raise ValueError(f"{name} is {getattr(self, name)}; it is above 0")
 
     def train(self, noisy: NoisyWeights, task: Task, delta: float, seed: int, warm: bool, device: str) -> None:
-        """Bring the bound at this δ down on the task. `warm`: begin by a round of cross-entropy with little KL.
+        """Bring the bound at this δ down on the task. `warm`: begin by some cross-entropy, KL hardly weighed.
 
         λ is free in the first rounds and is then put on its grid, so that the rest is trained for that value.
         """
@@ -45,7 +45,8 @@ class BoundTraining:
                 noisy.snap()
             loss: Loss = _Warm(len(task)) if warm and i == 0 else SmoothBound(len(task), delta)
             decay: Decay = Cosine() if i == ROUNDS - 1 else Constant()
-            recipe = Recipe(self._adam(noisy), decay, min(self.batch, len(task)), a_round, None, loss=loss)
+            epochs = max(1, a_round // 4) if isinstance(loss, _Warm) else a_round
+            recipe = Recipe(self._adam(noisy), decay, min(self.batch, len(task)), epochs, None, loss=loss)
             moments = GradientMoments(noisy)
             fit(Learner(lambda: noisy, recipe), task, seed=seed + i, device=device, observers=[moments])
             if i < ROUNDS - 1:
