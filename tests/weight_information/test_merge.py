@@ -111,7 +111,7 @@ def test_the_price_of_halves_is_what_the_parabola_says():
     """For linear regression the measured rise is the prediction, as a checkpoint is the minimum on its own data."""
     parts = halves(orthogonal=False)
     points = [best(part) for part in parts]
-    answer = merge(*points, data=parts, model=line, examples=None, draws=64)
+    answer = merge(*points, data=parts, model=line, examples=None, draws=64, way="ekfac")
     for price in answer.prices:
         assert price.rise.measured.value == pytest.approx(price.rise.predicted.value, rel=1e-3)
         assert not price.rise.predicted.status

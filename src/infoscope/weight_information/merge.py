@@ -43,8 +43,8 @@ Way = Literal["mean", "diagonal", "ekfac"]
 class Merge:
     """What does one network cost that stands for several checkpoints? Their mean beside Fisher-weighted merging.
 
-    Merged weights solve (Σ n_k F_k) w = Σ n_k F_k w_k, F_k the Fisher information of a checkpoint on its own data, as
-    its diagonal and as EKFAC. The price is what each checkpoint's own loss rises by, measured and to second order.
+    Merged weights solve (Σ n_k F_k + 1/λ²)(w − w̄) = Σ n_k F_k (w_k − w̄), w̄ their mean, F_k the Fisher information of
+    a checkpoint on its own data, as its diagonal and as EKFAC. The price is what each checkpoint's own loss rises by, measured and to second order.
 
     Attributes
     ----------
@@ -58,7 +58,9 @@ class Merge:
     weights
         How much each checkpoint counts. Default: as many as it has examples, in the plain mean all alike.
     way
-        Which merged weights are written: mean, diagonal or ekfac. Default: ekfac, without data the mean.
+        Which merged weights are written: mean, diagonal or ekfac. Default: those that cost least.
+    prior
+        Standard deviation λ of a Gaussian prior around the mean, where no Fisher information says otherwise.
     save
         Write the merged weights to this file (.safetensors).
     examples
@@ -74,6 +76,7 @@ class Merge:
     model: Model = None
     weights: tuple[float, ...] = ()
     way: Way | None = None
+    prior: float = 1.0
     save: Path | None = None
     examples: Annotated[int | None, AtLeast(2)] = 500
     draws: Annotated[int, AtLeast(1)] = 1
@@ -83,6 +86,8 @@ class Merge:
         check_fields(self)
         if any(not 0 < a < math.inf for a in self.weights):
             raise ValueError(f"weights are {self.weights}; each is above 0 and finite")
+        if not self.prior > 0:
+            raise ValueError(f"prior is {self.prior}; it is above 0")
         if self.way not in (None, "mean", "diagonal", "ekfac"):
             raise ValueError(f"way is {self.way!r}; it is mean, diagonal or ekfac")
         if self.data is None and self.way not in (None, "mean"):
@@ -98,7 +103,7 @@ class Merge:
         held = [one.weights for one in points]
         mean = Merged(mean_weights(held, self.weights or [1.0] * len(points)))
         if self.data is None:
-            return MergeAnswer(points, {"mean": mean}, (), "the network", self.way or "mean", self.save)
+            return MergeAnswer(points, {"mean": mean}, (), "the network", "mean", self.save)
         parts = [training_part(task) for task in self._tasks(len(points))]
         few = [sample(part, self.examples, self.seed) for part in parts]
         for task in few:
@@ -111,8 +116,8 @@ class Merge:
         shares = self.weights or tuple(float(len(part)) for part in parts)
         bare = [replace(one, blocks=(), factors=(), moments=()) for one in fishers]
         same = parameters_of(learners[0], few[0])
-        merged = {"mean": mean, "diagonal": fisher_merged(held, bare, shares)}
-        merged["ekfac"] = fisher_merged(held, fishers, shares)
+        merged = {"mean": mean, "diagonal": fisher_merged(held, bare, shares, self.prior)}
+        merged["ekfac"] = fisher_merged(held, fishers, shares, self.prior)
         merged = {way: replace(one, weights=_tied(one.weights, same)) for way, one in merged.items()}
         prices = list[Price]()
         for one, task, learner in zip(points, few, learners, strict=True):
@@ -130,9 +135,7 @@ class Merge:
             for way, after, quadratic in zip(merged, others, came[1].values, strict=True):
                 prices.append(Price(way, one.name, Rise.of(after, own, mean_and_error(quadratic), receipt)))
             yield Rows(tuple(row for price in prices[-len(merged) :] for row in price.rows()))
-        return MergeAnswer(
-            points, merged, tuple(prices), model_name(few[0], self.model), self.way or "ekfac", self.save
-        )
+        return MergeAnswer(points, merged, tuple(prices), model_name(few[0], self.model), self.way, self.save)
 
     def _tasks(self, n: int) -> tuple[Task, ...]:
         found = tasks(self.data)
@@ -176,13 +179,18 @@ class MergeAnswer:
     merged: Mapping[str, Merged]
     prices: tuple[Price, ...]
     model: str
-    way: str
+    asked: Way | None
     save: Path | None = None
 
     @property
     def title(self) -> str:
         """The checkpoints, merged."""
         return f"{self.model} of {', '.join(one.name for one in self.checkpoints)} merged"
+
+    @property
+    def way(self) -> str:
+        """The way that was asked for, else the one that costs least."""
+        return self.asked or min(self.merged, key=lambda way: self.price(way).value)
 
     @property
     def weights(self) -> Weights:
