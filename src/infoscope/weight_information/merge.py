@@ -44,7 +44,8 @@ class Merge:
     """What does one network cost that stands for several checkpoints? Their mean beside Fisher-weighted merging.
 
     Merged weights solve (Σ n_k F_k + 1/λ²)(w − w̄) = Σ n_k F_k (w_k − w̄), w̄ their mean, F_k the Fisher information of
-    a checkpoint on its own data, as its diagonal and as EKFAC. The price is what each checkpoint's own loss rises by, measured and to second order.
+    a checkpoint on its own data, as its diagonal and as EKFAC. The price is what each checkpoint's own loss rises by,
+    measured and to second order.
 
     Attributes
     ----------
