@@ -138,7 +138,7 @@ class Anatomy:
         for parameter in copied.parameters():  # a scripted network has no `requires_grad_`
             parameter.requires_grad_(False)
         if getattr(getattr(copied, "config", None), "use_cache", False):
-            copied.config.use_cache = False  # pyright: ignore[reportAttributeAccessIssue]
+            copied.config.use_cache = False  # pyright: ignore[reportAttributeAccessIssue, reportArgumentType]
         trace = Trace(copied, RULES)
         with torch.no_grad(), self._called, trace:
             forward(copied, self.x)

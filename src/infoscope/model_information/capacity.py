@@ -240,8 +240,8 @@ class CapacityAnswer:
 
 def _line(name: str, x: Sequence[float], found: Sequence[Measurement]) -> Line:
     known = all(len(m.replicates) > 1 for m in found)
-    band = [[m.bits + sign * m.stderr_bits for m in found] for sign in (-1, 1)] if known else []
-    return Line(name, x, [m.bits for m in found], *band)
+    lower, upper = ([m.bits + sign * m.stderr_bits for m in found] if known else None for sign in (-1, 1))
+    return Line(name, x, [m.bits for m in found], lower, upper)
 
 
 def _sentence(one: Held) -> str:

@@ -125,7 +125,8 @@ class Distillation:
         found: list[Gain] = [alone]
         asked: list[tuple[str, Learner, Teaches]] = [(name, one, "labels") for name, one in teachers.items()]
         if self.controls:
-            asked += [(what, asked[0][1], what) for what in CONTROLS]
+            controls: list[tuple[str, Learner, Teaches]] = [(what, asked[0][1], what) for what in CONTROLS]
+            asked += controls
         for name, teacher, teaches in asked:
             taught = yield from run.taught_by(name, teacher, teaches, alone, learners)
             found += taught
