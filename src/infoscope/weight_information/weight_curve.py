@@ -67,7 +67,7 @@ class Point:
         """Whether the loss under the noise is another than the curvature says, or nobody can tell for its spread."""
         mean, error = self.expected
         apart = abs(mean - self.predicted)
-        most = APART * abs(self.complexity)
+        most = min(APART * abs(self.complexity), abs(mean) / 4)  # C may be all KL
         return not (error <= most and apart <= max(3 * error, most))
 
     def by_layer(self) -> dict[str, float]:
