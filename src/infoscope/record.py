@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
@@ -25,7 +25,7 @@ Coordinate = str | int | float | bool | None
 class Row:
     """One measurement at its coordinates."""
 
-    coordinates: dict[str, Coordinate]
+    coordinates: Mapping[str, Coordinate]
     measurement: Measurement
 
 

@@ -132,10 +132,10 @@ class Ablation:
         return answer
 
     def _task(self) -> Task:
-        given = tasks(self.data)
-        if len(given) > 1:
-            raise ValueError(f"ablation takes one data set, and {len(given)} were given; ask for each by itself")
-        return given[0]
+        task, *others = tasks(self.data)
+        if others:
+            raise ValueError(f"ablation takes one data set, and {1 + len(others)} were given; ask for each by itself")
+        return task
 
     def _components(self, task: Task, learner: Learner) -> tuple[tuple[Component, ...], int]:
         """The components that were asked for, and how many parameters the network has."""
@@ -168,7 +168,9 @@ class Ablation:
         """Curves and losses by seed and what is reset; by seed and None from the initial weights."""
         known = found.known
         single = [NONE, *(frozenset({i}) for i in range(len(found.components)))]
-        learners = {(seed, None): start for seed, (start, _) in zip(known.seeds, known.pairs, strict=True)}
+        learners: dict[Code, Learner] = {
+            (seed, None): start for seed, (start, _) in zip(known.seeds, known.pairs, strict=True)
+        }
         for seed, (start, end) in zip(known.seeds, known.pairs, strict=True):
             begun = beginnings(known.coded, learner, start.weights, seed)
             for gone in dict.fromkeys([*single, *self._gone(found, seed)]):

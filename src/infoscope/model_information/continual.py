@@ -77,9 +77,13 @@ def _times(importance: Mapping[str, Tensor], factor: float) -> dict[str, Tensor]
 class Plain:
     """Fine-tuning: nothing is kept."""
 
-    strength: ClassVar[float | None] = None
     asks: ClassVar[Importance] = ""
     candidates: ClassVar[tuple[float, ...]] = ()
+
+    @property
+    def strength(self) -> float | None:
+        """None: there is nothing to weigh."""
+        return None
 
     def penalty(self, lessons: Sequence[Lesson]) -> Penalty | None:
         """None."""
@@ -165,9 +169,13 @@ class Rehearsal:
 
     examples: int = 200
     batch: int = 64
-    strength: ClassVar[float | None] = None
     asks: ClassVar[Importance] = ""
     candidates: ClassVar[tuple[float, ...]] = ()
+
+    @property
+    def strength(self) -> float | None:
+        """None: there is nothing to weigh."""
+        return None
 
     def __post_init__(self) -> None:
         at_least(self, "examples", 1)

@@ -13,7 +13,7 @@ from infoscope.method_text import text_of
 from infoscope.model_information.chain import Chain
 from infoscope.model_information.codes import code_looks
 from infoscope.model_information.continual import ALGORITHMS, Algorithm, Lesson, candidates
-from infoscope.model_information.forgotten import UNTRAINED, Codes, Depth, Found, as_said
+from infoscope.model_information.forgotten import UNTRAINED, Codes, Depth, Found, Place, as_said
 from infoscope.model_information.heads import with_head
 from infoscope.model_information.lessons import Exam, Importance, Learned, fisher_look, learn_look
 from infoscope.model_information.task_information import prediction_look
@@ -106,7 +106,7 @@ class Course:
         self, pairs: Sequence[tuple[int, int]], weights: Mapping[int, Sequence[Weights]], label: str
     ) -> Generator[Request, Any, Codes]:
         """Curves and predictions of task t from the weights after task s, for each pair of these."""
-        places = [(depth, t, s) for depth in self.depths for t, s in pairs if not self._as_said(depth)]
+        places: list[Place] = [(depth, t, s) for depth in self.depths for t, s in pairs if not self._as_said(depth)]
         coded: list[LossCurve] = yield Looks(
             tuple(look for place in places for look in self._code_looks(*place, weights, label))
         )

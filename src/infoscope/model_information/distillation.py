@@ -172,6 +172,7 @@ class _Run:
             if not alpha:
                 continue
             asked = self.question
+            assert isinstance(asked.coder, Replay)
             coder = Synced(teacher, alpha, temperature, teaches, asked.everywhere, asked.coder, refit=asked.refit)
             loss = Discounted(task.target.loss, alpha, temperature, None if trained else coder.smoothing)
             taught = [

@@ -119,7 +119,11 @@ class Forgetting:
         learner = learner_for(given[0], self.model, self.epochs)
         learner = dataclasses.replace(learner, recipe=dataclasses.replace(learner.recipe, patience=None))
         chain = chain_of(given, self._parts(given), learner, self.heads)
-        depths = tuple(depth for depth in dict.fromkeys(self.depth) if not lacks(chain.parts[0].coded, depth))
+        depths: tuple[Depth, ...] = tuple(
+            depth
+            for i, depth in enumerate(self.depth)
+            if depth not in self.depth[:i] and not lacks(chain.parts[0].coded, depth)
+        )
         if not depths:
             raise ValueError("tokens have no regression on a last layer; take depth head-kept or whole")
         start = chain.student(0).network(given[0].shape, chain.sizes[0], self.seed).state_dict()

@@ -47,10 +47,8 @@ class Codes:
 
     def of(self, seeds: Sequence[int]) -> Codes:
         """Of these seeds alone."""
-        curves, predictions = (
-            {place: {seed: one[seed] for seed in seeds} for place, one in held.items()}
-            for held in (self.curves, self.predictions)
-        )
+        curves = {place: {seed: one[seed] for seed in seeds} for place, one in self.curves.items()}
+        predictions = {place: {seed: one[seed] for seed in seeds} for place, one in self.predictions.items()}
         return Codes(curves, predictions)
 
     def __or__(self, other: Codes) -> Codes:

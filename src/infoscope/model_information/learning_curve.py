@@ -193,7 +193,7 @@ def extrapolate(losses: Float[np.ndarray, "orders n"]) -> Extrapolation:
     for i, family in enumerate(FAMILIES):
         shapes = np.array(family.shapes(n1))
         a, b, s = (each.ravel() for each in np.meshgrid(FLOORS * start, HEIGHTS * level, range(len(shapes))))
-        falls = np.stack([family.falls(np.array([n]), *shapes.T, n1) for n in seen.known], -1)
+        falls = np.stack([family.falls(np.array([n]), shapes[:, 0], shapes[:, 1], n1) for n in seen.known], -1)
         curves = a[:, None] + b[:, None] * falls[s.astype(int)]
         parts.append((a, b, np.full(len(a), float(i)), shapes[s.astype(int)], _log_likelihood(seen, curves)))
     floors, heights, which, shapes = (np.concatenate([part[k] for part in parts]) for k in range(4))

@@ -219,6 +219,7 @@ class MislabelledAnswer:
         target, y = self.task.target, self.task.y[index]
         if isinstance(target, Classes):
             return target.alphabet[int(y)]
+        assert isinstance(target, Labels | Real)
         column = _column(target, part.name)
         return float(y[column]) if isinstance(target, Real) else int(y[column])
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from infoscope.data.named import AnyTask, task_of, training_part
 from infoscope.data.targets import Classes
@@ -217,7 +217,7 @@ class MoreLabelsAnswer:
         """What is paid for the last tenth of the labels."""
         last = max(1, len(self.curves[0]) // 10)
         if self.question.bits is None:
-            found = measured("accuracy now", self.curves, lambda c: float(np.mean(c.correct[-last:])), unit="1")
+            found = measured("accuracy now", self.curves, lambda c: float(np.mean(_correct(c)[-last:])), unit="1")
         else:
             found = measured("loss now", self.curves, lambda c: float(np.mean(c.nats[-last:])))
         few = frozenset({Status.TOO_FEW_SAMPLES}) if len(self.curves[0]) < FEWEST else frozenset()
@@ -260,6 +260,11 @@ def more_labels(what: Any, *, context: RunContext = RunContext(), **options: Any
     ['accuracy now', 'labels needed']
     """
     return ask(MoreLabels(Task.of(what), **options), context).record()
+
+
+def _correct(curve: LossCurve) -> Bool[np.ndarray, " n"]:
+    assert curve.correct is not None, "accuracy is asked of classes alone"
+    return curve.correct
 
 
 def _known(value: float) -> float:

@@ -28,7 +28,9 @@ def tile(task: Task, index: int, words: str) -> Tile:
     if isinstance(task.x, Mapping):
         return Tile(words)
     if isinstance(task.x, Texts):
-        text = task.x.select([index]).words()[0]
+        some = task.x.select([index])
+        assert isinstance(some, Texts)
+        text = some.words()[0]
         return Tile(words, text=text if len(text) <= LETTERS else f"{text[:LETTERS]}…")
     example = task.x[index : index + 1]
     if is_images(example) and example.shape[1] in (1, 3, 4):

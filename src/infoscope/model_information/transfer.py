@@ -97,14 +97,16 @@ class Transfer:
     def stages(self, device: str = "cpu") -> Stages[TransferAnswer]:
         """The training on the source, if there is one, then the codes from each network and each head."""
         coded, notes, doubts = self._coded()
-        heads = self.head or (("kept",) if isinstance(coded.target, Tokens) else ("new", "closed-form"))
+        usual: tuple[Head, ...] = ("kept",) if isinstance(coded.target, Tokens) else ("new", "closed-form")
+        heads = self.head or usual
         given = candidates(self.networks, coded, heads[0], self.seed, frozen=True, least=0) if self.networks else []
         for one in given:
             if one.weights is None and one.encoder is None:
                 raise ValueError(f"{one.name}: has no weights to transfer; write NAME=FILE, or train on a source")
         networks = [self._pretrained(one, doubts) for one in given]
-        for one, head in ((one, head) for one in networks for head in heads):
-            one.check(coded, head, self.seed)
+        for one in networks:
+            for head in heads:
+                one.check(coded, head, self.seed)
         if self.source is not None:
             networks.append((yield from self._trained(coded, heads)))
         if not networks:

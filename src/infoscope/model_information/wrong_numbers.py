@@ -14,6 +14,7 @@ P(wrong) = s g / ((1 − s) f + s g).
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -89,7 +90,7 @@ class _Fit:
     def log_f(self, apart: np.ndarray, scale: np.ndarray) -> np.ndarray:
         """Log density of a right number, its mean over a step."""
         log_s = scale @ np.array(self.found[:3])
-        law = norm() if np.isinf(self.freedom) else t(self.freedom)
+        law: Any = norm() if np.isinf(self.freedom) else t(self.freedom)
         z, half = abs(apart) * np.exp(-log_s), self.step / 2 * np.exp(-log_s)
         log_f = law.logpdf(z) - log_s
         if not self.step:
@@ -137,7 +138,7 @@ def _again(
 def _weights(means: Float[np.ndarray, "kernels n"], y: Float[np.ndarray, " n"]) -> Float[np.ndarray, " k"]:
     """Nonnegative weights of the means, and a constant, fitted again without what is far out."""
     inputs = np.column_stack([means.T, np.ones(len(y)), -np.ones(len(y))]).astype(np.float64)
-    near = np.ones(len(y), dtype=bool)
+    near, found = np.ones(len(y), dtype=bool), np.empty(0)
     for _ in range(3):
         found = nnls(inputs[near], y[near])[0]
         apart = abs(y - inputs @ found)

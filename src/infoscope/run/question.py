@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
-from infoscope.figure import Figure
+from infoscope.figure import Figure, Gallery
 from infoscope.record import Record, Row
 from infoscope.run.context import RunContext
 
@@ -71,7 +71,7 @@ class Answer(Protocol):
         """All measurements."""
         ...
 
-    def figures(self) -> Sequence[Figure]:
+    def figures(self) -> Sequence[Figure | Gallery]:
         """What is drawn of it."""
         ...
 

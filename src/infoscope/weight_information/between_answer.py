@@ -95,7 +95,7 @@ class BetweenAnswer:
             ]
         layers = list(self.distance.layers)
         shares = [self._share(layer).value for layer in layers]
-        t = np.linspace(0, 1, POINTS)
+        t = np.linspace(0, 1, POINTS).tolist()
         lines = [Line("as they are", t, (self.line.mean(1) / math.log(2)).tolist())]
         if self.freed_line is not None:
             lines.append(Line(self.freed, t, (self.freed_line.mean(1) / math.log(2)).tolist()))
@@ -178,7 +178,7 @@ class BetweenAnswer:
 
     def _barrier(self, line: Float[Tensor, "points n"]) -> Measurement:
         """The most that the loss inside the line lies above the chord, its error at that place."""
-        t = np.linspace(0, 1, POINTS)
+        t = np.linspace(0, 1, POINTS).tolist()
         above = [row - (1 - s) * line[0] - s * line[-1] for s, row in zip(t, line, strict=True)][1:-1]
         highest = max(above, key=lambda row: float(row.mean()))
         return Measurement("barrier", *mean_and_error(highest), "nat", receipt=self.receipt)

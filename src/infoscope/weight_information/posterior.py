@@ -193,12 +193,13 @@ def closed_form(
 
     Exact where the loss is quadratic. λ² is chosen by turns with the posterior.
     """
-    variance, mean = prior.begin(weights), weights
+    variance, mean, found = prior.begin(weights), weights, None
     for _ in range(1 if prior.variance is not None else _TURNS):
         mean = mean if settle is None else settle(mean, variance)
         seen = curvature(mean[None], 0, None)
         found = Fitted(Posterior.best(mean, seen, beta, variance), seen, variance)
         variance = prior.chosen(mean, seen, beta)
+    assert found is not None
     return found
 
 
