@@ -68,7 +68,7 @@ from .weight_information.learning_coefficient import LearningCoefficient, learni
 from .weight_information.merge import Merge, merge
 from .weight_information.quantise import Quantise, quantise
 from .weight_information.risk_certificate import RiskCertificate, risk_certificate
-from .weight_information.weights import WeightInformation, weight_information
+from .weight_information.weights import WeightInformation, bits_in_weights
 
 __all__ = [
     "MDS",
@@ -143,6 +143,7 @@ __all__ = [
     "as_if_random",
     "ask",
     "between",
+    "bits_in_weights",
     "capacity",
     "choose",
     "classical_mds",
@@ -186,7 +187,6 @@ __all__ = [
     "transfer",
     "union",
     "weight_distances",
-    "weight_information",
     "with_noise",
     "write_labels",
 ]

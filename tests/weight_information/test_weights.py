@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from infoscope import Status, Task, WeightInformation, ask, weight_information
+from infoscope import Status, Task, WeightInformation, ask, bits_in_weights
 from infoscope.data.targets import Real
 from infoscope.ensembles.stacked_loss import StackedLoss
 from infoscope.models import MLP
@@ -221,9 +221,9 @@ def test_bad_input_gets_a_word():
     bad = given(MLP((3,)), IRIS)
     bad["fc1.weight"] = bad["fc1.weight"] * math.nan
     with pytest.raises(ValueError, match="NaN or infinity"):
-        weight_information(IRIS, MLP((3,)), weights=bad)
+        bits_in_weights(IRIS, MLP((3,)), weights=bad)
     with pytest.raises(ValueError, match="half precision"):
-        weight_information(IRIS, lambda: nn.Linear(4, 3).half(), weights=nn.Linear(4, 3).half().state_dict())
+        bits_in_weights(IRIS, lambda: nn.Linear(4, 3).half(), weights=nn.Linear(4, 3).half().state_dict())
     own = Learner(MLP((3,)), Recipe(loss=nn.functional.multi_margin_loss))
     with pytest.raises(ValueError, match="loss of its own"):
-        weight_information(IRIS, own)
+        bits_in_weights(IRIS, own)

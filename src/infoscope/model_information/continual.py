@@ -201,7 +201,7 @@ def candidates(algorithm: Algorithm) -> tuple[Algorithm, ...]:
     """What is to be tried: the algorithm itself where its strength is given or it has none.
 
     >>> [one.strength for one in candidates(EWC())], candidates(EWC(5.0)), candidates(Plain())
-    ([10.0, 100.0, 1000.0, 10000.0], (EWC(strength=5.0),), (Plain(strength=None),))
+    ([10.0, 100.0, 1000.0, 10000.0], (EWC(strength=5.0),), (Plain(),))
     """
     if algorithm.strength is not None or not algorithm.candidates:
         return (algorithm,)

@@ -60,7 +60,7 @@ def blocks(losses: Float[np.ndarray, "orders n"]) -> Blocks:
     """The block means of several orders together; no more examples count than there are.
 
     >>> blocks(np.ones((1, 20))).known.tolist()
-    [9.5, 12.5, 16.5]
+    [9.0, 12.0, 15.0, 18.0]
     """
     n = losses.shape[1]
     edges = [min(max(SKIPPED[0], n // SKIPPED[1]), n // 2)]

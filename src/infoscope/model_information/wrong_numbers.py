@@ -54,7 +54,7 @@ def suspicion(
     >>> x = np.linspace(-1, 1, 200)
     >>> y = x + 0.01 * np.sin(99 * x)
     >>> y[50] = 0.9
-    >>> suspicion(x[None], np.ones((1, 200)), y, 0.01).wrong.argmax()
+    >>> int(suspicion(x[None], np.ones((1, 200)), y, 0.01).wrong.argmax())
     50
     """
     n = len(y)

@@ -40,4 +40,4 @@ from .symmetry_discount import symmetry_discount as symmetry_discount
 from .tempering import climb as climb
 from .tempering import temper as temper
 from .weight_curve import WeightCurve as WeightCurve
-from .weights import weight_information as weight_information
+from .weights import bits_in_weights as bits_in_weights

@@ -21,11 +21,11 @@ FORMAT = "infoscope quantised weights 1"
 _CHUNK = 1 << 20  # codes at once: a multiple of 8, so that every chunk but the last is whole bytes
 
 
-def packed(codes: Int[Tensor, ...], bits: int) -> UInt8[Tensor, " bytes"]:
+def packed(codes: Int[Tensor, " *size"], bits: int) -> UInt8[Tensor, " bytes"]:
     """Codes, moved to start at 0, as `bits` bits each, the highest first.
 
     >>> packed(torch.tensor([-1, 0, 1, 1]), 2).tolist()
-    [27]
+    [26]
     """
     flat = (codes.flatten().numpy().astype(np.int64) + 2 ** (bits - 1) - 1).astype(np.uint16)
     parts = [_bytes(flat[start : start + _CHUNK], bits) for start in range(0, len(flat), _CHUNK)]

@@ -206,13 +206,13 @@ class WeightInformation:
         )
 
 
-def weight_information(
+def bits_in_weights(
     data: Any, model: Model = None, *, context: RunContext = RunContext(), strict: bool = True, **options: Any
 ) -> Measurement:
     """KL(q‖p) of a network on a task, of the posterior that `WeightInformation` reports, asked at once; nats.
 
     >>> from infoscope.models import MLP
-    >>> found = weight_information("iris", MLP((2,)), scale=1.0, rounds=4, draws=8, epochs=20)
+    >>> found = bits_in_weights("iris", MLP((2,)), scale=1.0, rounds=4, draws=8, epochs=20)
     >>> found.quantity, found.bound.name
     ('KL(q|p)', 'EXACT')
     """
