@@ -45,3 +45,10 @@ def test_a_layer_whose_name_has_several_lines_is_told_on_one(tmp_path):
     with pytest.raises(ValueError, match=r"`a b` has 4 of 8 rows with NaN or infinity") as told:
         plane_of_activations(tmp_path / "a.npz")
     assert "\n" not in str(told.value)
+
+
+def test_a_file_of_no_examples_is_refused(tmp_path):
+    nothing = np.empty(0, dtype=np.float32)
+    np.savez(tmp_path / "a.npz", y=nothing, T1=nothing)
+    with pytest.raises(ValueError, match="labels `y` are of no example"):
+        plane_of_activations(tmp_path / "a.npz")

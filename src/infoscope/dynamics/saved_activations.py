@@ -153,7 +153,10 @@ def _labels(path: Path, file: ArrayFile, y: Any) -> np.ndarray:
     y = _array(file, "y", "Y") if y is None else y
     if y is None:
         raise ValueError(f"{path}: has no labels `y`; save them beside the layers, or give y=")
-    return np.asarray(y).ravel()
+    labels = np.asarray(y).ravel()
+    if not len(labels):
+        raise ValueError(f"{path}: its labels `y` are of no example; save one or more")
+    return labels
 
 
 def _array(file: ArrayFile, *names: str) -> np.ndarray | None:
