@@ -6,7 +6,7 @@ import dataclasses
 import importlib
 import inspect
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import redirect_stdout
 from functools import cache
 from typing import Annotated, Any, get_origin, get_type_hints
@@ -117,17 +117,24 @@ def command(name: str) -> Callable[..., None]:
         words |= given
         _run(name, kind, fields, words, reading, how)
 
-    extra: list[tuple[str, type, Any]] = [("run", Run, Run())]
-    if any(option.word is not None and option.word.reads_data for option in fields):
-        extra.insert(0, ("reading", DataOptions, DataOptions()))
-    parameters = [option.parameter for option in fields] + [
-        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, annotation=kind_, default=default)
-        for name, kind_, default in extra
-    ]
-    run.__name__, run.__doc__ = name, options_of(kind.__doc__ or "")[0]
-    run.__signature__ = inspect.Signature(parameters)  # pyright: ignore[reportFunctionMemberAccess]
-    run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
-    return run
+    reads = any(option.word is not None and option.word.reads_data for option in fields)
+    groups = {"reading": DataOptions, "run": Run} if reads else {"run": Run}
+    return dressed(run, name, kind, [option.parameter for option in fields], **groups)
+
+
+def dressed(
+    called: Callable[..., None], name: str, kind: type, parameters: Sequence[inspect.Parameter], **groups: type
+) -> Callable[..., None]:
+    """`called` as a command: `kind`'s docstring is its help, its options are parameters, then groups of options."""
+    parameters = [*parameters, *(_group(*each) for each in groups.items())]
+    called.__name__, called.__doc__ = name, options_of(kind.__doc__ or "")[0]
+    called.__signature__ = inspect.Signature(parameters)  # pyright: ignore[reportFunctionMemberAccess]
+    called.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    return called
+
+
+def _group(name: str, kind: type) -> inspect.Parameter:
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, annotation=kind, default=kind())
 
 
 def _placed(fields: list[Option], data: tuple[str, ...], named: list[str]) -> dict[str, Any]:

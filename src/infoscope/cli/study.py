@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal, get_args
 from cyclopts import Parameter
 
 from infoscope import __version__
-from infoscope.cli.command import Option, options
+from infoscope.cli.command import Option, dressed, options
 from infoscope.cli.options import DataOptions, Run
 from infoscope.cli.session import Session, print_config, tell_cost
 from infoscope.cli.source import options_of
@@ -77,15 +77,7 @@ def command(name: str) -> Callable[..., None]:
     def run(*, how: StudyRun = StudyRun(), run: Run = Run(), **given: Any) -> None:
         _run(name, kind, fields, {k: v for k, v in given.items() if v is not None}, how, run)
 
-    extra = [("how", StudyRun, StudyRun()), ("run", Run, Run())]
-    parameters = [_parameter(option, kind) for option in fields] + [
-        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, annotation=kind_, default=default)
-        for name, kind_, default in extra
-    ]
-    run.__name__, run.__doc__ = name, options_of(kind.__doc__ or "")[0]
-    run.__signature__ = inspect.Signature(parameters)  # pyright: ignore[reportFunctionMemberAccess]
-    run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
-    return run
+    return dressed(run, name, kind, [_parameter(option, kind) for option in fields], how=StudyRun, run=Run)
 
 
 def _parameter(option: Option, kind: type[Study]) -> inspect.Parameter:

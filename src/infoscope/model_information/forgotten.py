@@ -138,8 +138,7 @@ class Found:
 
 def _share_of(lost: Measurement, learned: Measurement) -> list[Measurement]:
     """The share, and the ends of its interval where it has any."""
-    share, *ends = ratio(lost, learned, "forgotten share").measurements()
-    return [share, *(end for end in ends if np.isfinite(end.value))]
+    return list(ratio(lost, learned, "forgotten share").measurements())
 
 
 def as_said(task: Task, logs: Float[np.ndarray, "n length"], seed: int) -> LossCurve:

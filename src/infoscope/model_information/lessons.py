@@ -18,6 +18,7 @@ from infoscope.observation.estimators import Sketch
 from infoscope.observation.fisher_diagonal import fisher_diagonal
 from infoscope.observation.likelihoods import as_given, likelihood_of
 from infoscope.run.look import Look, pack, unpack
+from infoscope.run.tensor_paths import below, pack_paths, unpack_paths
 from infoscope.training.fit import Diverged, Trained, fit, held_out_loss
 from infoscope.training.forward import logits_of
 from infoscope.training.learner import Learner, Weights, copy_weights
@@ -52,18 +53,20 @@ class Learned:
 
     def to_bytes(self) -> bytes:
         """As one safetensors file."""
-        tensors = {f"{part}/{k}": t for part in ("weights", "path") for k, t in getattr(self, part).items()}
-        return pack(tensors, exams=self.exams, converged=self.converged, failed=self.failed)
+        tensors = {(part, k): t for part in ("weights", "path") for k, t in getattr(self, part).items()}
+        return pack_paths(tensors, exams=self.exams, converged=self.converged, failed=self.failed)
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Learned:
         """The value that `to_bytes` wrote."""
-        tensors, facts = unpack(data)
-        weights, path = (
-            {k.removeprefix(part): t for k, t in tensors.items() if k.startswith(part)}
-            for part in ("weights/", "path/")
+        tensors, facts = unpack_paths(data)
+        return cls(
+            below(tensors, "weights"),
+            below(tensors, "path"),
+            tuple(facts["exams"]),
+            facts["converged"],
+            facts["failed"],
         )
-        return cls(weights, path, tuple(facts["exams"]), facts["converged"], facts["failed"])
 
 
 def learn(

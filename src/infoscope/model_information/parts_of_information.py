@@ -59,8 +59,7 @@ class Parts:
         *_, both = self.known
         for part, one in zip((self.a, self.b, "both"), (*self.unique, self.shared), strict=True):
             yield part, one
-            share, *ends = ratio(one, both, f"{one.quantity} share").measurements()
-            for each in (share, *(end for end in ends if math.isfinite(end.value))):
+            for each in ratio(one, both, f"{one.quantity} share").measurements():
                 yield part, each
         for part, one in zip((self.a, self.b, f"{self.a} and {self.b}"), self.known, strict=True):
             yield part, one

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -13,6 +12,7 @@ from infoscope.data.targets import Classes, Labels, Real, Target
 from infoscope.prequential.heads import predicted
 from infoscope.prequential.mixture import Experts
 from infoscope.training.isolation import isolated
+from infoscope.training.learner import copy_network
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Fixed:
         """What is predicted of the next label, which is then sent."""
         if network is None:
             raise ValueError("Fixed is the code of a network; give a network")
-        network = copy.deepcopy(network)
+        network = copy_network(network)
         for start in range(0, count(x), self.batch):
             with isolated(seed, threads=1):
                 rows = predicted([network], self.temperatures, take(x, slice(start, start + self.batch)), target)

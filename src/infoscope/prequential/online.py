@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Generator
 from dataclasses import dataclass
 
@@ -20,6 +19,7 @@ from infoscope.prequential.language import ids_of, with_ids
 from infoscope.prequential.mixture import Experts
 from infoscope.training.forward import device_of, forward
 from infoscope.training.isolation import isolated
+from infoscope.training.learner import copy_network
 
 
 @dataclass(frozen=True)
@@ -90,8 +90,8 @@ class _Student:
     def __init__(self, preset: Online, network: nn.Module, x: Inputs, target: Tokens, seed: int):
         self.preset, self.target, self.x, self.ids = preset, target, x, ids_of(x).clone()
         self.sent = torch.full(self.ids.shape, MASKED)
-        self.beginning, self.network = copy.deepcopy(network).eval(), copy.deepcopy(network)
-        self.averages = [copy.deepcopy(network).eval() for _ in preset.averages]
+        self.beginning, self.network = copy_network(network).eval(), copy_network(network)
+        self.averages = [copy_network(network).eval() for _ in preset.averages]
         self.draws, self.step = torch.Generator().manual_seed(seed), 0
         self.device = device_of(network)
         self.weights = [p for p in self.network.parameters() if p.requires_grad]
@@ -150,7 +150,7 @@ class _Student:
 @torch.no_grad()
 def check_causal(network: nn.Module, x: Batch, target: Tokens) -> None:
     """ValueError if what a network says at a place changes with the tokens that follow; `x` is one document."""
-    network = copy.deepcopy(network).eval()
+    network = copy_network(network).eval()
     device, ids = device_of(network), ids_of(x)
     said = forward(network, to(x, device))
     check_outputs(said, target, torch.empty(ids.shape), network)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +13,7 @@ from torch.nn import functional as F
 from infoscope.data.inputs import Batch, count, take, to
 from infoscope.data.task import Task
 from infoscope.training.forward import device_of, forward
+from infoscope.training.learner import copy_network
 from infoscope.training.recipe import Loss, Penalty, Term
 
 
@@ -67,7 +67,7 @@ class Distilled:
 
     def begin(self, network: nn.Module, seed: int) -> Term:
         """Keep the network as it is now, and compare."""
-        teacher = copy.deepcopy(network).eval().requires_grad_(False)
+        teacher = copy_network(network).eval().requires_grad_(False)
 
         def term(x: Batch, outputs: Any) -> Tensor:
             with torch.no_grad():

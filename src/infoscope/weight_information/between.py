@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import math
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,13 +15,12 @@ from infoscope.data.named import AnyTask, task_of, training_part
 from infoscope.data.task import Task
 from infoscope.measurement import Receipt
 from infoscope.models.default import Model, model_name
-from infoscope.observation.architecture import Architecture
 from infoscope.observation.estimators import Sketch
 from infoscope.options import AtLeast, check_fields
 from infoscope.run.context import RunContext
 from infoscope.run.look import Look, Looks
 from infoscope.run.question import Stages, ask
-from infoscope.training.learner import Learner, Weights, copy_weights
+from infoscope.training.learner import Learner, Weights
 from infoscope.weight_information.between_answer import BetweenAnswer, Distance
 from infoscope.weight_information.between_looks import (
     Likeness,
@@ -35,8 +33,7 @@ from infoscope.weight_information.between_looks import (
 from infoscope.weight_information.checkpoint import Checkpoint, Checkpoints, checkpoints_of, layer_of, parameters_of
 from infoscope.weight_information.example_losses import PerExample, check_likelihood
 from infoscope.weight_information.fisher import Fisher
-from infoscope.weight_information.fisher_look import EKFAC, FisherOptions, fisher_look
-from infoscope.weight_information.flat_fisher import flat_fisher
+from infoscope.weight_information.fisher_look import EKFAC, FisherOptions, network_fisher_look
 from infoscope.weight_information.gaussian import gaussian_learning_coefficients
 from infoscope.weight_information.lora import adapted, is_adapter, scale_beside
 from infoscope.weight_information.quantise import sample
@@ -159,9 +156,7 @@ class Between:
     def _fisher(self, learner: Learner, task: Task, names: tuple[str, ...], device: str) -> Look[Fisher]:
         network = learner.network(task.shape, task.target.outputs, 0)
         options = FisherOptions(EKFAC(), Sketch(self.draws), seed=self.seed)
-        one = fisher_look(Architecture.of(network, device), copy_weights(network), task, names, options)
-        shapes = {name: tuple(p.shape) for name, p in network.named_parameters() if name in names}
-        return dataclasses.replace(one, stand_in=partial(flat_fisher, shapes, len(task)))
+        return network_fisher_look(network, task, names, options, device)
 
     def _noise(self, fisher: Fisher, n: int) -> dict[str | None, float]:
         """½ Σ s/(1 + s) of each layer and of all, s = λ² n h, h the eigenvalues of EKFAC."""

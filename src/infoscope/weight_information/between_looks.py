@@ -15,6 +15,7 @@ from infoscope.data.task import Task
 from infoscope.observation.activations import in_groups
 from infoscope.observation.cka import cka_of_grams, gram_apart
 from infoscope.run.look import Look, pack, unpack
+from infoscope.run.tensor_paths import below, pack_paths, unpack_paths
 from infoscope.symmetry.alignment import align
 from infoscope.symmetry.permutations import permutation_groups
 from infoscope.symmetry.scales import balance, scale_groups
@@ -41,17 +42,13 @@ class Moved:
     def to_bytes(self) -> bytes:
         """As one safetensors file."""
         sides = {"first": self.first, "second": self.second}
-        return pack({f"{side}.{name}": t for side, held in sides.items() for name, t in held.items()})
+        return pack_paths({(side, name): t for side, held in sides.items() for name, t in held.items()})
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Moved:
         """The value that `to_bytes` wrote."""
-        tensors = unpack(data)[0]
-        one, other = (
-            {k.removeprefix(side): t for k, t in tensors.items() if k.startswith(side)}
-            for side in ("first.", "second.")
-        )
-        return cls(one, other)
+        tensors, _ = unpack_paths(data)
+        return cls(below(tensors, "first"), below(tensors, "second"))
 
 
 def moved(task: Task, learner: Learner, other: Weights, aligned: bool, balanced: bool) -> Moved:

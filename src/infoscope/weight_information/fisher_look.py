@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated, Any
 
 from torch import nn
@@ -26,6 +27,7 @@ from infoscope.run.key import key
 from infoscope.run.look import Look, look
 from infoscope.training.learner import Weights, copy_weights
 from infoscope.weight_information.fisher import Fisher, FisherFacts
+from infoscope.weight_information.flat_fisher import flat_fisher
 
 VERSION = 1
 """Raised when the same network and task would give another Fisher information."""
@@ -118,7 +120,23 @@ def fisher_look(
     """The same as a look, for the stages of a question."""
     _check(task, options)
     args = (architecture, dict(weights), task, tuple(names), options)
-    return Look(look_at_fisher, args, Fisher, VERSION, f"Fisher information on {task.name}", "Fisher informations")
+    shapes = {name: tuple(weights[name].shape) for name in names}
+    return Look(
+        look_at_fisher,
+        args,
+        Fisher,
+        VERSION,
+        f"Fisher information on {task.name}",
+        "Fisher informations",
+        stand_in=partial(flat_fisher, shapes, len(task)),
+    )
+
+
+def network_fisher_look(
+    network: nn.Module, task: Task, names: Sequence[str], options: FisherOptions, device: str
+) -> Look[Fisher]:
+    """The look at a network as it is."""
+    return fisher_look(Architecture.of(network, device), copy_weights(network), task, names, options)
 
 
 def look_at_fisher(

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -18,19 +16,17 @@ from infoscope.data.task import Task
 from infoscope.figure import Bars, Figure
 from infoscope.measurement import Measurement, Receipt
 from infoscope.models.default import Model, model_name
-from infoscope.observation.architecture import Architecture
 from infoscope.observation.estimators import Sketch
 from infoscope.options import AtLeast, check_fields
 from infoscope.record import Record, Row
 from infoscope.run.context import RunContext
 from infoscope.run.look import Look, Looks
 from infoscope.run.question import Rows, Stages, ask
-from infoscope.training.learner import Learner, Weights, copy_weights
+from infoscope.training.learner import Learner, Weights
 from infoscope.weight_information.checkpoint import Checkpoint, Checkpoints, checkpoints_of, parameters_of
 from infoscope.weight_information.example_losses import PerExample, check_likelihood, losses_look, mean_and_error
 from infoscope.weight_information.fisher import Fisher
-from infoscope.weight_information.fisher_look import EKFAC, FisherOptions, fisher_look
-from infoscope.weight_information.flat_fisher import flat_fisher
+from infoscope.weight_information.fisher_look import EKFAC, FisherOptions, network_fisher_look
 from infoscope.weight_information.merging import Merged, fisher_merged, mean_weights
 from infoscope.weight_information.quantise import sample
 from infoscope.weight_information.quantised_layers import Rise
@@ -147,9 +143,7 @@ class Merge:
     def _fisher(self, learner: Learner, task: Task, names: tuple[str, ...], device: str) -> Look[Fisher]:
         network = learner.network(task.shape, task.target.outputs, 0)
         options = FisherOptions(EKFAC(), Sketch(self.draws), seed=self.seed)
-        one = fisher_look(Architecture.of(network, device), copy_weights(network), task, names, options)
-        shapes = {name: tuple(p.shape) for name, p in network.named_parameters() if name in names}
-        return dataclasses.replace(one, stand_in=partial(flat_fisher, shapes, len(task)))
+        return network_fisher_look(network, task, names, options, device)
 
     def _receipt(self, task: Task, one: Checkpoint, device: str) -> Receipt:
         return Receipt(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,18 +13,16 @@ from infoscope.data.named import AnyTask, task_of
 from infoscope.data.task import Task
 from infoscope.measurement import Receipt
 from infoscope.models.default import Model, model_name
-from infoscope.observation.architecture import Architecture
 from infoscope.observation.estimators import Sketch
 from infoscope.options import AtLeast, check_fields
 from infoscope.run.context import RunContext
 from infoscope.run.look import Look, Looks
 from infoscope.run.question import Rows, Stages, ask
-from infoscope.training.learner import Learner, copy_weights
+from infoscope.training.learner import Learner
 from infoscope.weight_information.checkpoint import AnyCheckpoint, Checkpoint, parameters_of
 from infoscope.weight_information.example_losses import PerExample, check_likelihood
 from infoscope.weight_information.fisher import Fisher
-from infoscope.weight_information.fisher_look import FisherOptions, fisher_look
-from infoscope.weight_information.flat_fisher import flat_fisher
+from infoscope.weight_information.fisher_look import FisherOptions, network_fisher_look
 from infoscope.weight_information.quantisation import WIDTHS, allocated, quantised
 from infoscope.weight_information.quantise_answer import Allocated, QuantiseAnswer
 from infoscope.weight_information.quantised_file import content
@@ -128,9 +125,7 @@ class Quantise:
 
     def _fisher(self, network: Any, task: Task, names: tuple[str, ...], device: str) -> Look[Fisher]:
         options = FisherOptions(estimator=Sketch(self.draws), seed=self.seed)
-        shapes = {name: tuple(p.shape) for name, p in network.named_parameters() if name in names}
-        one = fisher_look(Architecture.of(network, device), copy_weights(network), task, names, options)
-        return dataclasses.replace(one, stand_in=partial(flat_fisher, shapes, len(task)))
+        return network_fisher_look(network, task, names, options, device)
 
     def _budget(self, weights: Mapping[str, Any], matrices: tuple[str, ...], names: Mapping[str, Any]) -> float | None:
         """Bits for all codes; a ValueError where there are too few even for the narrowest."""
