@@ -10,7 +10,7 @@ from importlib.resources import files
 
 from infoscope.measurement import Bound, Status
 
-ROOMS = ("prequential", "model_information", "mi", "weight_distance", "weight_information", "general")
+ROOMS = ("prequential", "model_information", "mi", "weight_distance", "weight_information", "bottleneck", "general")
 """The glossary's files, in the order in which terms are listed."""
 
 
