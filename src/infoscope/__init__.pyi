@@ -1,3 +1,4 @@
+from .bottleneck.effective import EffectiveInformation, effective_layers
 from .data.combine import like, union
 from .data.corruption import Massart, MissingObjects, MissingPixels, ShuffledLabels
 from .data.targets import Boxes, Classes, Labels, Real, Tokens
@@ -90,6 +91,7 @@ __all__ = [
     "DeltaSkipExact",
     "Difficulty",
     "Distillation",
+    "EffectiveInformation",
     "EnsembleSpec",
     "Every",
     "Fisher",
@@ -153,6 +155,7 @@ __all__ = [
     "distance",
     "distance_curve",
     "distillation",
+    "effective_layers",
     "ensemble",
     "explain",
     "fisher",

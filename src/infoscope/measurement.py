@@ -61,6 +61,7 @@ class Status(Enum):
     NOT_AT_A_MINIMUM = "the weights are no minimum of the loss, or λ_E and λ_H would agree: train on, and ask again"
     NOT_MIXED = "the chains have not come together, so that their mean depends on where they began: take more steps"
     NOT_QUADRATIC = "prediction and measurement part: the loss is no parabola this far out: read what was measured"
+    NOT_LINEAR = "noise as drawn is another than its linear form, so the channel is another: take rounds, a lower beta"
     CONFLICT = "over two errors below nothing: what the network knows stands against this task, which costs it more"
     STILL_RISING = (
         "no plateau of the network's own, so a lower bound: take harder tasks, more replicates or a smaller network"

@@ -26,6 +26,7 @@ QUESTIONS: dict[str, str] = {
     "certificate": "infoscope.weight_information.risk_certificate:RiskCertificate",
     "merge": "infoscope.weight_information.merge:Merge",
     "between": "infoscope.weight_information.between:Between",
+    "effective-information": "infoscope.bottleneck.effective:EffectiveInformation",
     "mi": "infoscope.dynamics.saved_information:SavedInformation",
     "plane": "infoscope.dynamics.plane:Plane",
 }

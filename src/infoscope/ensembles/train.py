@@ -51,6 +51,7 @@ class Train:
             torch.ones(n, 1),
             torch.ones(n, 1),
             (True,) * n,
+            dict.fromkeys(self.spec.keep.epochs, start),
         )
 
 

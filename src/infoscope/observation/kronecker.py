@@ -44,6 +44,15 @@ class Basis:
         w = w if self.rows is None else self.rows.to(w) @ w
         return w if self.columns is None else w @ self.columns.T.to(w)
 
+    def turned(self, use: Outer) -> Outer:
+        """Rows of a block in this basis, while they are outer products."""
+        return Outer(
+            use.left if self.rows is None else self.rows.T.to(use.left) @ use.left,
+            use.right if self.columns is None else self.columns.T.to(use.right) @ use.right,
+            use.shape,
+            use.turned,
+        )
+
 
 @dataclass
 class Moments:
@@ -105,18 +114,11 @@ class InBasis:
     def add(self, forms: Forms, first: bool) -> None:
         """The rows of some columns: the `first` ones of a batch, or others of the same examples."""
         rows = self.block.rows(forms)
-        turned = [Dense(self.basis.into(rows))] if isinstance(rows, Tensor) else [self._turned(use) for use in rows]
+        turned = (
+            [Dense(self.basis.into(rows))] if isinstance(rows, Tensor) else [self.basis.turned(use) for use in rows]
+        )
         self.examples += turned[0].n if first else 0
         self.sums = self.sums + squares(turned).sum(0).double()
-
-    def _turned(self, use: Outer) -> Outer:
-        left, right = self.basis.rows, self.basis.columns
-        return Outer(
-            use.left if left is None else left.T.to(use.left) @ use.left,
-            use.right if right is None else right.T.to(use.right) @ use.right,
-            use.shape,
-            use.turned,
-        )
 
     def mean(self, draws: int) -> Float[Tensor, "rows columns"]:
         """The mean over examples."""
