@@ -1,4 +1,6 @@
 from .bottleneck.effective import EffectiveInformation, effective_layers
+from .bottleneck.invariance import nuisance_information
+from .bottleneck.variational import InformationBottleneck, information_bottleneck
 from .data.combine import like, union
 from .data.corruption import Massart, MissingObjects, MissingPixels, ShuffledLabels
 from .data.targets import Boxes, Classes, Labels, Real, Tokens
@@ -98,6 +100,7 @@ __all__ = [
     "FittedBins",
     "Forgetting",
     "Information",
+    "InformationBottleneck",
     "InformationPlane",
     "Kernel",
     "Labels",
@@ -163,6 +166,7 @@ __all__ = [
     "forgetting",
     "function_distances",
     "information",
+    "information_bottleneck",
     "landmark_mds",
     "layer_information",
     "learning_coefficient",
@@ -175,6 +179,7 @@ __all__ = [
     "more_labels",
     "mutual_information",
     "nearest_ends",
+    "nuisance_information",
     "permutation_groups",
     "plane_of_activations",
     "plane_of_checkpoints",

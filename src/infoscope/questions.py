@@ -27,6 +27,7 @@ QUESTIONS: dict[str, str] = {
     "merge": "infoscope.weight_information.merge:Merge",
     "between": "infoscope.weight_information.between:Between",
     "effective-information": "infoscope.bottleneck.effective:EffectiveInformation",
+    "bottleneck": "infoscope.bottleneck.variational:InformationBottleneck",
     "mi": "infoscope.dynamics.saved_information:SavedInformation",
     "plane": "infoscope.dynamics.plane:Plane",
 }

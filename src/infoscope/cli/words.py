@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from infoscope.bottleneck.nuisances import NUISANCES
 from infoscope.cli.options import DataOptions
 from infoscope.data.corruption import CORRUPTIONS, Corruption
 from infoscope.data.named import NamedTask
@@ -122,6 +123,7 @@ WORDS: dict[str, Word] = {
         lambda words, _: tuple(method_of(word, ALGORITHMS) for word in words),
         lambda default: tuple(text_of(one, ALGORITHMS) for one in default),
     ),
+    "Nuisance": _of_table(lambda: NUISANCES),
     "Optimizer": _of_table(lambda: OPTIMIZERS),
     "Method": _of_table(_methods),
     "Schedule": _of_table(lambda: SCHEDULES),
