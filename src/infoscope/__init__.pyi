@@ -72,6 +72,7 @@ from .weight_information.merge import Merge, merge
 from .weight_information.quantise import Quantise, quantise
 from .weight_information.risk_certificate import RiskCertificate, risk_certificate
 from .weight_information.weights import WeightInformation, bits_in_weights
+from .weight_information.weights_and_data import ShannonInformation, shannon
 
 __all__ = [
     "MDS",
@@ -131,6 +132,7 @@ __all__ = [
     "RiskCertificate",
     "RunContext",
     "SavedInformation",
+    "ShannonInformation",
     "ShuffledLabels",
     "Similarity",
     "Status",
@@ -189,6 +191,7 @@ __all__ = [
     "read_labels",
     "risk_certificate",
     "sample_complexity",
+    "shannon",
     "similarity",
     "surplus",
     "tishby",

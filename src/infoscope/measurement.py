@@ -58,7 +58,7 @@ class Status(Enum):
     NOT_REACHABLE = "the curve probably levels off before the target: ask for less, or take another model or features"
     UNBOUNDED = "the 95 % interval of this ratio has no end, as the denominator may be nothing: take more replicates"
     VACUOUS = "this certificate promises no more than guessing does: take more examples, or a prior that knows more"
-    NOT_AT_A_MINIMUM = "the weights are no minimum of the loss, or λ_E and λ_H would agree: train on, and ask again"
+    NOT_AT_A_MINIMUM = "the weights are no minimum of the loss, which this rests on: train on, and ask again"
     NOT_MIXED = "the chains have not come together, so that their mean depends on where they began: take more steps"
     NOT_QUADRATIC = "prediction and measurement part: the loss is no parabola this far out: read what was measured"
     NOT_LINEAR = "noise as drawn is another than its linear form, so the channel is another: take rounds, a lower beta"

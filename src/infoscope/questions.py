@@ -22,6 +22,7 @@ QUESTIONS: dict[str, str] = {
     "mds": "infoscope.weight_distance.pictures:MDS",
     "weights": "infoscope.weight_information.weights:WeightInformation",
     "learning-coefficient": "infoscope.weight_information.learning_coefficient:LearningCoefficient",
+    "shannon": "infoscope.weight_information.weights_and_data:ShannonInformation",
     "quantise": "infoscope.weight_information.quantise:Quantise",
     "certificate": "infoscope.weight_information.risk_certificate:RiskCertificate",
     "merge": "infoscope.weight_information.merge:Merge",

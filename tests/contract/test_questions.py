@@ -56,6 +56,7 @@ OWN: dict[str, dict[str, Any]] = {
         "train": 20,
     },
     "RiskCertificate": {"prior": "learnt"},
+    "ShannonInformation": {"replicates": 4, "draws": 2, "seeds": 0},
     "Similarity": {"data": [Task.from_dataset("iris")[:60], Task.from_dataset("iris")[50:110]]},
 }
 """What a question needs otherwise, by its class."""

@@ -21,6 +21,10 @@ from .gaussian import Curvature as Curvature
 from .gaussian import Posterior as Posterior
 from .gaussian import QuadraticCurve as QuadraticCurve
 from .gaussian import gaussian_learning_coefficients as gaussian_learning_coefficients
+from .information_bounds import decoded_information as decoded_information
+from .information_bounds import gaussian_information as gaussian_information
+from .information_bounds import prior_information as prior_information
+from .information_bounds import resampling_entropy as resampling_entropy
 from .learning_coefficient import learning_coefficient as learning_coefficient
 from .ledger import Ledger as Ledger
 from .pac_bayes import kl_bound as kl_bound
@@ -41,3 +45,4 @@ from .tempering import climb as climb
 from .tempering import temper as temper
 from .weight_curve import WeightCurve as WeightCurve
 from .weights import bits_in_weights as bits_in_weights
+from .weights_and_data import shannon as shannon

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from jaxtyping import Float
@@ -14,12 +16,39 @@ from infoscope.measurement import Measurement, Receipt, Status, mean_and_stderr
 from infoscope.weight_information.gaussian import Posterior
 
 
-def aggregate_log_density(posteriors: Sequence[Posterior], w: Float[Tensor, "draws d"]) -> Float[Tensor, " draws"]:
+class Density(Protocol):
+    """Weights that can be drawn, and how dense they lie."""
+
+    def draw(self, draws: int, generator: torch.Generator) -> Float[Tensor, "draws d"]:
+        """So many of them."""
+        ...
+
+    def log_density(self, w: Float[Tensor, "draws d"]) -> Float[Tensor, " draws"]:
+        """Nats."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class SeedAverage:
+    """q(w|D) with the seed averaged out: posteriors of networks that were trained on the same data, mixed evenly."""
+
+    posteriors: Sequence[Posterior]
+
+    def draw(self, draws: int, generator: torch.Generator) -> Float[Tensor, "draws d"]:
+        """From all of them alike."""
+        return torch.cat([q.draw(max(1, draws // len(self.posteriors)), generator) for q in self.posteriors])
+
+    def log_density(self, w: Float[Tensor, "draws d"]) -> Float[Tensor, " draws"]:
+        """Log of their mean."""
+        return aggregate_log_density(self.posteriors, w)
+
+
+def aggregate_log_density(posteriors: Sequence[Density], w: Float[Tensor, "draws d"]) -> Float[Tensor, " draws"]:
     """Log p̄(w), p̄ the mean of the posteriors of networks trained on different data."""
     return torch.stack([q.log_density(w) for q in posteriors]).logsumexp(0) - math.log(len(posteriors))
 
 
-def aggregate_information(posteriors: Sequence[Posterior], draws: int = 100, seed: int = 0) -> Measurement:
+def aggregate_information(posteriors: Sequence[Density], draws: int = 100, seed: int = 0) -> Measurement:
     """I(w;D) = E_D KL(q(w|D)‖p̄), nats, of data sets drawn evenly from these: never above log of their number.
 
     For any other prior E KL(q‖p) = I(w;D) + KL(p̄‖p), so that no prior is sharper. The standard error is over the

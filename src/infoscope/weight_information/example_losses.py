@@ -86,6 +86,15 @@ def check_likelihood(task: Task) -> None:
         raise no_likelihood(task.target)
 
 
+def check_own_loss(learner: Learner) -> None:
+    """ValueError for a recipe with a loss of its own."""
+    if learner.recipe.loss is not None:
+        raise ValueError(
+            "the learner's recipe has a loss of its own, of which nobody knows whether it is −log p; leave "
+            "Recipe.loss out, so that the loss is the target's likelihood"
+        )
+
+
 def no_likelihood(target: Target) -> ValueError:
     """What is said of a target whose loss is none."""
     return ValueError(f"the loss of {target} is no likelihood of what a network gives; take classes, numbers or tokens")

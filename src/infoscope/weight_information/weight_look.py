@@ -5,10 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-import numpy as np
 import torch
 from jaxtyping import Float
-from scipy.optimize import minimize
 from torch import Tensor
 
 from infoscope import __version__
@@ -23,6 +21,7 @@ from infoscope.training.learner import Learner, Weights
 from infoscope.weight_information.averaged_fisher import AveragedFisher, Blockwise, Form
 from infoscope.weight_information.floor import posterior_floor
 from infoscope.weight_information.gaussian import Posterior, isotropic
+from infoscope.weight_information.minimum import Pull, settled
 from infoscope.weight_information.posterior import Fitted, Prior, Rounds, at_price, closed_form, refined
 from infoscope.weight_information.weight_curve import Floor, Point, WeightCurve
 
@@ -35,7 +34,6 @@ MOST_EXACT = 16
 """Outputs, up to which curvatures are exact; beyond, they are sketched."""
 
 _NUMBERS = 1 << 22  # of weights that are drawn at once
-_DESCENT = {"maxiter": 1000, "maxfun": 2000, "ftol": 1e-14, "gtol": 1e-7}
 
 
 @dataclass(frozen=True)
@@ -118,7 +116,9 @@ class _Curve:
         return [self._point(way, beta, fits[beta]) for beta in betas]
 
     def _fit(self, way: str, beta: float, neighbour: Fitted | None) -> Fitted:
-        settle = (lambda w, variance: self._settled(w, beta, variance)) if self.linear else None
+        settle = (
+            (lambda w, variance: settled(self.loss, w, Pull(self.prior.mean, beta / variance))) if self.linear else None
+        )
         closed = closed_form(self.w, self.fisher.at, self.prior, beta, settle)
         if way == "closed":
             return closed
@@ -156,19 +156,6 @@ class _Curve:
         _, upper, lower = posterior_floor(q, prior, self.loss, beta, seed=self.fitting.seed, scans=self.fitting.floor)
         mixed = not lower.status
         return Floor(upper.value, upper.stderr, lower.value, lower.stderr, mixed, upper.receipt.notes)
-
-    def _settled(self, weights: Tensor, beta: float, variance: float) -> Tensor:
-        """The minimum of L + β|w − m0|²/2λ² from these weights on, all examples."""
-
-        def both(at: np.ndarray) -> tuple[float, np.ndarray]:
-            w = torch.from_numpy(at)
-            value, slope = self.loss(w[None])
-            away = w - self.prior.mean
-            return float(value[0]) + beta * float(away @ away) / (2 * variance), (
-                slope[0] + beta * away / variance
-            ).numpy()
-
-        return torch.from_numpy(minimize(both, weights.numpy(), jac=True, method="L-BFGS-B", options=_DESCENT).x)
 
 
 def estimator_for(task: Task) -> Estimator:

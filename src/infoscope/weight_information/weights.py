@@ -27,7 +27,7 @@ from infoscope.run.question import Rows, Stages, ask
 from infoscope.training.learner import Learner, Weights
 from infoscope.weight_information.averaged_fisher import FORMS
 from infoscope.weight_information.checkpoint import AnyCheckpoint, Checkpoint, parameters_of
-from infoscope.weight_information.example_losses import check_likelihood
+from infoscope.weight_information.example_losses import check_likelihood, check_own_loss
 from infoscope.weight_information.posterior import Rounds
 from infoscope.weight_information.weight_answer import TaskWeights, WeightAnswer
 from infoscope.weight_information.weight_curve import Point, WeightCurve
@@ -148,11 +148,7 @@ class WeightInformation:
 
     def _of(self, task: Task, device: str) -> Stages[TaskWeights]:
         learner = learner_for(task, self.model, self.epochs)
-        if learner.recipe.loss is not None:
-            raise ValueError(
-                "the learner's recipe has a loss of its own, of which nobody knows whether it is −log p; leave "
-                "Recipe.loss out, so that the loss is the target's likelihood"
-            )
+        check_own_loss(learner)
         centre: Weights | None = None
         whole = task
         if self.prior == "data":
