@@ -53,6 +53,9 @@ from .run.context import RunContext as RunContext
 from .run.question import ask
 from .symmetry.alignment import align
 from .symmetry.permutations import permutation_groups
+from .task_space.embed import Embed, embed
+from .task_space.embeddings import Embeddings
+from .task_space.space import TaskSpace, task_space
 from .training.fit import fit
 from .training.learner import Learner
 from .training.recipe import SGD, Adam, Recipe
@@ -95,6 +98,8 @@ __all__ = [
     "Difficulty",
     "Distillation",
     "EffectiveInformation",
+    "Embed",
+    "Embeddings",
     "EnsembleSpec",
     "Every",
     "Fisher",
@@ -139,6 +144,7 @@ __all__ = [
     "Store",
     "Synced",
     "Task",
+    "TaskSpace",
     "Tokens",
     "Transfer",
     "UnreliableMeasurement",
@@ -161,6 +167,7 @@ __all__ = [
     "distance_curve",
     "distillation",
     "effective_layers",
+    "embed",
     "ensemble",
     "explain",
     "fisher",
@@ -194,6 +201,7 @@ __all__ = [
     "shannon",
     "similarity",
     "surplus",
+    "task_space",
     "tishby",
     "transfer",
     "union",

@@ -10,7 +10,16 @@ from importlib.resources import files
 
 from infoscope.measurement import Bound, Status
 
-ROOMS = ("prequential", "model_information", "mi", "weight_distance", "weight_information", "bottleneck", "general")
+ROOMS = (
+    "prequential",
+    "model_information",
+    "mi",
+    "weight_distance",
+    "weight_information",
+    "bottleneck",
+    "task_space",
+    "general",
+)
 """The glossary's files, in the order in which terms are listed."""
 
 

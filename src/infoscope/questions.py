@@ -29,6 +29,8 @@ QUESTIONS: dict[str, str] = {
     "between": "infoscope.weight_information.between:Between",
     "effective-information": "infoscope.bottleneck.effective:EffectiveInformation",
     "bottleneck": "infoscope.bottleneck.variational:InformationBottleneck",
+    "embed": "infoscope.task_space.embed:Embed",
+    "tasks": "infoscope.task_space.space:TaskSpace",
     "mi": "infoscope.dynamics.saved_information:SavedInformation",
     "plane": "infoscope.dynamics.plane:Plane",
 }

@@ -17,6 +17,7 @@ from infoscope.prequential.closed_form import ClosedForm
 from infoscope.prequential.mixed import Mixed
 from infoscope.prequential.replay import Replay
 from infoscope.questions import QUESTIONS
+from infoscope.task_space.embed import embed
 from infoscope.testing import parametrize_with_checks
 from infoscope.training.learner import Learner
 
@@ -54,6 +55,10 @@ OWN: dict[str, dict[str, Any]] = {
         "algorithm": (EWC(10.0), SI(1.0)),
         "depth": ("head-kept",),
         "train": 20,
+    },
+    "TaskSpace": {
+        "data": embed("iris", "iris:rows=0..100", probe=Learner(MLP((4,)), weights=WEIGHTS[0]), examples=20),
+        "sets": [Task.from_dataset("iris")[:60], Task.from_dataset("iris")[50:110]],
     },
     "RiskCertificate": {"prior": "learnt"},
     "ShannonInformation": {"replicates": 4, "draws": 2, "seeds": 0},

@@ -116,6 +116,8 @@ WORDS: dict[str, Word] = {
     "PlaneData": Word(str, _named, reads_data=True),
     "Starts": Word(tuple[str, ...], lambda names, _: tuple(names)),
     "AnyCheckpoint": Word(str, lambda path, _: path),
+    "AnyEmbeddings": Word(tuple[str, ...], lambda folders, _: tuple(folders)),
+    "AnyProbe": Word(str, lambda text, _: text),
     "Checkpoints": Word(tuple[str, ...], lambda paths, _: tuple(paths)),
     "Coder": _of_table(lambda: CODERS),
     "Algorithms": Word(

@@ -56,6 +56,22 @@ def first_classes(task: Task, count: int) -> Task:
     return derive(_first_classes, task, count=count)
 
 
+def occurring_classes(task: Task) -> Task:
+    """The same examples, with an alphabet of the classes that occur among them; another target stays as it is.
+
+    >>> occurring_classes(Task.from_arrays(torch.zeros(2, 1), [2, 0], alphabet="abc")).alphabet
+    ('a', 'c')
+    """
+    if not isinstance(task.target, Classes) or len(task.labels.unique()) == task.classes:
+        return task
+    return derive(_occurring, task)
+
+
+def _occurring(task: Task) -> Task:
+    present, labels = task.labels.unique(return_inverse=True)
+    return dataclasses.replace(task, y=labels, target=Classes(tuple(task.alphabet[i] for i in present.tolist())))
+
+
 def _resized(task: Task, shape: Shape) -> Task:
     return dataclasses.replace(task, x=_images_like(task, "what it is to be united with", shape), splits={})
 

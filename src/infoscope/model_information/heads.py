@@ -12,11 +12,10 @@ from torch import Tensor, nn
 from infoscope.data.inputs import Shape, take
 from infoscope.data.targets import Tokens
 from infoscope.data.task import Task
+from infoscope.observation.layers import last_layer
 from infoscope.prequential.encode import Coder
 from infoscope.prequential.last_layer import ends_linear
 from infoscope.prequential.replay import Replay
-from infoscope.training.forward import forward
-from infoscope.training.isolation import isolated
 from infoscope.training.learner import Learner, Weights
 
 Head = Literal["kept", "new", "start", "closed-form"]
@@ -40,8 +39,6 @@ HEADS: dict[Head, str] = {
 
 NEW_DRAW = 1_000_003
 """Added to a seed for the draw of a new head: seeds of replicates are small, so none began with this one."""
-
-_Sized = nn.Linear | nn.Conv1d | nn.Conv2d | nn.Conv3d
 
 
 def with_head(
@@ -123,29 +120,18 @@ def head_layer(network: nn.Module, task: Task) -> str:
     >>> head_layer(Learner(MLP((8,))).network(iris.shape, 3, seed=0), iris)
     'fc2'
     """
-    called: list[str] = []
-    handles = [
-        layer.register_forward_hook(lambda *_, name=name: called.append(name))
-        for name, layer in network.named_modules()
-        if isinstance(layer, _Sized)
-    ]
-    try:
-        with isolated(0), torch.no_grad():
-            forward(network.eval(), take(task.x, slice(1)))
-    finally:
-        for handle in handles:
-            handle.remove()
+    called = last_layer(network, take(task.x, slice(1)))
     what = type(network).__name__
-    if not called:
+    if called is None:
         raise ValueError(f"{what} has no linear layer and no convolution that could be its head; keep it as it is")
-    layer = network.get_submodule(called[-1])
+    layer = network.get_submodule(called)
     outputs = layer.out_features if isinstance(layer, nn.Linear) else layer.out_channels
     if outputs != task.target.outputs:
         raise ValueError(
-            f"{task.name!r} asks for {task.target.outputs} outputs, and the last layer of {what}, {called[-1]!r}, "
+            f"{task.name!r} asks for {task.target.outputs} outputs, and the last layer of {what}, {called!r}, "
             f"makes {outputs}: it is no head for this task; keep it, or give a factory that takes (shape, outputs)"
         )
-    return called[-1]
+    return called
 
 
 def _names(network: nn.Module, task: Task, weights: Weights) -> list[str]:

@@ -5,7 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
 
+import torch
 from torch import nn
+
+from infoscope.data.inputs import Batch
+from infoscope.training.forward import forward
+from infoscope.training.isolation import isolated
 
 _WRAPPERS = ("_orig_mod", "_forward_module", "module")  # torch.compile; Fabric; DDP, FSDP, DataParallel
 _NORMS = (
@@ -54,6 +59,27 @@ def unwrapped(network: nn.Module) -> nn.Module:
         if attribute in children and (len(children) == 1 or attribute == "_forward_module"):
             return unwrapped(children[attribute])
     return network
+
+
+def last_layer(network: nn.Module, x: Batch) -> str | None:
+    """The name of the linear or convolutional layer that a network, put in eval mode, calls last; None without any.
+
+    >>> last_layer(nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2), nn.ReLU()), torch.zeros(1, 3))
+    '2'
+    """
+    called: list[str] = []
+    handles = [
+        layer.register_forward_hook(lambda *_, name=name: called.append(name))
+        for name, layer in network.named_modules()
+        if isinstance(layer, nn.Linear | nn.Conv1d | nn.Conv2d | nn.Conv3d)
+    ]
+    try:
+        with isolated(0), torch.no_grad():
+            forward(network.eval(), x)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return called[-1] if called else None
 
 
 def _after_activation(modules: Mapping[str, nn.Module]) -> tuple[str, ...]:

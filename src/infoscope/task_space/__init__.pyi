@@ -1,0 +1,14 @@
+from .distance import asymmetric as asymmetric
+from .distance import information_distance as information_distance
+from .distance import one_less_cosine as one_less_cosine
+from .distance import symmetric as symmetric
+from .embed import Embed as Embed
+from .embed import embed as embed
+from .embeddings import Embeddings as Embeddings
+from .filter_noise import FilterNoise as FilterNoise
+from .probe import Probe as Probe
+from .space import TaskSpace as TaskSpace
+from .space import TaskSpaceAnswer as TaskSpaceAnswer
+from .space import task_space as task_space
+from .task2vec import Embedding as Embedding
+from .task2vec import embed_task as embed_task
