@@ -8,6 +8,8 @@ from .data.task import Task
 from .data.tishby import tishby
 from .dynamics.as_if_random import LateWeights, as_if_random
 from .dynamics.checkpoints import plane_of_checkpoints
+from .dynamics.fisher_observer import FisherTrace
+from .dynamics.fisher_training import FisherTraining, fisher_training
 from .dynamics.information_plane import InformationPlane
 from .dynamics.layer_method import FittedBins
 from .dynamics.network import plane_of_network
@@ -15,6 +17,7 @@ from .dynamics.plane import Plane
 from .dynamics.saved_activations import plane_of_activations
 from .dynamics.saved_information import SavedInformation
 from .dynamics.schedule import DeltaSkipApproximate, DeltaSkipExact, Every, Logarithmic
+from .dynamics.which_checkpoint import WhichCheckpoint, which_checkpoint
 from .ensembles.ensemble import ensemble
 from .ensembles.planning import EnsembleSpec
 from .ensembles.population import Member, Population
@@ -103,6 +106,8 @@ __all__ = [
     "EnsembleSpec",
     "Every",
     "Fisher",
+    "FisherTrace",
+    "FisherTraining",
     "FittedBins",
     "Forgetting",
     "Information",
@@ -150,6 +155,7 @@ __all__ = [
     "UnreliableMeasurement",
     "WeightDistance",
     "WeightInformation",
+    "WhichCheckpoint",
     "__version__",
     "ablation",
     "align",
@@ -171,6 +177,7 @@ __all__ = [
     "ensemble",
     "explain",
     "fisher",
+    "fisher_training",
     "fit",
     "forgetting",
     "function_distances",
@@ -206,6 +213,7 @@ __all__ = [
     "transfer",
     "union",
     "weight_distances",
+    "which_checkpoint",
     "with_noise",
     "write_labels",
 ]

@@ -33,4 +33,6 @@ QUESTIONS: dict[str, str] = {
     "tasks": "infoscope.task_space.space:TaskSpace",
     "mi": "infoscope.dynamics.saved_information:SavedInformation",
     "plane": "infoscope.dynamics.plane:Plane",
+    "checkpoints": "infoscope.dynamics.which_checkpoint:WhichCheckpoint",
+    "fisher-training": "infoscope.dynamics.fisher_training:FisherTraining",
 }

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from infoscope.data.task import Task
 from infoscope.model_information.continual import EWC, SI
@@ -44,6 +45,7 @@ SMALL = {
 """What makes a question quick, by the names that its options have; those of another name stay at their defaults."""
 
 OWN: dict[str, dict[str, Any]] = {
+    "FisherTraining": {"every": 1},
     "Compare": {
         "data": [Task.from_dataset("iris")[:60], Task.from_dataset("iris")[50:110]],
         "on": Task.from_dataset("iris"),
@@ -62,6 +64,7 @@ OWN: dict[str, dict[str, Any]] = {
     },
     "RiskCertificate": {"prior": "learnt"},
     "ShannonInformation": {"replicates": 4, "draws": 2, "seeds": 0},
+    "WhichCheckpoint": {"held_out": Task.from_dataset("iris")[60:120]},
     "Similarity": {"data": [Task.from_dataset("iris")[:60], Task.from_dataset("iris")[50:110]]},
 }
 """What a question needs otherwise, by its class."""
@@ -79,6 +82,8 @@ def small(place: str) -> Any:
     fields = {field.name: field for field in dataclasses.fields(kind)}
     chosen = {name: value for name, value in SMALL.items() if name in fields}
     chosen |= OWN.get(name, {})
+    if name == "WhichCheckpoint":
+        chosen["folder"] = of_a_training()
     if fields["data"].type == "Path":
         chosen["data"] = saved()
     if "coder" in fields:
@@ -95,6 +100,15 @@ def saved() -> Path:
     SAVED.parent.mkdir(exist_ok=True)
     np.savez(SAVED, X=x, T1=np.tanh(x), T2=np.tanh(x[:, :1]), y=(x[:, 0] > 0).astype(int))
     return SAVED
+
+
+def of_a_training() -> Path:
+    """A folder of checkpoints."""
+    folder = SAVED.parent / "checkpoints"
+    folder.mkdir(exist_ok=True, parents=True)
+    for step, weights in enumerate(WEIGHTS):
+        torch.save(weights, folder / f"step_{step}.pt")
+    return folder
 
 
 @parametrize_with_checks({name: small(place) for name, place in QUESTIONS.items()})

@@ -22,7 +22,7 @@ from infoscope.options import AtLeast
 from infoscope.questions import QUESTIONS
 from infoscope.run.question import Question, Unfinished, ask
 
-POSITIONAL = ("checkpoint", "checkpoints", "data", "on", "networks")
+POSITIONAL = ("folder", "checkpoint", "checkpoints", "data", "on", "networks")
 """The fields whose words stand without a name."""
 
 

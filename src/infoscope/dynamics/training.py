@@ -83,7 +83,7 @@ def planes(
 def curves_of_stack(members: Sequence[Member], study: PlaneStudy, way: Way, device: str) -> PlaneCurves:
     """The trainings of one stack, each network with a plane of its own."""
     shown = {member.name: _plane(study, member, device) for member in members}
-    progress = _Progress(members[0].learner.recipe.epochs)
+    progress = Progress(members[0].learner.recipe.epochs)
     each = PerMember(lambda name: shown[name], epochs_only=True)
     try:
         population = fit_stack(members, way, device, observers=[each, progress])
@@ -143,11 +143,12 @@ class PlaneTrainings:
 
 
 @dataclass(frozen=True)
-class _Progress:
+class Progress:
     """An observer that tells how far the training is."""
 
     epochs: int
 
     def observe(self, moment: StackMoment) -> None:
+        """After an epoch."""
         if moment.end_of_epoch:
             report(moment.epoch + 1, self.epochs)

@@ -197,6 +197,25 @@ def squares(forms: Sequence[Form]) -> Float[Tensor, "c ..."]:
     return functools.reduce(Tensor.add_, parts)
 
 
+def norms(forms: Sequence[Form]) -> Float[Tensor, "n c"]:
+    """|r_ic|² of every example and column, of the uses of one parameter together.
+
+    Of outer products ⟨Σ_t l_t ⊗ r_t, Σ_t l_t ⊗ r_t⟩ = Σ_tt' ⟨l_t, l_t'⟩⟨r_t, r_t'⟩, by which nothing is written out
+    where that is less work.
+
+    >>> a, g = torch.tensor([[[[[3.0]]]]]), torch.tensor([[[[[2.0]]]]])
+    >>> norms([Outer(g, a, (1, 1))]).item(), norms([Outer(g, a, (1, 1))] * 2).item()
+    (36.0, 144.0)
+    """
+    first = forms[0]
+    if len(forms) == 1 and isinstance(first, Outer):
+        height, width = first.left.shape[3], first.right.shape[3]
+        if first.places * (height + width) <= height * width or first.places == 1:
+            left, right = (torch.einsum("ncgxt,ncgxs->ncgts", t, t) for t in (first.left, first.right))
+            return (left * right).sum((2, 3, 4))
+    return torch.cat([rows.flatten(2).square().sum(2) for rows in written_out(forms)])
+
+
 def _of_one_place(form: Outer) -> Float[Tensor, "c ..."]:
     """(left²)ᵀ(right²): true for one place only, since with more the places add up before the square."""
     left, right = (t[:, :, 0, :, 0].square() for t in (form.left, form.right))

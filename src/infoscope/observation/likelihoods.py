@@ -37,6 +37,10 @@ class Likelihood(Protocol):
         """The score of the target that is given."""
         ...
 
+    def variance(self, z: Tensor, y: Tensor | None) -> Tensor:
+        """The diagonal of H, of the shape of the outputs: the variance of what is predicted; float64."""
+        ...
+
 
 @dataclass(frozen=True)
 class Categorical:
@@ -85,6 +89,17 @@ class Categorical:
         """The probabilities less one for the class y."""
         y = y.to(z.device)
         return (_less_one(z.double().softmax(-1), y.clamp(min=0)) * self._seen(z, y)).to(z.dtype)
+
+    def variance(self, z: Tensor, y: Tensor | None) -> Float[Tensor, "n ... classes"]:
+        """The products p (1 − p); 1 − p of the likeliest class is the sum of the others, so that nothing cancels.
+
+        >>> Categorical().variance(torch.tensor([[100.0, 0.0]]), None)[0, 0] > 0
+        tensor(True)
+        """
+        p = z.double().softmax(-1)
+        top = p.argmax(-1, keepdim=True)
+        others = p.scatter(-1, top, 0.0).sum(-1, keepdim=True)
+        return p * (1 - p).scatter(-1, top, others) * self._seen(z, y)
 
     def _seen(self, z: Tensor, y: Tensor | None) -> Tensor:
         return z.new_ones(()) if y is None else (y != self.masked).to(z.device)[..., None].to(torch.float64)
@@ -147,6 +162,10 @@ class Independent:
         """mean(z) − y."""
         given = y.to(z.device).double().nan_to_num()
         return ((self.mean(z.double()) - given) * self._seen(z, y)).to(z.dtype)
+
+    def variance(self, z: Tensor, y: Tensor | None) -> Tensor:
+        """The curvature itself."""
+        return self.curvature(z.double()) * self._seen(z, y)
 
     def _root(self, z: Tensor, y: Tensor | None) -> Tensor:
         return self.curvature(z.double()).sqrt() * self._seen(z, y)
