@@ -3,6 +3,7 @@ from .bottleneck.invariance import nuisance_information
 from .bottleneck.variational import InformationBottleneck, information_bottleneck
 from .data.combine import like, union
 from .data.corruption import Massart, MissingObjects, MissingPixels, ShuffledLabels
+from .data.deficit import Blur, NoiseImages, PermutedClasses, VerticalFlip
 from .data.targets import Boxes, Classes, Labels, Real, Tokens
 from .data.task import Task
 from .data.tishby import tishby
@@ -88,6 +89,7 @@ __all__ = [
     "Adam",
     "Between",
     "Blocks",
+    "Blur",
     "Bound",
     "Boxes",
     "Capacity",
@@ -130,6 +132,8 @@ __all__ = [
     "Mixed",
     "MoreLabels",
     "Networks",
+    "NoiseImages",
+    "PermutedClasses",
     "Plane",
     "Population",
     "Probing",
@@ -153,6 +157,7 @@ __all__ = [
     "Tokens",
     "Transfer",
     "UnreliableMeasurement",
+    "VerticalFlip",
     "WeightDistance",
     "WeightInformation",
     "WhichCheckpoint",
