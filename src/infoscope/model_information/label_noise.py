@@ -4,9 +4,10 @@ What is said of example i is made into π_i ∝ exp(Σ_k β_k m_ik), β ≥ 0, f
 the true one through a channel T(given | true). Three accounts of the labels are fitted by expectation and maximisation
 and held against each other in bits: no noise (T is the identity); noise that strikes every class alike; and a channel
 of its own for every class (Natarajan et al. 2013; Patrini et al. 2017), drawn towards the second by a Dirichlet prior
-whose strength is chosen by its evidence. A parameter costs ½ log2 n bits: one for the rate, one more a class for the
-third. That no label is wrong is one end of the second, and widens the interval of the count where it is as short; in P
-it has no share. Then
+whose strength is chosen by its evidence. The rate costs ½ log2 n bits; a channel of its own what the evidence of the
+expected counts lacks of their likelihood (Cheeseman & Stutz 1996), and it is left out where it has most labels wrong:
+that is no list of errors but a nature that is less clear than the regressions have it. That no label is wrong is one
+end of the second, and widens the interval of the count where it is as short; in P it has no share. Then
 
     P(wrong) = 1 − π(given) T(given | given) / Σ_c π(c) T(given | c).
 """
@@ -78,7 +79,7 @@ def suspicion(x: Evidence, y: Int[np.ndarray, " n"]) -> Suspicion:
     n, classes = len(y), x.shape[1]
     some = np.arange(n)[:: -(-x.size // MOST)]
     fits = [_fit(x[some], y[some], kind) for kind in (_none, _alike, *([_own] if classes <= FEW else []))]
-    bits = [fit.bits + ACCOUNTS[fit.channel][1](classes) * 0.5 * np.log2(len(some)) for fit in fits]
+    bits = [_bits(fit, x[some], y[some]) for fit in fits]
     keep = undecided(bits)
     keep[1] |= keep[0]  # that no label is wrong is never said alone: what the second finds may hide behind the first
     kept = [(fit, b) for fit, b, stays in zip(fits, bits, keep, strict=True) if stays]
@@ -86,12 +87,12 @@ def suspicion(x: Evidence, y: Int[np.ndarray, " n"]) -> Suspicion:
     for fit, b in kept:
         share = fit.shares(x, y)
         without = [_fit(x[some][rows], y[some][rows], fit.channel, fit).wrong(x, y) for rows in groups(len(some))]
-        name, noise = ACCOUNTS[fit.channel][0], fit.channel is not _none
-        accounts.append(Account(name, noise, b, _wrong(share, y), np.stack(without)))
+        account = Account(ACCOUNTS[fit.channel], fit.channel is not _none, b, _wrong(share, y), np.stack(without))
+        accounts.append(account)
         shares.append(share)
     other = np.mean(shares, axis=0)
     other[np.arange(n), y] = -1
-    best = min(fits, key=lambda fit: fit.bits)
+    best, _ = min(kept, key=lambda one: one[1])
     against = int((best.log_p(x).argmax(1) != y).sum())
     return together(accounts, other.argmax(1), best.costs(x, y), against)
 
@@ -113,9 +114,7 @@ def _alike(counts: Counts) -> Counts:
 
 
 def _own(counts: Counts) -> Counts:
-    alike = _alike(counts)
-    strength = max(STRENGTHS, key=lambda s: _evidence(counts, s * alike))
-    found = counts + strength * alike
+    found = counts + _own_prior(counts)
     return found / found.sum(1, keepdims=True)
 
 
@@ -125,12 +124,17 @@ def _evidence(counts: Counts, prior: Counts) -> float:
     return float(rows.sum())
 
 
-ACCOUNTS: dict[Channel, tuple[str, Callable[[int], int]]] = {
-    _none: ("no label is wrong", lambda _: 0),
-    _alike: ("noise strikes every class alike", lambda _: 1),
-    _own: ("every class has a noise of its own", lambda classes: 1 + classes),
+def _own_prior(counts: Counts) -> Counts:
+    alike = _alike(counts)
+    return max((s * alike for s in STRENGTHS), key=lambda prior: _evidence(counts, prior))
+
+
+ACCOUNTS: dict[Channel, str] = {
+    _none: "no label is wrong",
+    _alike: "noise strikes every class alike",
+    _own: "every class has a noise of its own",
 }
-"""Of each channel its name, and how many parameters it has."""
+"""How each channel is told."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -158,6 +162,26 @@ class _Fit:
         return -self.log_p(x)[np.arange(len(y)), y] / np.log(2)
 
 
+def _bits(fit: _Fit, x: Evidence, y: Int[np.ndarray, " n"]) -> float:
+    """What the labels cost by this account, its channel included."""
+    if fit.channel is _none:
+        return fit.bits
+    rate = 0.5 * np.log2(len(y))
+    if fit.channel is _alike:
+        return fit.bits + rate
+    counts = _counts(fit.shares(x, y), y)
+    if np.trace(counts) < len(y) / 2:
+        return np.inf
+    unlike = (counts * np.log(fit.given)).sum() - _evidence(counts, _own_prior(counts))
+    return fit.bits + rate + float(unlike) / np.log(2)
+
+
+def _counts(shares: Float[np.ndarray, "n classes"], y: Int[np.ndarray, " n"]) -> Counts:
+    counts = np.zeros((shares.shape[1], shares.shape[1]))
+    np.add.at(counts.T, y, shares)
+    return counts
+
+
 def _fit(x: Evidence, y: Int[np.ndarray, " n"], channel: Channel, start: _Fit | None = None) -> _Fit:
     n, classes, k = x.shape
     slopes = np.full(k, 3.0 / k) if start is None else start.slopes
@@ -165,9 +189,7 @@ def _fit(x: Evidence, y: Int[np.ndarray, " n"], channel: Channel, start: _Fit | 
     fit = _Fit(channel, slopes, given, np.inf)
     for _ in range(ROUNDS if start is None else AGAIN):
         shares = fit.shares(x, y)
-        counts = np.zeros((classes, classes))
-        np.add.at(counts.T, y, shares)
-        fit = _Fit(channel, _slopes(x, shares, fit.slopes), channel(counts), np.inf)
+        fit = _Fit(channel, _slopes(x, shares, fit.slopes), channel(_counts(shares, y)), np.inf)
     bits = -np.logaddexp.reduce(fit.joint(x, y), axis=1).sum() / np.log(2)
     return _Fit(channel, fit.slopes, fit.given, float(bits))
 
