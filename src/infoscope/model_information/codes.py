@@ -13,8 +13,7 @@ import torch
 
 from infoscope.data.targets import Classes
 from infoscope.data.task import Task, coding_order
-from infoscope.data.texts import Texts
-from infoscope.model_information.cost import seconds_to_send
+from infoscope.model_information.cost import alike, seconds_to_send
 from infoscope.prequential.encode import Coder, curve_looks
 from infoscope.prequential.loss_curve import LossCurve
 from infoscope.prequential.synced import Synced
@@ -30,7 +29,7 @@ class SendingTime:
     coder: Coder
     learner: Learner | None
     n: int
-    alike: tuple[Any, ...] = ()
+    same: tuple[Any, ...] = ()
 
     @classmethod
     def of(cls, task: Task, coder: Coder, learner: Learner | None, n: int) -> SendingTime:
@@ -38,11 +37,9 @@ class SendingTime:
 
         Of a taught student it does not count how much the teacher is heard.
         """
-        sized = not isinstance(task.x, Texts) and isinstance(task.target, Classes)
-        alike = (str(task.shape), task.classes) if sized else (task,)
         if isinstance(coder, Synced) and coder.alpha:
             coder = dataclasses.replace(coder, alpha=1.0, temperature=1.0)
-        return cls(task, coder, dataclasses.replace(learner, weights=None) if learner else None, n, alike)
+        return cls(task, coder, dataclasses.replace(learner, weights=None) if learner else None, n, alike(task))
 
     def __call__(self) -> float:
         """Seconds, by a short trial."""

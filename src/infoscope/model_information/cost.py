@@ -6,15 +6,20 @@ import dataclasses
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 
-from infoscope.data.targets import Tokens
+from infoscope.data.targets import Classes, Tokens
 from infoscope.data.task import Task
+from infoscope.data.texts import Texts
 from infoscope.ensembles.planning import USUAL_EPOCHS
+from infoscope.observation.encoder import Encoder, encoder_layers
+from infoscope.observation.pooled import Pooling
 from infoscope.prequential.encode import Coder, encode
-from infoscope.prequential.kernel import Kernel
+from infoscope.prequential.kernel import Kernel, of_examples
+from infoscope.prequential.leave_one_out import leave_one_out, limits
 from infoscope.prequential.mixed import Mixed
 from infoscope.prequential.replay import Replay
 from infoscope.prequential.synced import Synced
@@ -24,8 +29,79 @@ from infoscope.training.learner import Learner
 BUDGET = 0.4
 """Seconds after which a trial is not made larger."""
 
+FEW, MANY = 8, 32
+"""Examples of the two trials of a pass."""
+
+LEFT_OUT = 256
+"""Examples of the trial of regressions that leave each out."""
+
 FACTORED = 1000
 """Rows of the matrix that is factored once, to learn how fast this machine is at it."""
+
+
+def alike(task: Task) -> tuple[Any, ...]:
+    """What is equal of tasks of which an example takes equally long, whatever its label."""
+    sized = not isinstance(task.x, Texts) and isinstance(task.target, Classes)
+    return (str(task.shape), task.classes) if sized else (task.input_fingerprint, task.target)
+
+
+@dataclass(frozen=True)
+class PassTime:
+    """How long it takes to look at n examples one after another; equal where step, n and `same` are.
+
+    `some` gives the arguments of the step for the first so many examples.
+    """
+
+    step: Callable[..., object]
+    n: int
+    same: tuple[Any, ...]
+    some: Callable[[int], tuple[Any, ...]] = field(compare=False)
+
+    @classmethod
+    def of(cls, step: Callable[..., object], task: Task, learner: Learner, *rest: Any) -> PassTime:
+        """Of `step(task, learner, *rest)`; where the learner starts does not count."""
+        bare = dataclasses.replace(learner, weights=None)
+        return cls(step, len(task), (*alike(task), bare), lambda count: (task[:count], bare, *rest))
+
+    def __call__(self) -> float:
+        """Seconds, from a few examples and from some more."""
+        few, many = min(FEW, self.n), min(MANY, self.n)
+        self.step(*self.some(few))  # what only the first pays for
+        least, most = (_timed(lambda count=count: self.step(*self.some(count))) for count in (few, many))
+        return most + max(most - least, 0.0) * (self.n - many) / max(many - few, 1)
+
+
+def encoder_time(encoder: Encoder, texts: Texts, layers: tuple[str, ...], pooling: Pooling = "mean") -> PassTime:
+    """How long an encoder takes for these texts."""
+    words = tuple(texts.words())
+    return PassTime(
+        encoder_layers, len(words), (encoder, words), lambda count: (encoder, words[:count], layers, pooling, None)
+    )
+
+
+@dataclass(frozen=True)
+class LeftOutTime:
+    """How long it takes to leave every example out: by some examples, and the inverses by their operations."""
+
+    task: Task
+    features: Any
+    seed: int
+
+    def __call__(self) -> float:
+        """Seconds; an inverse takes n³ operations, a projection on m landmarks 2 n m²."""
+        n, few = len(self.task), min(len(self.task), LEFT_OUT)
+        kernels = 0
+
+        def some() -> None:
+            nonlocal kernels
+            kernels = len(leave_one_out(self.task[:few], self.features, self.seed).means)
+
+        each = _timed(some) / few
+        matrix = torch.eye(FACTORED, dtype=torch.float64) + 1 / FACTORED
+        inverse = min(_timed(lambda: torch.cholesky_inverse(torch.linalg.cholesky(matrix))) for _ in range(2))
+        exact, landmarks = limits(self.task.x, of_examples(self.task.target))
+        operations = n**3 if n <= exact else 2 * n * landmarks**2
+        return each * n + kernels * operations / FACTORED**3 * inverse
 
 
 @dataclass(frozen=True)
@@ -33,8 +109,15 @@ class LearningTime:
     """How long a learner takes for a task; equal for equal work. `stops` says that a training may end early."""
 
     learner: Learner
-    task: Task
-    stops: bool = False
+    task: Task = field(compare=False)
+    stops: bool
+    n: int
+    same: tuple[Any, ...]
+
+    @classmethod
+    def of(cls, learner: Learner, task: Task, stops: bool = False) -> LearningTime:
+        """Of a training on a task, whatever its labels, and wherever it starts."""
+        return cls(dataclasses.replace(learner, weights=None), task, stops, len(task), alike(task))
 
     def __call__(self) -> float:
         """Seconds, from one epoch on some of the examples."""
@@ -108,6 +191,6 @@ def _kernels(task: Task, coder: Coder) -> int:
 
 
 def _timed(work: Callable[[], object]) -> float:
-    start = time.perf_counter()
+    start = time.process_time()  # a look has one thread, and others may be at work on this machine
     work()
-    return time.perf_counter() - start
+    return time.process_time() - start

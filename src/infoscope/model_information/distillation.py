@@ -18,7 +18,7 @@ from infoscope.ensembles.population import Member, Population
 from infoscope.ensembles.train import Train
 from infoscope.measurement import Measurement, Receipt
 from infoscope.model_information.codes import code_looks
-from infoscope.model_information.cost import LearningTime
+from infoscope.model_information.cost import LearningTime, PassTime
 from infoscope.model_information.distillation_answer import CONTROLS, DistillationAnswer, Gain, Setting
 from infoscope.model_information.performance import accuracy
 from infoscope.models.default import Model, Models, learner_for, model_name, several
@@ -234,7 +234,7 @@ class _Run:
                     Trained,
                     label=f"student of {parts.train.name}, seed {seed}",
                     kind="trainings",
-                    seconds=LearningTime(self.student, parts.train, bool(len(parts.validation))),
+                    seconds=LearningTime.of(self.student, parts.train, bool(len(parts.validation))),
                     stand_in=partial(_untrained, learner, parts.train, seed),
                 )
                 for learner, seed in zip(learners, self.seeds, strict=True)
@@ -251,6 +251,7 @@ class _Run:
                     (coded, learner, seed, self.device),
                     Predictions,
                     kind="predictions",
+                    seconds=PassTime.of(predict, coded, learner, seed, self.device),
                     stand_in=partial(Predictions.of_nobody, coded),
                 )
                 for learner, seed in zip(learners, self.seeds, strict=True)

@@ -12,6 +12,7 @@ import torch
 from infoscope.data.inputs import count, pieces, to
 from infoscope.data.targets import MASKED, Tokens
 from infoscope.data.task import Task
+from infoscope.model_information.cost import PassTime
 from infoscope.run.look import Look
 from infoscope.training.forward import device_of, forward
 from infoscope.training.learner import Learner
@@ -62,6 +63,7 @@ def loss_looks(task: Task, learners: Sequence[Learner], seeds: Sequence[int], de
             HeldOutLoss,
             label=f"loss on {task.name}, seed {seed}",
             kind="losses",
+            seconds=PassTime.of(held_out_loss, task, learner, seed, device) if len(task) else None,
             stand_in=partial(HeldOutLoss, 1.0, max(len(task), 1)),
         )
         for learner, seed in zip(learners, seeds, strict=True)

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from infoscope.data.task import Task
-from infoscope.model_information.cost import LearningTime
+from infoscope.model_information.cost import LearningTime, PassTime, alike
 from infoscope.observation.estimators import Sketch
 from infoscope.observation.fisher_diagonal import fisher_diagonal
 from infoscope.observation.likelihoods import as_given, likelihood_of
@@ -99,7 +99,7 @@ def learn_look(
         1,
         label,
         kind="trainings",
-        seconds=LearningTime(timed, task),
+        seconds=LearningTime.of(timed, task),
         stand_in=partial(_untrained, learner, task, seed, len(exams), damping is not None),
     )
 
@@ -127,6 +127,7 @@ class Importance:
 
 def fisher_look(learner: Learner, task: Task, columns: tuple[int, int], seed: int, device: str) -> Look[Importance]:
     """The look at the Fisher information of a task's weights."""
+    bare = dataclasses.replace(learner, weights=None)
     return Look(
         fisher,
         (learner, task, columns, seed, device),
@@ -134,6 +135,9 @@ def fisher_look(learner: Learner, task: Task, columns: tuple[int, int], seed: in
         1,
         f"Fisher information on {task.name}, seed {seed}",
         kind="Fisher diagonals",
+        seconds=PassTime(
+            fisher, len(task), (*alike(task), bare), lambda count: (bare, task[:count], columns, seed, device)
+        ),
         stand_in=partial(_constant, learner, task, seed),
     )
 

@@ -18,6 +18,7 @@ from infoscope.data.task import Task
 from infoscope.figure import Figure, Gallery
 from infoscope.measurement import NATS_PER_BIT, Measurement, Receipt
 from infoscope.model_information import given_probabilities, label_noise, wrong_numbers
+from infoscope.model_information.cost import LeftOutTime
 from infoscope.model_information.suspicion import Suspicion
 from infoscope.model_information.tiles import tile
 from infoscope.options import AtLeast, check_fields
@@ -273,6 +274,7 @@ def _look(task: Task, features: Any, seed: int) -> Look[LeaveOneOut]:
         1,
         f"every example of {task.name} left out",
         kind="leave-one-out regressions",
+        seconds=LeftOutTime(task, features, seed) if len(task) else None,
         stand_in=partial(LeaveOneOut.of_nobody, task),
     )
 

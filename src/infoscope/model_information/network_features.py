@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Float
 
 from infoscope.data.task import Task
+from infoscope.model_information.cost import PassTime, alike
 from infoscope.prequential.frozen import Features, checked
 from infoscope.prequential.last_layer import last_features
 from infoscope.run.look import Look, pack, unpack
@@ -58,13 +59,18 @@ def frozen_features(task: Task, features: Features) -> FeatureTable:
 def network_feature_look(task: Task, learner: Learner, seed: int, device: str) -> Look[FeatureTable]:
     """The look at a network's features."""
     label = f"features of {task.name}, seed {seed}"
-    return _look(features_of_network, (task, learner, seed, device), label, len(task))
+    time = PassTime.of(features_of_network, task, learner, seed, device)
+    return _look(features_of_network, (task, learner, seed, device), label, len(task), time)
 
 
 def frozen_feature_look(task: Task, features: Features) -> Look[FeatureTable]:
     """The look at frozen features."""
-    return _look(frozen_features, (task, features), f"frozen features of {task.name}", len(task))
+    time = PassTime(frozen_features, len(task), (*alike(task), id(features)), lambda count: (task[:count], features))
+    return _look(frozen_features, (task, features), f"frozen features of {task.name}", len(task), time)
 
 
-def _look(step: Callable[..., FeatureTable], args: tuple[Any, ...], label: str, n: int) -> Look[FeatureTable]:
-    return Look(step, args, FeatureTable, 1, label, kind="features", stand_in=partial(FeatureTable.of_nobody, n))
+def _look(
+    step: Callable[..., FeatureTable], args: tuple[Any, ...], label: str, n: int, time: PassTime
+) -> Look[FeatureTable]:
+    nothing = partial(FeatureTable.of_nobody, n)
+    return Look(step, args, FeatureTable, 1, label, kind="features", seconds=time, stand_in=nothing)

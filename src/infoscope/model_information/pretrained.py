@@ -14,6 +14,7 @@ from infoscope.data.task import Task
 from infoscope.data.texts import Texts
 from infoscope.measurement import Status
 from infoscope.model_information.codes import code_looks
+from infoscope.model_information.cost import encoder_time
 from infoscope.model_information.heads import Head, with_head
 from infoscope.observation.activations import Activations
 from infoscope.observation.encoder import Encoder, encoder_layers
@@ -66,11 +67,12 @@ def encoded(
     """Heads in closed form on the last layer of an encoder, and of the same drawn anew by each seed."""
     assert isinstance(coded.x, Texts)
     words, last = tuple(coded.x.words()), encoder.layers[-1]
+    time = encoder_time(encoder, coded.x, (last,))
 
     def look(untrained: int | None) -> Look[Activations]:
         args = (encoder, words, (last,), "mean", untrained)
-        stand_in = partial(_nothing, last, len(words))
-        return Look(encoder_layers, args, Activations, 1, f"features of {label}", kind="passes", stand_in=stand_in)
+        called, nothing = f"features of {label}", partial(_nothing, last, len(words))
+        return Look(encoder_layers, args, Activations, 1, called, kind="passes", seconds=time, stand_in=nothing)
 
     passed: list[Activations] = yield Looks(tuple(look(seed) for seed in (*seeds, None)))
     looks: list[Look[LossCurve]] = []

@@ -18,6 +18,7 @@ from infoscope.data.array_file import ArrayFile, open_npy, open_npz, open_safete
 from infoscope.data.named import AnyTask, NamedTask, name_of, task_of, training_part
 from infoscope.data.task import Task
 from infoscope.data.texts import Texts
+from infoscope.model_information.cost import PassTime, encoder_time
 from infoscope.models.default import model_name
 from infoscope.observation.activations import Activations
 from infoscope.observation.encoder import Encoder, encoder_layers
@@ -38,6 +39,9 @@ OF_A_DATA_SET = {"x", "y", "classes"}
 """What a file of a data set holds, and nothing else."""
 
 HUB = "hf:"
+
+UNKNOWN = 64
+"""Numbers that a dry run takes a layer to have."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -174,10 +178,11 @@ def of_encoder(name: str, task: Task, layers: Sequence[str], pooling: Pooling, u
         raise ValueError(f"hf:{name}: reads texts, and {task.name!r} has none; give a Hub name or a folder of a text "
                          "column and a label")  # fmt: skip
     names, texts = encoder.chosen(layers), tuple(x.words())
+    time = encoder_time(encoder, x, names, pooling)
 
     def look(seed: int | None) -> Look[Activations]:
         called = "layers" if seed is None else f"untrained layers, seed {seed}"
-        return _look(encoder_layers, (encoder, texts, names, pooling, seed), f"{called} of {name}", names, len(texts))
+        return _look(encoder_layers, (encoder, texts, names, pooling, seed), f"{called} of {name}", names, time)
 
     return Probed(f"hf:{name}", names, (look(None), *map(look, untrained)))
 
@@ -198,7 +203,8 @@ def of_network(
     names = tuple(size.call.layer for size in found.sizes)
 
     def look(one: Learner, own: int, called: str) -> Look[Activations]:
-        return _look(network_layers, (task, one, found.modules, pooling, own), called, names, len(task))
+        time = PassTime.of(network_layers, task, one, found.modules, pooling, own)
+        return _look(network_layers, (task, one, found.modules, pooling, own), called, names, time)
 
     bare = dataclasses.replace(learner, weights=None)
     anew = [look(bare, own, f"untrained layers, seed {own}") for own in untrained]
@@ -221,11 +227,12 @@ def chosen(have: Mapping[str, Any], globs: Sequence[str], where: str) -> tuple[s
     return tuple(name for name in have if any(fnmatchcase(name, glob) for glob in globs))
 
 
-def _look(step: Any, args: tuple[Any, ...], label: str, names: tuple[str, ...], n: int) -> Look[Activations]:
-    nothing = partial(_nothing, names, n)
-    return Look(step, args, Activations, 1, label, kind="passes", stand_in=nothing)
+def _look(step: Any, args: tuple[Any, ...], label: str, names: tuple[str, ...], time: PassTime) -> Look[Activations]:
+    nothing = partial(_nothing, names, time.n)
+    return Look(step, args, Activations, 1, label, kind="passes", seconds=time, stand_in=nothing)
 
 
 def _nothing(names: tuple[str, ...], n: int) -> Activations:
-    """Layers of one number, for a dry run."""
-    return Activations({name: torch.linspace(-1, 1, n)[:, None] for name in names})
+    """Layers of as many numbers as many have, for a dry run."""
+    rows = torch.randn(n, UNKNOWN, generator=torch.Generator().manual_seed(0))
+    return Activations(dict.fromkeys(names, rows))

@@ -18,6 +18,7 @@ from infoscope.data.inputs import pieces, take
 from infoscope.data.targets import check_outputs
 from infoscope.data.task import Task
 from infoscope.data.texts import Texts
+from infoscope.model_information.cost import PassTime, encoder_time
 from infoscope.model_information.heads import Head, head_layer, with_head
 from infoscope.models import model
 from infoscope.models.default import model_name
@@ -65,15 +66,18 @@ class Candidate:
             last, x = self.encoder.layers[-1], task.x
             assert isinstance(x, Texts)
             args: Any = (self.encoder, tuple(x.words()), (last,), "mean", None)
-            return (self._look(encoder_layers, args, len(task)),)
+            return (self._look(encoder_layers, args, len(task), encoder_time(self.encoder, x, (last,))),)
         some = seeds if self.weights is None else seeds[:1]
         learners = self.learners(task, some, "new")
         looks = zip(learners, some, strict=True)
-        return tuple(self._look(head_inputs, (task, learner, seed), len(task)) for learner, seed in looks)
+        return tuple(
+            self._look(head_inputs, (task, learner, seed), len(task), PassTime.of(head_inputs, task, learner, seed))
+            for learner, seed in looks
+        )
 
-    def _look(self, step: Any, args: tuple[Any, ...], n: int) -> Look[Activations]:
-        label = f"features of {self.name}"
-        return Look(step, args, Activations, 1, label, kind="passes", stand_in=partial(_nothing, n))
+    def _look(self, step: Any, args: tuple[Any, ...], n: int, seconds: PassTime) -> Look[Activations]:
+        label, nothing = f"features of {self.name}", partial(_nothing, n)
+        return Look(step, args, Activations, 1, label, kind="passes", seconds=seconds, stand_in=nothing)
 
 
 def _nothing(n: int) -> Activations:

@@ -14,6 +14,7 @@ from infoscope import __version__
 from infoscope.data.task import Task
 from infoscope.measurement import Measurement, Receipt, Status
 from infoscope.model_information.codes import code_looks
+from infoscope.model_information.cost import PassTime
 from infoscope.model_information.performance import performance
 from infoscope.prequential.codelength import codelength, model_information
 from infoscope.prequential.encode import Coder
@@ -95,5 +96,6 @@ def prediction_look(coded: Task, learner: Learner, seed: int, device: str) -> Lo
         1,
         f"predictions on {coded.name}, seed {seed}",
         kind="predictions",
+        seconds=PassTime.of(predict, coded, learner, seed, device),
         stand_in=partial(Predictions.of_nobody, coded),
     )

@@ -105,6 +105,13 @@ def regressions(x: Inputs, target: ExampleTarget, features: Any = None, seed: in
         yield from COLUMNS.regressions(table, target, seed)
 
 
+def limits(x: Inputs, target: ExampleTarget) -> tuple[int, int]:
+    """Examples up to which these kernels are whole, and landmarks on which they are projected beyond."""
+    near = is_images(x) or isinstance(x, Mapping | Texts) or is_words(x) or target.outputs > MANY
+    preset = NEAR if near else COLUMNS
+    return preset.exact, preset.landmarks
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class LeaveOneOut:
     """Of every kernel what all others say of each example, in the task's order: targets in standard units.

@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+from functools import partial
+
+import numpy as np
+import pytest
+
+from infoscope import Massart, Real, Task
+from infoscope.model_information import codes
+from infoscope.model_information.choosing import Choosing
+from infoscope.model_information.cost import PassTime
+from infoscope.model_information.difficulty import Difficulty
+from infoscope.model_information.forgetting import Forgetting
+from infoscope.model_information.mislabelled import Mislabelled
+from infoscope.model_information.probing import Probing
+from infoscope.model_information.similarity import Similarity
+from infoscope.model_information.transfer import Transfer
+from infoscope.models import MLP
+from infoscope.run.look import Looks
+from infoscope.run.question import cost, requests
+
+TINY = MLP((4,))
+IRIS = Task.from_dataset("iris")
+HALVES = tuple(Task.from_dataset(f"iris:rows={rows}") for rows in ("0..75", "75.."))
+ASKED = {
+    "choose": Choosing(IRIS, (TINY, MLP((5,))), frozen=True),
+    "difficulty": Difficulty((IRIS,), TINY, k=20),
+    "forgetting": Forgetting((IRIS, IRIS), model=TINY, epochs=1, k=20),
+    "mislabelled": Mislabelled(IRIS),
+    "probe": Probing(IRIS, model=TINY),
+    "similarity": Similarity(HALVES, TINY, k=10),
+    "transfer": Transfer(HALVES[0], source=HALVES[1], model=TINY, k=20),
+}
+
+
+@pytest.mark.parametrize("question", ASKED.values(), ids=ASKED)
+def test_a_dry_run_counts_the_seconds_of_every_look(question):
+    looks = [one for request in requests(question) if isinstance(request, Looks) for one in request.looks]
+    assert looks
+    assert not {one.kind for one in looks if one.seconds is None}
+
+
+def test_a_pass_takes_longer_by_the_examples_that_are_more():
+    looked: list[int] = []
+
+    def spin(n: int) -> None:
+        looked.append(n)
+        sum(i * i for i in range(3000 * n))
+
+    seconds = PassTime(spin, 3200, (), lambda count: (count,))()
+    one = PassTime(spin, 32, (), lambda count: (count,))()
+    assert max(looked) == 32
+    assert 50 < seconds / one < 200
+
+
+def test_tasks_that_differ_by_their_labels_are_tried_once(monkeypatch):
+    tried: list[int] = []
+    monkeypatch.setattr(codes, "seconds_to_send", lambda task, coder, learner, n: tried.append(n) or 1.0)
+    monkeypatch.setattr(PassTime, "__call__", lambda self: 0.0)
+    x = np.random.default_rng(0).normal(size=(60, 3))
+    clean = Task.from_arrays(x, x[:, 0], target=Real(resolution=0.01, low=-9.0, high=9.0), name="numbers")
+    looks = partial(codes.code_looks, coder=Difficulty.coder, learners=[None], seeds=[0])
+    labels = Task.from_arrays(x, x[:, 1], target=clean.target, name="others")
+    both = [one.seconds for task in (clean, labels) for one in looks(task)]
+    assert both[0] == both[1]
+    cost(Difficulty((IRIS, IRIS.corrupted(Massart(0.2))), TINY, k=20))
+    assert len(tried) == 2
