@@ -239,13 +239,13 @@ class AblationAnswer:
             error = f" ± {whole.stderr_bits:,.1f}" if len(whole.replicates) > 1 else ""
             return (
                 f"Training put nothing about {self.task.name} into the network that could be told from none "
-                f"({whole.bits:,.1f}{error} bits), so there is nothing to find in its components; train it for longer, "
-                "or on more examples."
+                f"({whole.bits:z,.1f}{error} bits), so there is nothing to find in its components; train it for "
+                "longer, or on more examples."
             )
         return (
-            f"Of the {whole.bits:,.0f} bits about {self.task.name} that training put into the network, most is missed "
-            f"without {most} ({parts[most].bits:,.0f} bits, reset to {self.question.reset}); the components by "
-            f"themselves come to {total.bits:,.0f} bits, as what they know is shared or joint."
+            f"Of the {whole.bits:z,.0f} bits about {self.task.name} that training put into the network, most is missed "
+            f"without {most} ({parts[most].bits:z,.0f} bits, reset to {self.question.reset}); the components by "
+            f"themselves come to {total.bits:z,.0f} bits, as what they know is shared or joint."
         )
 
     def choices(self) -> Mapping[str, str]:

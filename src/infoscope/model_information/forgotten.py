@@ -189,8 +189,8 @@ def sentence(found: Sequence[Found]) -> str:
 
 def _share(one: Found, depth: Depth) -> str:
     lost, share, *_ = one.all_forgotten(depth)
-    part = "" if np.isnan(share.value) else f" ({share.value:.0%})"
-    return f"{lost.bits:,.0f} bits{part} by {one.algorithm}"
+    part = "" if np.isnan(share.value) else f" ({share.value:z.0%})"
+    return f"{lost.bits:z,.0f} bits{part} by {one.algorithm}"
 
 
 _AT = {

@@ -87,11 +87,11 @@ class Parts:
         first, second = self.unique
         shared, both = self.shared, self.known[2]
         joint = (
-            f"{shared.bits:,.0f} are told by both"
+            f"{shared.bits:z,.0f} are told by both"
             if shared.value >= 0
-            else f"{-shared.bits:,.0f} only by both together"
+            else f"{-shared.bits:z,.0f} only by both together"
         )
         return (
-            f"Of {both.bits:,.0f} bits about {self.task}, {first.bits:,.0f} are told by {self.a} alone, "
-            f"{second.bits:,.0f} by {self.b} alone, {joint}."
+            f"Of {both.bits:z,.0f} bits about {self.task}, {first.bits:z,.0f} are told by {self.a} alone, "
+            f"{second.bits:z,.0f} by {self.b} alone, {joint}."
         )

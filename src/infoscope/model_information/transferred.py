@@ -51,4 +51,4 @@ class Transferred:
     def words(self) -> str:
         """How much of the untrained network's bits is brought along."""
         whole = codelength(self.fresh).bits
-        return f"{self.network} brings {self.transferred.bits:,.0f} of {whole:,.0f} bits ({HEADS[self.head]})"
+        return f"{self.network} brings {self.transferred.bits:z,.0f} of {whole:z,.0f} bits ({HEADS[self.head]})"

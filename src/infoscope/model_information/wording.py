@@ -41,7 +41,7 @@ def _of_network(task: str, known: Measurement, rows: dict[str, Measurement]) -> 
         return f"no example of {task} was coded, so nothing is known of the network"
     new = "which nobody could check to be new to it" if Status.UNVERIFIED_SPLIT in known.status else "new to it"
     return (
-        f"training put {known.bits:,.0f} bits about {task} into the network, measured on {n:,} examples {new}"
+        f"training put {known.bits:z,.0f} bits about {task} into the network, measured on {n:,} examples {new}"
         f"{_how_well(rows)}"
     )
 
