@@ -25,6 +25,7 @@ STUDIES: dict[str, str] = {
     "more_labels": "more_labels:MoreLabelsStudy",
     "probing": "probing:ProbingStudy",
     "choosing": "choosing:ChoosingStudy",
+    "effective_information": "effective_information:EffectiveInformationStudy",
     "forgetting": "forgetting:ForgettingOfDigits",
     "transfer": "transfer:TransferStudy",
 }

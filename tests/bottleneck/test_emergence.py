@@ -227,6 +227,8 @@ def test_inputs_vary_as_the_data_do():
     still = covariance_root(torch.cat([x, torch.ones(400, 1)], 1))
     assert still.shape == (5, 4)
     assert not bool(still[4].any())
+    twice = covariance_root(torch.cat([x, x[:, :1]], 1))  # of no full rank, or next to it
+    assert torch.allclose((twice @ twice.T).diagonal()[0], truth[0, 0])
     few = covariance_root(draws(3, 50))
     assert bool(torch.isfinite(few).all())
     assert int(torch.linalg.matrix_rank(few)) > 3

@@ -12,6 +12,7 @@ import torch
 
 from infoscope.data.task import coding_order
 from infoscope.data.tishby import tishby
+from infoscope.measurement import Measurement
 from infoscope.models import MLP
 from infoscope.training.fit import fit
 from infoscope.training.learner import Learner
@@ -92,3 +93,18 @@ def test_the_share_at_the_ends_counts_the_lowest_and_the_highest_level(study, ac
     for (low, high), t in zip(shares, layers, strict=True):
         assert low == float((t == (-top if activation == "tanh" else 0)).double().mean())
         assert high == float((t == top).double().mean())
+
+
+def test_a_fall_is_from_a_peak_that_the_network_did_not_choose_itself(study):
+    """Of noise alone there is none on average, though every curve falls from its own highest point."""
+    fall_from_peak = study("effective_information").fall_from_peak
+    draws, found, own = np.random.default_rng(0), [], []
+    for _ in range(300):
+        noise = draws.normal(size=(4, 6))
+        curve = [Measurement.from_replicates("I_eff", dict(enumerate(at))) for at in noise.T]
+        found.append(fall_from_peak(curve)[0].value)
+        own.append(float((noise.max(1) - noise[:, -1]).mean()))
+    assert abs(np.mean(found)) < 3 * np.std(found) / math.sqrt(len(found))
+    assert np.mean(own) > 1
+    risen = [Measurement.from_replicates("I_eff", {s: float(e) for s in range(3)}) for e in (1, 5, 2)]
+    assert fall_from_peak(risen) == (Measurement.from_replicates("I_eff", {0: 3.0, 1: 3.0, 2: 3.0}), {1})

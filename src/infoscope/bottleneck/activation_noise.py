@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from infoscope.data.inputs import Batch
 from infoscope.observation.blocks import Block, Rows
 from infoscope.observation.forms import Forms, Slot, written_out
 from infoscope.observation.kronecker import Basis
@@ -55,10 +56,13 @@ def _outer(rows: Float[Tensor, "n z rows columns"]) -> Float[Tensor, "n z z"]:
     return flat @ flat.mT
 
 
-def slopes(of: Differentiated, x: Tensor) -> Float[Tensor, "n z x"]:
+def slopes(of: Differentiated, x: Batch) -> Float[Tensor, "n z x"]:
     """∂f(x)/∂x for each input, its numbers side by side; one reverse pass an activation."""
     with torch.inference_mode(False), torch.enable_grad():
-        entered = of.cast(x).requires_grad_()
+        entered = of.cast(x)
+        if not isinstance(entered, Tensor):
+            raise TypeError("inputs are several arrays by name; slopes are along one array of numbers")
+        entered.requires_grad_()
         z = of.network(entered)
         rows = [
             torch.autograd.grad(z[:, c].sum(), entered, retain_graph=True, materialize_grads=True)[0].flatten(1)

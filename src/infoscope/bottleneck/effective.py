@@ -7,9 +7,12 @@ import math
 from dataclasses import dataclass
 from typing import Annotated, Any
 
+from torch import Tensor
+
 from infoscope.bottleneck.effective_answer import EffectiveAnswer, TaskLayers
 from infoscope.bottleneck.input_spread import MOST_NUMBERS, Covariance
 from infoscope.bottleneck.weight_noise import Channels, Looking, Way, calls_of, channel_look
+from infoscope.data.inputs import Inputs, take
 from infoscope.data.named import Tasks, tasks, training_part
 from infoscope.data.task import Task
 from infoscope.ensembles.planning import EnsembleSpec
@@ -202,7 +205,7 @@ class EffectiveInformation:
         """ValueError for inputs that have no neighbourhood, before anything is trained."""
         check_likelihood(task)
         shape = task.shape
-        if not isinstance(shape, tuple) or not task.x[:1].dtype.is_floating_point:
+        if not isinstance(shape, tuple) or not _are_fractions(task.x):
             raise ValueError(
                 f"the inputs of {task.name!r} are tokens, or several arrays; effective information is of inputs that "
                 "are one array of numbers with fractions: embed them first"
@@ -218,6 +221,11 @@ class EffectiveInformation:
 def _look(task: Task, learner: Learner, state: State, how: Looking, device: str) -> Look[Channels]:
     when = "" if state.epoch is None else f", seed {state.seed}, epoch {state.epoch}"
     return channel_look(task, learner, state.weights, how, device, f"layers on {task.name}{when}")
+
+
+def _are_fractions(x: Inputs) -> bool:
+    few = take(x, slice(0, 1))
+    return isinstance(few, Tensor) and few.is_floating_point()
 
 
 def epochs_of(end: int) -> tuple[int, ...]:

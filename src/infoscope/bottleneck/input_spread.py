@@ -36,8 +36,15 @@ def covariance_root(x: Float[Tensor, "n d"], covariance: Covariance = "data") ->
     moving = deviation > 0
     standard = (x[:, moving] - x[:, moving].mean(0)) / deviation[moving]
     shrunk = torch.from_numpy(ledoit_wolf(standard.numpy(), assume_centered=True)[0])
-    # What is fully correlated in all of few examples may be shrunk to nothing by rounding only.
-    values, vectors = torch.linalg.eigh(shrunk)
     root = torch.zeros(x.shape[1], int(moving.sum()), dtype=torch.float64)
-    root[moving] = deviation[moving, None] * vectors * values.clamp(min=0).sqrt()
+    root[moving] = deviation[moving, None] * _root(shrunk)
     return root
+
+
+def _root(positive: Float[Tensor, "d d"]) -> Float[Tensor, "d d"]:
+    """By Cholesky, or where columns depend on each other by eigenvectors, which takes ten times as long."""
+    root, failed = torch.linalg.cholesky_ex(positive)
+    if not int(failed):
+        return root
+    values, vectors = torch.linalg.eigh(positive)
+    return vectors * values.clamp(min=0).sqrt()
