@@ -59,6 +59,7 @@ from .symmetry.alignment import align
 from .symmetry.permutations import permutation_groups
 from .task_space.embed import Embed, embed
 from .task_space.embeddings import Embeddings
+from .task_space.select import Select, select
 from .task_space.space import TaskSpace, task_space
 from .training.fit import fit
 from .training.learner import Learner
@@ -146,6 +147,7 @@ __all__ = [
     "RiskCertificate",
     "RunContext",
     "SavedInformation",
+    "Select",
     "ShannonInformation",
     "ShuffledLabels",
     "Similarity",
@@ -210,6 +212,7 @@ __all__ = [
     "read_labels",
     "risk_certificate",
     "sample_complexity",
+    "select",
     "shannon",
     "similarity",
     "surplus",

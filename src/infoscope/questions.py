@@ -31,6 +31,7 @@ QUESTIONS: dict[str, str] = {
     "bottleneck": "infoscope.bottleneck.variational:InformationBottleneck",
     "embed": "infoscope.task_space.embed:Embed",
     "tasks": "infoscope.task_space.space:TaskSpace",
+    "select": "infoscope.task_space.select:Select",
     "mi": "infoscope.dynamics.saved_information:SavedInformation",
     "plane": "infoscope.dynamics.plane:Plane",
     "checkpoints": "infoscope.dynamics.which_checkpoint:WhichCheckpoint",

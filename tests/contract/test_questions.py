@@ -62,6 +62,10 @@ OWN: dict[str, dict[str, Any]] = {
         "data": embed("iris", "iris:rows=0..100", probe=Learner(MLP((4,)), weights=WEIGHTS[0]), examples=20),
         "sets": [Task.from_dataset("iris")[:60], Task.from_dataset("iris")[50:110]],
     },
+    "Select": {
+        "experts": [Learner(MLP((4,)), weights=weights) for weights in WEIGHTS],
+        "sources": ["iris:rows=0..100", "iris:rows=50..150"],
+    },
     "RiskCertificate": {"prior": "learnt"},
     "ShannonInformation": {"replicates": 4, "draws": 2, "seeds": 0},
     "WhichCheckpoint": {"held_out": Task.from_dataset("iris")[60:120]},

@@ -117,6 +117,7 @@ WORDS: dict[str, Word] = {
     "Starts": Word(tuple[str, ...], lambda names, _: tuple(names)),
     "AnyCheckpoint": Word(str, lambda path, _: path),
     "AnyEmbeddings": Word(tuple[str, ...], lambda folders, _: tuple(folders)),
+    "AnyExperts": Word(tuple[str, ...], lambda words, _: tuple(words)),
     "AnyProbe": Word(str, lambda text, _: text),
     "Checkpoints": Word(tuple[str, ...], lambda paths, _: tuple(paths)),
     "Coder": _of_table(lambda: CODERS),

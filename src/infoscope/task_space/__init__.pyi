@@ -5,10 +5,17 @@ from .distance import symmetric as symmetric
 from .embed import Embed as Embed
 from .embed import embed as embed
 from .embeddings import Embeddings as Embeddings
+from .experts import Expert as Expert
 from .filter_noise import FilterNoise as FilterNoise
 from .probe import Probe as Probe
+from .select import Select as Select
+from .select import select as select
+from .select_answer import SelectAnswer as SelectAnswer
 from .space import TaskSpace as TaskSpace
 from .space import TaskSpaceAnswer as TaskSpaceAnswer
 from .space import task_space as task_space
 from .task2vec import Embedding as Embedding
 from .task2vec import embed_task as embed_task
+from .transferability import h_score as h_score
+from .transferability import leep as leep
+from .transferability import log_me as log_me

@@ -1,0 +1,190 @@
+"""The question of an expert: which trained network to start from, and how good is each rule that says so?"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Generator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import numpy as np
+
+from infoscope.data.combine import occurring_classes
+from infoscope.data.named import Tasks, tasks, training_part
+from infoscope.data.targets import Classes
+from infoscope.data.task import Task
+from infoscope.model_information.choosing import Choosing
+from infoscope.model_information.choosing_answer import WHOLE, ChoosingAnswer
+from infoscope.options import AtLeast, check_fields
+from infoscope.prequential.loss_curve import LossCurve
+from infoscope.run.context import RunContext
+from infoscope.run.look import Looks
+from infoscope.run.question import Request, Stages, ask
+from infoscope.task_space.distance import ALPHA, asymmetric, symmetric
+from infoscope.task_space.embed import probe_for
+from infoscope.task_space.experts import AnyExperts, Expert, experts_of
+from infoscope.task_space.probe import AnyProbe
+from infoscope.task_space.select_answer import OfTask, SelectAnswer
+from infoscope.task_space.task2vec import Embedding, Settings, check_task, code_look, embedding_look, parts_of
+from infoscope.task_space.trial import Trial, trial_look
+
+MOST_HELD_OUT = 1000
+
+DISTANCES = ("d_asym", "d_sym")
+
+
+@dataclass(frozen=True)
+class Select:
+    """Which trained network should a task start from? Experts ranked by the bits that the task's labels then cost.
+
+    The free-energy distance: the prequential code of the labels, by a head in closed form on an expert's frozen
+    features. Beside it Task2Vec's distances from what each was trained on, LEEP, LogME, H-score, sizes and chance; with
+    two tasks or more what each rule costs: the held-out error of the expert it chooses, over that of the best.
+    Achille et al. (2019), "Task2Vec", §5.
+
+    Attributes
+    ----------
+    data
+        One or more data sets to find an expert for. Where an expert was trained on one of them, it is left out there.
+    experts
+        A folder of files of weights (with experts.json, or one expert a file), or several NAME=FILE.
+    sources
+        What the experts were trained on, in their order: for Task2Vec's distances and the largest source.
+    probe
+        The network of Task2Vec, as for `embed`. Default: the largest expert.
+    examples
+        Labels of a task that are known, at most; half of a smaller one. The rest, 1,000 at most, is held out.
+    alpha
+        Of d_asym.
+    choose
+        Beside it the code of each network that goes on learning, as `infoscope choose` sends it. Slow.
+    replicates
+        Coding orders. The probability of being the best is over them and over examples.
+    seed
+        The first of their seeds, and that of the parts.
+    epochs
+        Most epochs of a probe that is trained here.
+    """
+
+    data: Tasks
+    experts: AnyExperts
+    sources: Tasks | None = None
+    probe: AnyProbe = None
+    examples: Annotated[int, AtLeast(4)] = 200
+    alpha: float = ALPHA
+    choose: bool = False
+    replicates: Annotated[int, AtLeast(1)] = 2
+    seed: Annotated[int, AtLeast(0)] = 0
+    epochs: Annotated[int | None, AtLeast(1)] = None
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+
+    def stages(self, device: str = "cpu") -> Stages[SelectAnswer]:
+        """All experts on each task; then embeddings of tasks and sources, if sources are known."""
+        given = list(tasks(self.data))
+        for task in given:
+            self._check(task)
+        sources = [] if self.sources is None else list(tasks(self.sources))
+        experts = experts_of(self.experts, sources, given[0])
+        for task in given:
+            for one in experts:
+                one.network.body(task)
+        cut = [self._cut(task) for task in given]
+        found: list[OfTask] = []
+        for task, (known, held_out) in zip(given, cut, strict=True):
+            found.append((yield from self._of(task, known, held_out, experts, device)))
+        distances, probe = yield from self._distances(given, cut, experts, device)
+        return SelectAnswer(tuple(found), experts, distances, probe)
+
+    def _check(self, task: Task) -> None:
+        if not isinstance(task.target, Classes):
+            raise ValueError(f"{task.name!r} asks for {task.target}; an expert is selected for a task of classes")
+        check_task(task)
+        if len(task) < 8:
+            raise ValueError(f"{task.name!r} has {len(task)} examples; 8 or more are needed to hold some out")
+
+    def _cut(self, task: Task) -> tuple[Task, Task]:
+        """Labels that are known, and those that errors are counted on: the test split where there is one."""
+        if {"train", "test"} <= set(task.splits):
+            known, rest = task["train"].shuffled(self.seed), task["test"].shuffled(self.seed)
+            known = known[: self.examples]
+        else:
+            mixed, n = task.shuffled(self.seed), min(self.examples, len(task) // 2)
+            known, rest = mixed[:n], mixed[n:]
+        parts = (known, rest[:MOST_HELD_OUT])
+        check_task(known)
+        return tuple(dataclasses.replace(part, name=task.name) for part in parts)  # pyright: ignore
+
+    def _of(
+        self, task: Task, known: Task, held_out: Task, experts: Sequence[Expert], device: str
+    ) -> Generator[Request, Any, OfTask]:
+        """Trials and codes of all experts that were not trained on this very task."""
+        allowed = [one for one in experts if not _same(one, task)]
+        if len(allowed) < 2:
+            raise ValueError(f"{len(allowed)} experts were trained on other data than {task.name!r}; name two or more")
+        trials: list[Trial] = yield Looks(tuple(trial_look(known, held_out, one.network, device) for one in allowed))
+        seeds = range(self.seed, self.seed + self.replicates)
+        looks = tuple(code_look(known, one.network, seed, device) for one in allowed for seed in seeds)
+        curves: list[LossCurve] = yield Looks(looks)
+        k = self.replicates
+        codes = {one.name: curves[i * k : (i + 1) * k] for i, one in enumerate(allowed)}
+        whole: Mapping[str, Sequence[LossCurve]] = {}
+        if self.choose:
+            whole = yield from self._chosen(known, allowed, device)
+        by_name = dict(zip((one.name for one in allowed), trials, strict=True))
+        return OfTask(task.name, known.fingerprint, len(known), by_name, codes, whole)
+
+    def _chosen(
+        self, known: Task, allowed: Sequence[Expert], device: str
+    ) -> Generator[Request, Any, dict[str, Sequence[LossCurve]]]:
+        """The codes of `choose`."""
+        learners = tuple(one.network.learner for one in allowed)
+        question = Choosing(occurring_classes(known), learners, replicates=self.replicates, seed=self.seed)
+        answer: ChoosingAnswer = yield from question.stages(device)
+        codes = answer.of_use(WHOLE)
+        return {one.name: codes[start.name] for one, start in zip(allowed, answer.starts, strict=True)}
+
+    def _distances(
+        self, given: Sequence[Task], cut: Sequence[tuple[Task, Task]], experts: Sequence[Expert], device: str
+    ) -> Generator[Request, Any, tuple[dict[str, np.ndarray], str]]:
+        """d_asym from each expert's source to each task, and d_sym: (tasks, experts); none where no source is known."""
+        sources = [one.source for one in experts]
+        known = [source for source in sources if source is not None]
+        if not known:
+            return {}, ""
+        chosen = max(experts, key=lambda one: one.parameters).network if self.probe is None else self.probe
+        probe = yield from probe_for(chosen, [*given, *known], self.seed, self.epochs)
+        settings = Settings(examples=self.examples)
+        of_sources = [parts_of(training_part(source), self.examples, 1, self.seed)[0] for source in known]
+        parts = [*of_sources, *(few for few, _ in cut)]
+        looks = tuple(embedding_look(part, probe, settings.way, self.seed, device) for part in parts)
+        embedded: list[Embedding] = yield Looks(looks)
+        of_source = iter(embedded[: len(known)])
+        rows: dict[str, np.ndarray] = {name: np.full((len(given), len(experts)), np.nan) for name in DISTANCES}
+        for e, source in enumerate(sources):
+            if source is None:
+                continue
+            a = next(of_source)
+            for t, b in enumerate(embedded[len(known) :]):
+                if a.values.shape == b.values.shape:
+                    rows["d_sym"][t, e] = float(symmetric(a.values, b.values))
+                    rows["d_asym"][t, e] = float(asymmetric(a.values, b.values, a.trivial, self.alpha))
+        return rows, f"{probe.name}: {probe.how}"
+
+
+def _same(one: Expert, task: Task) -> bool:
+    return one.source is not None and (one.source.name == task.name or one.source.fingerprint == task.fingerprint)
+
+
+def select(*data: Any, experts: AnyExperts, context: RunContext = RunContext(), **options: Any) -> SelectAnswer:
+    """Which trained network should a task start from? `Select` asked at once.
+
+    >>> from infoscope import Learner
+    >>> from infoscope.models import MLP
+    >>> started = [Learner(MLP((4,))).network((4,), 3, seed).state_dict() for seed in (0, 1)]
+    >>> answer = select("iris", experts=[Learner(MLP((4,)), weights=w) for w in started], examples=40)
+    >>> sorted(answer.ranked("iris")) == ["MLP", "MLP #2"] or sorted(answer.ranked("iris"))
+    ['MLP #1', 'MLP #2']
+    """
+    return ask(Select([task for one in data for task in tasks(one)], experts, **options), context)
