@@ -266,6 +266,13 @@ def test_a_run_directory_holds_one_run(infoscope):
     assert "choose another --out" in infoscope("codelength", "wine", "--replicates", 1, "--out", "run", code=1).stderr
 
 
+def test_a_command_that_was_refused_leaves_its_folder_to_the_one_put_right(infoscope):
+    refused = infoscope("more-labels", "iris", "--target", "real", "--out", "run", code=1)
+    assert "give bits a label" in refused.stderr
+    infoscope("mislabelled", "iris", "--out", "run")
+    assert "choose another --out" in infoscope("mislabelled", "wine", "--out", "run", code=1).stderr
+
+
 def test_a_model_that_raises_is_told_in_one_line(infoscope, tmp_path):
     (tmp_path / "bad.py").write_text("def net(shape, classes):\n    return {}['width']\n")
     told = infoscope("information", "iris", "--model", "bad:net", "--replicates", 1, "--jobs", 1, code=1).stderr

@@ -16,6 +16,7 @@ from infoscope.data.combine import union
 from infoscope.data.targets import Tokens
 from infoscope.data.task import Task
 from infoscope.measurement import Status
+from infoscope.model_information.starts import candidates
 from infoscope.model_information.transfer import Transfer, TransferAnswer
 from infoscope.models import MLP, model
 from infoscope.prequential.replay import Replay
@@ -130,6 +131,26 @@ def test_weights_of_another_form_are_refused():
     weights = copy_weights(MLP((8,))((64,), 10))
     with pytest.raises(ValueError, match="do not fit"):
         next(Transfer(DIGITS, (Learner(MLP((4,))).starting_from(weights),)).stages())
+
+
+def test_an_adapter_is_merged_into_its_base(tmp_path):
+    """With ΔW = 2 B A of rank 1, α = 2; an adapter without its base or its scale is told."""
+    iris = Task.from_dataset("iris")
+    base = copy_weights(Learner(model("mlp")).network(iris.shape, 3, 0))
+    down, up = torch.randn(1, 4), torch.randn(len(base["fc1.weight"]), 1)
+    low = {"base_model.model.fc1.lora_A.weight": down, "base_model.model.fc1.lora_B.weight": up}
+    save_file(base, tmp_path / "base.safetensors")
+    save_file(low, tmp_path / "low.safetensors")
+    words = f"mlp={tmp_path / 'base.safetensors'}+{tmp_path / 'low.safetensors'}"
+    with pytest.raises(ValueError, match="no adapter_config"):
+        candidates((words,), iris, "new", 0, frozen=True, least=1)
+    with pytest.raises(ValueError, match="name its base"):
+        candidates((f"mlp={tmp_path / 'low.safetensors'}",), iris, "new", 0, frozen=True, least=1)
+    (tmp_path / "adapter_config.json").write_text(json.dumps({"r": 1, "lora_alpha": 2}))
+    (found,) = candidates((words,), iris, "new", 0, frozen=True, least=1)
+    assert found.weights is not None
+    assert torch.allclose(found.weights["fc1.weight"], base["fc1.weight"] + 2 * up @ down)
+    assert torch.equal(found.weights["fc1.bias"], base["fc1.bias"])
 
 
 def test_the_whole_program(tmp_path, monkeypatch, capsys):

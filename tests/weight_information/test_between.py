@@ -13,8 +13,8 @@ from infoscope.models import MLP
 from infoscope.run.question import units
 from infoscope.symmetry.permutations import permutation_groups
 from infoscope.training.learner import Learner
+from infoscope.training.lora import adapted
 from infoscope.weight_information.between_looks import divergence
-from infoscope.weight_information.lora import adapted
 
 IRIS = Task.from_dataset("iris")
 

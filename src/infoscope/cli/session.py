@@ -54,15 +54,21 @@ class Session:
         self.jobs = run.jobs or cores()
 
     def _claim(self, command: str, options: Mapping[str, Any]) -> None:
-        """Write on the folder what it holds; ValueError if it holds something else already."""
+        """Write on the folder what it holds; ValueError if it holds something else already.
+
+        A run that was refused before any of its work was done has left nothing to hold.
+        """
         mine = {"command": command, "options": _deciding(options, self.run)}
         there: Any = None
         with suppress(ValueError):  # a damaged note tells nothing
             there = self.store.read_json("run")
-        if there and {k: there.get(k) for k in mine} != mine:
+        if there and {k: there.get(k) for k in mine} != mine and self._holds_work():
             raise ValueError(f"{self.root}: holds the run `{there.get('line')}`; choose another --out")
         if self.writable or not there:
             self.store.write_json("run", {**mine, "line": command_line(), "version": __version__})
+
+    def _holds_work(self) -> bool:
+        return any(path.is_file() and path.name != "run.json" and path.stat().st_size for path in self.root.rglob("*"))
 
     def context(self) -> RunContext:
         """How the work of this command is done."""

@@ -29,10 +29,14 @@ from infoscope.run.look import Look
 from infoscope.training.forward import forward
 from infoscope.training.isolation import isolated
 from infoscope.training.learner import Learner, Weights
+from infoscope.training.lora import adapted, is_adapter, scale_beside
 from infoscope.training.weights_file import weights_from
 
 Start = Learner | Callable[..., nn.Module] | str
-"""A learner (with weights, or untrained), a factory, or a name: NAME, module:factory, NAME=FILE, hf:NAME."""
+"""A learner (with weights, or untrained), a factory, or a name: NAME, module:factory, NAME=FILE, hf:NAME.
+
+FILE may be BASE+ADAPTER, a file of weights and a LoRA adapter of it.
+"""
 
 Starts = Any
 """Several of them."""
@@ -120,7 +124,7 @@ def _candidate(given: Start, task: Task) -> Candidate:
         return Candidate(given, parameters_of(encoder), encoder=encoder)
     if isinstance(given, str):
         form, file = name_and_file(given)
-        weights = None if file is None else weights_from(Path(file))
+        weights = None if file is None else _read(file)
         learner = Learner(model(form))
         plain = form.partition("[")[0]
         name = plain if file is None else f"{plain}={Path(file).name}"
@@ -141,6 +145,20 @@ def name_and_file(text: str) -> tuple[str, str | None]:
     if found is None:
         raise ValueError(f"{text!r}: write a network as NAME=FILE, such as resnet20[mean=0.5]=weights.safetensors")
     return found[1], found[2]
+
+
+def _read(file: str) -> Weights:
+    """The weights of FILE, or of BASE+ADAPTER, a LoRA adapter being merged into its base."""
+    base, _, low = file.rpartition("+")
+    if base and not Path(file).is_file():
+        scale = scale_beside(Path(low))
+        if scale is None:
+            raise ValueError(f"{low}: has no adapter_config.json beside it, which has its scale; put it there")
+        return adapted(weights_from(Path(base)), weights_from(Path(low)), scale)
+    weights = weights_from(Path(file))
+    if is_adapter(weights):
+        raise ValueError(f"{file}: is a LoRA adapter; name its base, too: NAME=BASE+{file}")
+    return weights
 
 
 def _size(learner: Learner, task: Task, name: str) -> int:

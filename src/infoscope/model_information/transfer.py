@@ -50,8 +50,9 @@ class Transfer:
     data
         The task: its test split where there is one, else all.
     networks
-        Pretrained networks: NAME=FILE (a name from `infoscope list models` and its weights), or hf:NAME, an encoder of
-        texts. What is done to images first stands behind the name: resnet20[mean=(.485, .456, .406)].
+        Pretrained networks: NAME=FILE (a name from `infoscope list models` and its weights; BASE+ADAPTER merges a LoRA
+        adapter), or hf:NAME, an encoder of texts. What is done to images first stands behind the name:
+        resnet20[mean=(.485, .456, .406)].
     source
         Train the network here on this data set first.
     model

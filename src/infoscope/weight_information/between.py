@@ -21,6 +21,7 @@ from infoscope.run.context import RunContext
 from infoscope.run.look import Look, Looks
 from infoscope.run.question import Stages, ask
 from infoscope.training.learner import Learner, Weights
+from infoscope.training.lora import adapted, is_adapter, scale_beside
 from infoscope.weight_information.between_answer import BetweenAnswer, Distance
 from infoscope.weight_information.between_looks import (
     Likeness,
@@ -35,7 +36,6 @@ from infoscope.weight_information.example_losses import PerExample, check_likeli
 from infoscope.weight_information.fisher import Fisher
 from infoscope.weight_information.fisher_look import EKFAC, FisherOptions, network_fisher_look
 from infoscope.weight_information.gaussian import gaussian_learning_coefficients
-from infoscope.weight_information.lora import adapted, is_adapter, scale_beside
 from infoscope.weight_information.quantise import sample
 from infoscope.weight_information.second_order import second_order_look
 
