@@ -23,7 +23,6 @@ from infoscope.training.learner import Learner
 from infoscope.training.recipe import SGD, Recipe
 
 Way = Literal["closed", "rounds"]
-WAYS: tuple[Way, ...] = ("closed", "rounds")
 PRICES = (1.0, 0.1, 10.0, 100.0, 1000.0)
 """The first is the one at which the prior's λ is chosen."""
 
@@ -31,7 +30,8 @@ ORDER = sorted(range(len(PRICES)), key=lambda i: PRICES[i])
 NAMES = {"closed": "F at the weights", "rounds": "F under the noise"}
 NOTES = (
     "The slides show two curves without numbers: Fisher information and effective information of a network's "
-    "activations both fall late in training. Their noise is that of the Fisher information at the weights (closed).",
+    "activations both fall late in training. Their noise is that of the Fisher information at the weights (closed). "
+    "Both kinds of noise have one prior, the median of those that the rounds choose at the end.",
     "A fall is from the epoch at which the mean of the other networks is highest to the end, network by network, so "
     "that no network's own noise chooses the peak against which it is held.",
     "NOT_LINEAR: the noise of a layer as drawn is over twice, or under half, of its linear form.",
@@ -90,9 +90,11 @@ class EffectiveInformationStudy:
     def stages(self, device: str = "cpu") -> Stages[StudyAnswer]:
         """Both kinds of noise over training, then prices, then SGD's settings."""
         task = Task.from_dataset(self.data)
-        followed: dict[Way, TaskLayers] = {}
-        for way in WAYS:
-            followed[way] = (yield from self._asked(task, self._learner(), way).stages(device)).found[0]
+        rounds = (yield from self._asked(task, self._learner(), "rounds").stages(device)).found[0]
+        scales = sorted(channels.scale for channels in rounds.at(self.epochs).values())
+        same_prior = replace(self._asked(task, self._learner(), "closed"), scale=scales[len(scales) // 2])
+        closed = (yield from same_prior.stages(device)).found[0]
+        followed: dict[Way, TaskLayers] = {"closed": closed, "rounds": rounds}
         end = replace(self._asked(task, self._learner(), "rounds"), at=(self.epochs,), beta=PRICES)
         priced = (yield from end.stages(device)).found[0]
         settings: dict[tuple[int, float], TaskLayers] = {}
