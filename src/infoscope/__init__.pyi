@@ -77,6 +77,7 @@ from .weight_information.fisher import Fisher
 from .weight_information.fisher_look import fisher
 from .weight_information.learning_coefficient import LearningCoefficient, learning_coefficient
 from .weight_information.merge import Merge, merge
+from .weight_information.noise_tolerance import NoiseTolerance, noise_tolerance
 from .weight_information.quantise import Quantise, quantise
 from .weight_information.risk_certificate import RiskCertificate, risk_certificate
 from .weight_information.weights import WeightInformation, bits_in_weights
@@ -134,6 +135,7 @@ __all__ = [
     "MoreLabels",
     "Networks",
     "NoiseImages",
+    "NoiseTolerance",
     "PermutedClasses",
     "Plane",
     "Population",
@@ -202,6 +204,7 @@ __all__ = [
     "more_labels",
     "mutual_information",
     "nearest_ends",
+    "noise_tolerance",
     "nuisance_information",
     "permutation_groups",
     "plane_of_activations",

@@ -25,6 +25,7 @@ QUESTIONS: dict[str, str] = {
     "shannon": "infoscope.weight_information.weights_and_data:ShannonInformation",
     "quantise": "infoscope.weight_information.quantise:Quantise",
     "certificate": "infoscope.weight_information.risk_certificate:RiskCertificate",
+    "noise": "infoscope.weight_information.noise_tolerance:NoiseTolerance",
     "merge": "infoscope.weight_information.merge:Merge",
     "between": "infoscope.weight_information.between:Between",
     "effective-information": "infoscope.bottleneck.effective:EffectiveInformation",
