@@ -16,6 +16,7 @@ STUDIES: dict[str, str] = {
     "delta_skip": "delta_skip:DeltaSkip",
     "images": "images:Images",
     "information_plane_tishby": "information_plane_tishby:Tishby",
+    "invariance": "invariance:InvarianceStudy",
     "invertibility": "invertibility:Invertibility",
     "layer_compression": "layer_compression:LayerCompression",
     "parameter_sweep": "parameter_sweep:ParameterSweep",

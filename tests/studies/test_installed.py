@@ -25,6 +25,10 @@ STUDY = {
     "delta_skip": ("--epochs", "3", "--replicates", "2"),
     "images": ("--data", "digits", "--epochs", "1", "--replicates", "2", "--examples", "50"),
     "information_plane_tishby": ("--epochs", "3", "--replicates", "2"),
+    "invariance": (
+        *("--epochs", "2", "--replicates", "2", "--width", "2", "--betas", "0.1", "1", "10", "--plain", "0", "1"),
+        *("--nuisances", "clutter"),
+    ),
     "invertibility": ("--epochs", "2", "--replicates", "2"),
     "layer_compression": ("--epochs", "2", "--replicates", "2"),
     "parameter_sweep": ("--epochs", "2", "--replicates", "2", "--what", "bins"),
