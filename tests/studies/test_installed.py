@@ -55,6 +55,30 @@ STUDY = {
     "forgetting": ("--k", "20", "--train", "40", "--epochs", "2", "--replicates", "2"),
     "certificate": ("--steps", "20", "--draws", "20"),
     "transfer": ("--data", SHARED, "--k", "20", "--train", "32", "--epochs", "2", "--replicates", "2"),
+    "fisher_shannon": (
+        *(
+            "--examples",
+            "20",
+            "--replicates",
+            "4",
+            "--networks",
+            "4",
+            "--width",
+            "3",
+            "--until",
+            "2.2",
+            "--epochs",
+            "10",
+        ),
+    ),
+    "phase_transition": (
+        *("--examples", "20", "--width", "2", "--betas", "0.1", "1", "--rounds", "1", "--draws", "2", "--epochs", "1"),
+        *("--replicates", "2"),
+    ),
+    "trade_off": (
+        *("--examples", "20", "--width", "2", "--betas", "0.1", "1", "--rounds", "1", "--draws", "2", "--epochs", "1"),
+        *("--replicates", "2"),
+    ),
     "choosing": ("--data", SHARED, "--examples", "20", "--replicates", "1", "--sets", "office31_webcam"),
 }
 """How little of each study of the table runs in seconds."""

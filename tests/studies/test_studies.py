@@ -14,6 +14,7 @@ from infoscope.data.task import coding_order
 from infoscope.data.tishby import tishby
 from infoscope.measurement import Measurement
 from infoscope.models import MLP
+from infoscope.run.question import walk
 from infoscope.training.fit import fit
 from infoscope.training.learner import Learner
 from infoscope.training.recipe import Adam, Recipe
@@ -52,7 +53,9 @@ def test_a_trajectory_answers_as_the_network_does(study):
         torch.testing.assert_close(kept.layers(0, tishby().x)[-1], network(tishby().x), rtol=0, atol=1e-6)
 
 
-@pytest.mark.parametrize("name", ["trajectories", "layer_compression", "delta_skip", "invertibility"])
+@pytest.mark.parametrize(
+    "name", ["trajectories", "layer_compression", "delta_skip", "invertibility", "phase_transition", "trade_off"]
+)
 def test_examples(study, name):
     outcome = doctest.testmod(study(name))
     assert outcome.attempted > 0
@@ -108,3 +111,23 @@ def test_a_fall_is_from_a_peak_that_the_network_did_not_choose_itself(study):
     assert np.mean(own) > 1
     risen = [Measurement.from_replicates("I_eff", {s: float(e) for s in range(3)}) for e in (1, 5, 2)]
     assert fall_from_peak(risen) == (Measurement.from_replicates("I_eff", {0: 3.0, 1: 3.0, 2: 3.0}), {1})
+
+
+def test_the_better_of_two_walks_is_never_above_either(study):
+    both_ways, trade_off = study("both_ways"), study("trade_off")
+    task, *_ = trade_off.tasks_of(20, 0)
+    rows: list = []
+    walked = walk(both_ways.both_ways(task, MLP((2,)), (0.1, 1.0), rows, {}, rounds=1, draws=2, epochs=1))
+    for best, up, down in zip(walked.best, walked.up, walked.down, strict=True):
+        assert best.complexity == min(up.complexity, down.complexity)
+        assert best.beta == up.beta == down.beta
+    assert {row.coordinates["walk"] for row in rows} == {"up", "down"}
+
+
+def test_the_four_tasks_of_the_trade_off_share_their_digits(study):
+    trade_off = study("trade_off")
+    true, parity, half, random = trade_off.tasks_of(400, 0)
+    assert all(torch.equal(task.x, true.x) for task in (parity, half, random))
+    assert torch.equal(parity.y, true.y % 2)
+    kept = [float((task.y == true.y).double().mean()) for task in (half, random)]
+    assert kept == pytest.approx([0.55, 0.1], abs=0.08)

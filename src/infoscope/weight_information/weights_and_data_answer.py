@@ -122,7 +122,9 @@ class TaskShannon:
 
     @property
     def _networks(self) -> str:
-        return f"{self.seeds} networks each" if self.seeds else "a network each, all of one seed"
+        if not self.seeds:
+            return "a network each, all of one seed"
+        return f"{self.seeds} networks each" if self.seeds > 1 else "a network each"
 
     def _receipt(self, method: str) -> Receipt:
         return Receipt(method, self.data, n=self.counts.shape[1], version=__version__)
