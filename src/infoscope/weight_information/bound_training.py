@@ -19,15 +19,17 @@ ROUNDS = 5
 """Trainings of a posterior, one after another; between them noise turns to the axes of the gradients."""
 
 _WARM = 0.02  # of KL, while the first round looks for weights that know something
+_SHARES = (1 / 24, 1 / 6, 1 / 6, 1 / 6, 1 / 3)  # of the steps, a round
+_LAST = 4  # times as many examples a step in the last round, whose gradients are to be exact
 
 
 @dataclass(frozen=True)
 class BoundTraining:
-    """Steps of all rounds, examples a step, and the rate of Adam, in units of the prior's λ."""
+    """Steps of all rounds, examples a step, and the rate of Adam, in units of the prior's first λ."""
 
     steps: int = 3000
     batch: int = 512
-    rate: float = 0.05
+    rate: float = 0.02
 
     def __post_init__(self) -> None:
         for name in ("steps", "batch", "rate"):
@@ -39,21 +41,23 @@ class BoundTraining:
 
         λ is free in the first rounds and is then put on its grid, so that the rest is trained for that value.
         """
-        a_round = max(1, round(self.steps / ROUNDS * min(1.0, self.batch / len(task))))
         for i in range(ROUNDS):
             if i == ROUNDS - 2:
                 noisy.snap()
-            loss: Loss = _Warm(len(task)) if warm and i == 0 else SmoothBound(len(task), delta)
-            decay: Decay = Cosine() if i == ROUNDS - 1 else Constant()
-            epochs = max(1, a_round // 4) if isinstance(loss, _Warm) else a_round
-            recipe = Recipe(self._adam(noisy), decay, min(self.batch, len(task)), epochs, None, loss=loss)
             moments = GradientMoments(noisy)
+            recipe = self._recipe(noisy, len(task), delta, i, warm)
             fit(Learner(lambda: noisy, recipe), task, seed=seed + i, device=device, observers=[moments])
             if i < ROUNDS - 1:
                 noisy.turn(moments.bases())
 
-    def _adam(self, noisy: NoisyWeights) -> Any:
-        return lambda _: torch.optim.Adam(noisy.groups(self.rate))
+    def _recipe(self, noisy: NoisyWeights, n: int, delta: float, i: int, warm: bool) -> Recipe:
+        """Of a round: its share of the steps, in whole epochs."""
+        last = i == ROUNDS - 1
+        loss: Loss = _Warm(n) if warm and i == 0 else SmoothBound(n, delta)
+        batch = min(n, self.batch * (_LAST if last else 1))
+        epochs = max(1, round(self.steps * _SHARES[i] * batch / n))
+        decay: Decay = Cosine() if last else Constant()
+        return Recipe(lambda _: torch.optim.Adam(noisy.groups(self.rate)), decay, batch, epochs, None, loss=loss)
 
 
 @dataclass(frozen=True)

@@ -35,7 +35,7 @@ HELD_OUT = 100
 
 _BATCH = 4096
 _MOST_PERMANENTS = 1 << 23  # numbers
-_SCALE = 0.1
+_SCALE = 0.3
 _SCALE_LEARNT = 0.01
 
 

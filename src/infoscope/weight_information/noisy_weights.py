@@ -6,6 +6,7 @@ import copy
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
@@ -17,6 +18,7 @@ from infoscope.data.inputs import Batch, count, take
 from infoscope.training.fit import Moment
 from infoscope.training.forward import forward
 from infoscope.training.learner import Weights
+from infoscope.weight_information.local_noise import LocalNoise, NoisyWeight, used_once
 
 SIDE = 512
 """Rows or columns of a weight's matrix, beyond which noise keeps to its axes on that side."""
@@ -58,8 +60,11 @@ class NoisyWeights(nn.Module):
     Each weight is a matrix, its first axis down; Σ is diagonal in a basis U ⊗ V of its rows and columns, at first the
     axes (`turn`). M0 are the weights of the network that is given, or 0 with `centred`. M, log Σ and log λ are
     trained. Noise keeps to the axes on the sides of weights that are `kept` (0 rows, 1 columns). Buffers stay as they
-    are, dropout and the statistics of batch normalisation too: what is certified is the network in eval mode. Each of
-    `parts` of a batch meets weights of its own.
+    are, dropout and the statistics of batch normalisation too: what is certified is the network in eval mode.
+
+    In a forward pass every example meets noise of its own in the layers where it can be drawn (`LocalNoise`); of all
+    other weights each of `parts` of a batch meets a draw. An average over q is estimated without bias in both ways;
+    `draw` gives whole weights.
     """
 
     def __init__(
@@ -81,6 +86,7 @@ class NoisyWeights(nn.Module):
         self._bases: list[tuple[Tensor | None, Tensor | None]] = [(None, None) for _ in start]
         of = {name: i for i, layer in enumerate(self.layers) for name in layer.parameters}
         self._layer = [of[name] for name in self._names]
+        self._local: frozenset[str] | None = None
 
     def train(self, mode: bool = True) -> NoisyWeights:
         """Always in eval mode."""
@@ -93,11 +99,22 @@ class NoisyWeights(nn.Module):
         return super().to(*args, **kwargs)
 
     def forward(self, x: Batch) -> Drawn:
-        """The batch in parts, each under its own draw."""
+        """The outputs under noise; the first call finds out where noise can be drawn for each example."""
+        if self._local is None:
+            self._local = self._found_local(x)
+        weights = self._weights()
+        local = {name: w for name, w in weights.items() if name in self._local}
+        given = {name: w.centre for name, w in local.items()}
+        others = {name: w for name, w in weights.items() if name not in self._local}
         n = count(x)
-        rows = torch.arange(n, device=self.scales.device).tensor_split(min(self.parts, n))
-        drawn = self.draw(len(rows))
-        outputs = [self.outputs({k: t[i] for k, t in drawn.items()}, take(x, r)) for i, r in enumerate(rows)]
+        whole = not others and all(len(w.shape) <= 2 for w in local.values())  # no draw is shared by examples
+        rows = torch.arange(n, device=self.scales.device).tensor_split(1 if whole else min(self.parts, n))
+        drawn = {name: w.draw(len(rows)) for name, w in others.items()}
+        with LocalNoise(given, local):
+            outputs = [
+                self.outputs(given | {k: t[i] for k, t in drawn.items()}, x if whole else take(x, r))
+                for i, r in enumerate(rows)
+            ]
         return Drawn(torch.cat(outputs), self.kl(), self.sharp.exp())
 
     def outputs(self, weights: Mapping[str, Tensor], x: Batch) -> Tensor:
@@ -106,10 +123,22 @@ class NoisyWeights(nn.Module):
 
     def draw(self, draws: int) -> dict[str, Float[Tensor, "draws ..."]]:
         """Weights from q; noise from PyTorch's global generator."""
-        found = {}
-        for i, name in enumerate(self._names):
-            noise = self._back(i, torch.randn(draws, *self.means[i].shape, device=self.scales.device) * self._sd(i))
-            found[name] = (self.means[i] + noise).view(draws, *self.shapes[i])
+        return {name: w.draw(draws) for name, w in self._weights().items()}
+
+    def _weights(self) -> dict[str, NoisyWeight]:
+        return {
+            name: NoisyWeight(self.means[i], self._sd(i), *self._bases[i], self.shapes[i])
+            for i, name in enumerate(self._names)
+        }
+
+    @torch.no_grad()
+    def _found_local(self, x: Batch) -> frozenset[str]:
+        """Weights that some examples, however many, meet once each."""
+        given = {name: w.centre for name, w in self._weights().items()}
+        found = frozenset(given)
+        for k in (2, 3):
+            some = take(x, torch.arange(k, device=self.scales.device) % count(x))
+            found &= used_once(partial(self.outputs, given, some), given, k)
         return found
 
     def moved(self) -> Iterator[tuple[str, Tensor, Tensor, torch.Size]]:
@@ -184,11 +213,6 @@ class NoisyWeights(nn.Module):
 
     def _sd(self, i: int) -> Tensor:
         return self._log_sd(i).exp()
-
-    def _back(self, i: int, z: Tensor) -> Tensor:
-        rows, columns = self._bases[i]
-        z = z if rows is None else rows @ z
-        return z if columns is None else z @ columns.T
 
 
 class GradientMoments:

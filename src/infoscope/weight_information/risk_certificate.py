@@ -161,7 +161,7 @@ class RiskCertificate:
         test, dropped = _test_split(task, part)
         asked = self._asked(learner, part)
         look = Look(
-            certify_posterior, (learner, part, test, asked, device), CertifiedPosterior, 1,
+            certify_posterior, (learner, part, test, asked, device), CertifiedPosterior, 2,
             f"posterior on {task.name}", kind="posteriors",
             seconds=partial(posterior_seconds, learner, part, asked, device), stand_in=partial(nothing, asked),
         )  # fmt: skip
