@@ -20,7 +20,7 @@ from infoscope.ensembles.ways import WayName
 from infoscope.training.check_network import check_network
 from infoscope.training.forward import forward
 from infoscope.training.learner import Weights
-from infoscope.training.recipe import Recipe
+from infoscope.training.recipe import Loss, Recipe
 
 _AT_A_TIME = 1 << 20
 """Numbers of inputs, over all rows, that go through the networks at once."""
@@ -32,17 +32,20 @@ class StackedLoss:
     In double precision and in eval mode: dropout is off, batch normalisation uses what it has averaged. A row holds
     the trained weights side by side (`flat`); the network itself is copied, and left as it is. Of `Tokens` every one
     that is not masked counts, of `Real` it is the declared Gaussian's but for a constant. `way` says how it goes. Rows
-    come and go on their own device; the network computes on `device`.
+    come and go on their own device; the network computes on `device`. Another `loss` is one of outputs and targets, the
+    mean over examples.
     """
 
-    def __init__(self, network: nn.Module, task: Task, device: str | torch.device = "cpu"):
+    def __init__(
+        self, network: nn.Module, task: Task, device: str | torch.device = "cpu", loss: Loss | None = None
+    ) -> None:
         if isinstance(task.target, Boxes):
             raise ValueError(f"{task.name!r} asks for boxes, which have no likelihood here; take another target")
         if not len(task):
             raise ValueError(f"{task.name!r} has no examples")
         check_network(copy.deepcopy(network), task)
         self._network = copy.deepcopy(network).to(device).double()
-        self._loss, self._tokens = task.target.loss, isinstance(task.target, Tokens)
+        self._loss, self._tokens = loss or task.target.loss, isinstance(task.target, Tokens)
         self._device = device
         self._x, self._y = task.x, task.y
         trained = {name: p for name, p in self._network.named_parameters() if p.requires_grad}

@@ -29,7 +29,7 @@ class NoisyWeight:
     shape: torch.Size
 
     @property
-    def centre(self) -> Float[Tensor, "..."]:
+    def centre(self) -> Float[Tensor, ...]:
         """M in the shape of the weight."""
         return self.mean.view(self.shape)
 

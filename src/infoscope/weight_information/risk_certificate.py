@@ -25,6 +25,7 @@ from infoscope.run.question import Request, Rows, Stages, ask
 from infoscope.training.learner import Learner, Weights
 from infoscope.training.weights_file import weights_from
 from infoscope.weight_information.bound_training import BoundTraining
+from infoscope.weight_information.bounds_of_posterior import bounds_of
 from infoscope.weight_information.certificate import BOUND, DRAWS
 from infoscope.weight_information.certified_posterior import (
     CertifiedPosterior,
@@ -41,6 +42,13 @@ from infoscope.weight_information.hidden_units import unnamed_units
 from infoscope.weight_information.ledger import Ledger
 from infoscope.weight_information.noisy_weights import SCALES, layers_of
 from infoscope.weight_information.prior_data import unseen_by_prior
+from infoscope.weight_information.prior_risk import (
+    PriorRisk,
+    prior_risk_of_nothing,
+    prior_risk_seconds,
+    sample_prior_risk,
+    steepest,
+)
 from infoscope.weight_information.quantised_file import is_quantised, read_quantised
 from infoscope.weight_information.risk_certificate_answer import RiskCertificateAnswer, TaskCertificate
 
@@ -81,6 +89,9 @@ class RiskCertificate:
     discount
         Take off KL what hidden units that have no names are worth (prior zero, a fully connected network); a tenth of
         delta pays for its bound.
+    floor
+        Say too how low any certificate with this prior could be, from chains of its weights (small data sets and
+        networks; minutes).
     file
         A file of weights, as `infoscope quantise` writes it: bounded besides, as it is, by its length. All of its bytes
         count; nothing but the model and what reads the file may be known of it beforehand.
@@ -106,10 +117,11 @@ class RiskCertificate:
     share: float = 0.5
     one_scale: bool = False
     discount: bool = False
+    floor: bool = False
     file: Path | None = None
     delta: float = 0.035
     draws: Annotated[int, AtLeast(2)] = 2000
-    steps: Annotated[int, AtLeast(1)] = 5000
+    steps: Annotated[int, AtLeast(1)] = 3000
     seed: Annotated[int, AtLeast(0)] = 0
     epochs: Annotated[int | None, AtLeast(1)] = None
     examples: Annotated[int | None, AtLeast(4)] = None
@@ -166,25 +178,37 @@ class RiskCertificate:
             seconds=partial(posterior_seconds, learner, part, asked, device), stand_in=partial(nothing, asked),
         )  # fmt: skip
         found: list[CertifiedPosterior] = yield Looks((look,))
-        files: list[FileRisk] = []
-        if self.file is not None and held is not None:
-            bits = float(message_bits(self.file.read_bytes()))
-            none = partial(FileRisk, 0.5, bits, len(part))
-            args = (held, part, bits, device)
-            files = yield Looks((Look(risk_of_file, args, FileRisk, 1, "errors of a file", "files", stand_in=none),))
+        files = [] if held is None else (yield from self._errors_of_file(held, part, device))
         ledger = self._ledger(found[0].choices)
+        floors = ((yield from self._floor_of(learner, part, found[0], ledger, device)),) if self.floor else ()
         notes = (*notes, *((f"{dropped} test examples equal to others were left out",) if dropped else ()))
+        name = model_name(task, self.model)
         return TaskCertificate(
-            task.name,
-            model_name(task, self.model),
-            found[0],
-            ledger,
-            _guessing(part),
-            notes,
-            status,
-            part.fingerprint,
-            tuple(files),
-        )
+            task.name, name, found[0], ledger, _guessing(part), notes, status, part.fingerprint, tuple(files), floors
+        )  # fmt: skip
+
+    def _errors_of_file(self, held: Learner, part: Task, device: str) -> Generator[Request, Any, list[FileRisk]]:
+        assert self.file is not None
+        bits = float(message_bits(self.file.read_bytes()))
+        none = partial(FileRisk, 0.5, bits, len(part))
+        args = (held, part, bits, device)
+        return (yield Looks((Look(risk_of_file, args, FileRisk, 1, "errors of a file", "files", stand_in=none),)))
+
+    def _floor_of(
+        self, learner: Learner, part: Task, q: CertifiedPosterior, ledger: Ledger, device: str
+    ) -> Generator[Request, Any, Measurement]:
+        """The least certificate with the prior that q has, of its λ."""
+        layers = layers_of(learner.network(part.shape, part.target.outputs, self.seed), self.one_scale)
+        certified = bounds_of(q, ledger)[0].value
+        top = steepest(float(q.tails[:, 1].mean()), min(certified, 1 - 1e-3))
+        look = Look(
+            sample_prior_risk, (learner, part, layers, q.scales, self.prior == "zero", top, self.seed, device),
+            PriorRisk, 1, f"risk under the prior, {part.name}", kind="floors",
+            seconds=partial(prior_risk_seconds, learner, part, self.seed, device),
+            stand_in=partial(prior_risk_of_nothing, top),
+        )  # fmt: skip
+        (found,) = yield Looks((look,))
+        return found.floor(len(part), ledger.each(BOUND))
 
     def _learnt(self, learner: Learner, part: Task) -> Generator[Request, Any, tuple[Learner, Task, tuple[str, ...]]]:
         """A prior from one part of the examples; the others are the certificate's."""

@@ -30,6 +30,7 @@ class TaskCertificate:
     status: frozenset[Status]
     data: str
     files: tuple[FileRisk, ...] = ()
+    floors: tuple[Measurement, ...] = ()
 
     def rows(self) -> tuple[Row, ...]:
         """The kl bound first, the other bounds, what they rest on."""
@@ -42,6 +43,7 @@ class TaskCertificate:
             )
             measured = Measurement("certificate", found.value, unit="1", bound=Bound.UPPER, status=status, receipt=made)
             rows.append(Row({"task": self.name, "bound": found.name, "layer": None}, measured))
+        rows += [Row({"task": self.name, "bound": "floor", "layer": None}, one) for one in self.floors]
         for what, draws in (("training", q.tails[:, 1]), ("test", q.held_out)):
             if len(draws):
                 over = dataclasses.replace(receipt, method="draws of q", over=f"{len(draws)} draws of the weights")
@@ -80,7 +82,8 @@ class RiskCertificateAnswer:
         figures = []
         for one in self.found:
             bounds = bounds_of(one.posterior, one.ledger)
-            names, values = [b.name for b in bounds], [b.value for b in bounds]
+            names = [*(b.name for b in bounds), *("floor" for _ in one.floors)]
+            values = [*(b.value for b in bounds), *(floor.value for floor in one.floors)]
             bars = Bars("bound", names, values)
             figures.append(Figure(f"Bounds on the risk, {one.name}", "bound", "share of errors", [bars]))
         return figures
@@ -106,8 +109,9 @@ def _told(one: TaskCertificate) -> str:
             f"{bound.value:.3g}, and saying the most frequent class has {one.guessing:.3g}."
         )
     test = f", {float(q.held_out.mean()):.3g} on the test split" if len(q.held_out) else ""
+    floor = "".join(f"; no certificate with this prior is below {m.value:.3g}" for m in one.floors if not m.status)
     return (
         f"On {one.name} {one.model} with weights drawn from q errs on at most {bound.value:.3g} of new examples, but "
         f"for a probability of {one.ledger.delta:g} ({float(q.tails[:, 1].mean()):.3g} of its {q.n} examples{test}; "
-        f"{q.total / math.log(2):.4g} bits in its weights)."
+        f"{q.total / math.log(2):.4g} bits in its weights){floor}."
     )
