@@ -33,9 +33,9 @@ ON_DIGITS = {"softmax regression": 0.27, "64-32-10, ReLU": 0.42, "64-32-10, ReLU
 """What is asked for, data-free, the sampling of weights included."""
 
 NOTES = (
-    "The schedule of training q (first λ, rate of Adam, steps and examples of each round) was chosen by certificates of "
-    "the digits, and of 2000 examples each of USPS and Fashion-MNIST; nothing was chosen by MNIST's. That the digits "
-    "took part in choosing it is not paid for in δ; the choice of λ is.",
+    "The schedule of training q (first λ, rate of Adam, steps and examples of each round) was chosen by certificates "
+    "of the digits, and of 2000 examples each of USPS and Fashion-MNIST; nothing was chosen by MNIST's. That the "
+    "digits took part in choosing it is not paid for in δ; the choice of λ is.",
     "PAC-Bayes with backprop stays at its prior on the digits because its own objective is least there: its bounded "
     "cross-entropy is log(10)/log(1/p_min) = 0.2 for one who knows nothing, and f_quad ≥ 2c, c = (KL + log(2√n/δ))/n, "
     "so that no posterior of more than some 200 nats can be below that with 1797 examples. The certificates here take "
@@ -133,8 +133,8 @@ class CertificateStudy:
             "network", "asked", "kl bound", "floor", "risk", "on test", "KL, nats", "compression", "recursive", "CPU s",
         )  # fmt: skip
         note = (
-            "CPU s is of training the posterior, on one thread. The floor is sampled; it is that of KL = 0 where chains "
-            "from the prior have not come together."
+            "CPU s is of training the posterior, on one thread. The floor is sampled; it is that of KL = 0 where "
+            "chains from the prior have not come together."
         )
         table = Table("Certificates", columns, cells, (note,))
         return StudyAnswer("Certificates of the risk", rows, (table, beside), tuple(claims), NOTES)
