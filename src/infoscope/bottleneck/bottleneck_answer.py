@@ -119,7 +119,7 @@ class BottleneckAnswer:
         curve = Figure(
             "The information-bottleneck curve", "I(Z;X) (bits)", "I(Z;Y) (bits)",
             [
-                Line("I(Z;X) from above", [m.bits for m in above], [m.bits for m in label], *_band(label)),
+                _line("I(Z;X) from above", [m.bits for m in above], label),
                 Line("I(Z;X) from below", [m.bits for m in below], [m.bits for m in label]),
                 Line("no code is above", [0.0, entropy, max(far, entropy)], [0.0, entropy, entropy], dash=True),
             ],
@@ -132,7 +132,7 @@ class BottleneckAnswer:
 
     def _over_price(self, points: list[Point], name: str) -> Line:
         found = [point.measured(name) for point in points]
-        return Line(name, [point.beta for point in points], [m.bits for m in found], *_band(found))
+        return _line(name, [point.beta for point in points], found)
 
     def sentence(self) -> str:
         """What the cheapest code that tells most of the label keeps, and from where on nothing is told."""
@@ -163,11 +163,13 @@ class BottleneckAnswer:
 _OF_THE_CURVE = ("I(Z;X)", "I(Z;Y)", "H(Y|Z)", "I(Z;X) − I(Z;Y)", "rate")
 
 
-def _band(found: list[Measurement]) -> tuple[list[float], list[float]] | tuple[()]:
-    """One error to both sides; none where it is not known."""
+def _line(name: str, x: list[float], found: list[Measurement]) -> Line:
+    """With one error to both sides; without where it is not known."""
+    y = [m.bits for m in found]
     if any(math.isnan(m.stderr) for m in found):
-        return ()
-    return [m.bits - m.stderr_bits for m in found], [m.bits + m.stderr_bits for m in found]
+        return Line(name, x, y)
+    low, high = ([m.bits + sign * m.stderr_bits for m in found] for sign in (-1, 1))
+    return Line(name, x, y, low, high)
 
 
 def _flagged(m: Measurement, *status: Status) -> Measurement:

@@ -73,8 +73,8 @@ class SampledLayer:
         """The value that `to_bytes` wrote."""
         tensors, facts = unpack_paths(data)
         points = tuple(
-            Sampled(*numbers, tensors[i, "z"], tensors[i, "nats"], below(tensors, i, "weights"))
-            for i, numbers in enumerate(facts["facts"])
+            Sampled(beta, sd, kl, loss, tensors[i, "z"], tensors[i, "nats"], below(tensors, i, "weights"))
+            for i, (beta, sd, kl, loss) in enumerate(facts["facts"])
         )
         return cls(facts["scale"], points[: facts["count"]], points[facts["count"] :])
 
