@@ -32,6 +32,7 @@ STUDIES: dict[str, str] = {
     "effective_information": "effective_information:EffectiveInformationStudy",
     "forgetting": "forgetting:ForgettingOfDigits",
     "transfer": "transfer:TransferStudy",
+    "select_expert": "select_expert:SelectExpert",
 }
 
 

@@ -91,10 +91,10 @@ class TaskSpace:
         if len(found.tasks) < 2:
             raise ValueError("there is one embedded task; a distance is between two, embed more")
         given = [] if self.sets is None else list(tasks(self.sets))
-        behind = yield from self._behind(given, device)
+        behind = yield from self.behind(given, device)
         return TaskSpaceAnswer(found, self.alpha, tuple(behind), str(self.coder), self.seed)
 
-    def _behind(self, given: Sequence[Task], device: str) -> Generator[Request, Any, list[Row]]:
+    def behind(self, given: Sequence[Task], device: str) -> Generator[Request, Any, list[Row]]:
         """C(D1 + D2) − C(D1) of every ordered pair."""
         few = [dataclasses.replace(sample(training_part(t), self.examples, self.seed), name=t.name) for t in given]
         if len(few) == 1:
