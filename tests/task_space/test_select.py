@@ -132,3 +132,9 @@ def test_bad_input_gets_a_clear_word(experts, tmp_path):
         units(Select(["iris"], experts))
     with pytest.raises(ValueError, match="3 sources"):
         units(Select([DIGITS], experts, sources=["iris", "digits", "wine"]))
+
+
+def test_networks_that_go_on_learning_are_one_more_rule(experts):
+    answer = ask(Select([DIGITS["classes=0,1"]], experts, examples=12, replicates=1, choose=True))
+    assert "choose" in answer.rules
+    assert set(answer.found[0].whole) == {"knows", "drawn"}

@@ -197,3 +197,30 @@ def test_a_file_alone_is_recognised(tmp_path):
     found = probe_of(str(tmp_path / "mine.safetensors"), [FEW])
     assert found is not None
     assert (found.outputs, found.name) == (5, "resnet20=mine.safetensors")
+
+
+def test_tables_of_classes_and_of_numbers_go_through_one_mlp():
+    """Wine's three kinds, one kind against the rest, and one column foretold from the others' table."""
+    wine = Task.from_dataset("wine")
+    x = (wine.array - wine.array.mean(0)) / wine.array.std(0)
+    kinds = Task.from_arrays(x, wine.labels, name="kinds", as_is=True)
+    first = Task.from_arrays(x, (wine.labels == 0).long(), name="first", as_is=True)
+    amount = Task.from_arrays(x, x[:, 12:].double(), target=Real, name="amount", as_is=True)
+    learner = Learner(MLP((16,)), Recipe(epochs=10, patience=None))
+    probe = learner.starting_from(fit(learner, kinds, seed=0).weights)
+    found = embed(kinds, first, amount, probe=probe, estimate="exact")
+    assert found.values.shape == (3, 2, 16)
+    near = task_space(found).near
+    assert near[0, 1] < near[0, 2]  # two classifications of one another are nearer than a regression
+    assert all(one.length is not None for one in found.tasks)
+
+
+def test_texts_are_read_as_hashed_words_by_an_mlp_and_refused_by_convolutions(tmp_path):
+    rows = [f"{word} film number {i},{word}" for i in range(20) for word in ("good", "bad")]
+    (tmp_path / "reviews.csv").write_text("\n".join(["text,label", *rows]))
+    texts = Task.from_dataset(str(tmp_path / "reviews.csv"))
+    found = embed(texts, probe=MLP((8,)), epochs=2)
+    assert found.values.shape == (1, 2, 8)
+    assert bool((found.values.sum(2) > 0).all())
+    with pytest.raises(ValueError, match="cannot read 'reviews'"):
+        units(Embed([texts], small_resnet().learner))
