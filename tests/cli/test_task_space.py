@@ -6,7 +6,7 @@ import json
 def test_tasks_are_embedded_and_compared(infoscope, tmp_path):
     out = tmp_path / "space"
     sets = [f"digits:classes={pair}" for pair in ("0,1", "2,3")]
-    words = ("--probe", "mlp(widths=(16,))", "--epochs", "3", "--examples", "20", "--replicates", "1")
+    words = ("--probe", "mlp(widths=(16,))", "--epochs", "1", "--examples", "20", "--replicates", "1")
     done = infoscope("embed", *sets, *words, "--out", out, "--json")
     rows = json.loads(done.stdout)["measurements"]
     assert {row["quantity"] for row in rows} == {"|F|", "L(y|x)"}

@@ -27,20 +27,20 @@ def features(n: int = 40, d: int = 5) -> tuple[torch.Tensor, torch.Tensor]:
 
 def test_log_me_is_the_largest_evidence_of_a_dense_gaussian():
     """y ~ N(0, I/β + F Fᵀ/α), its density written out and searched over a grid of α and β."""
-    x, y = features()
+    x, y = features(16, 3)
     n, t = len(y), torch.stack([y == 0, y == 1]).double()
     eye, gram = torch.eye(n, dtype=torch.float64), x @ x.T
     largest = []
     for c in t:
         found = []
-        for alpha in np.geomspace(0.1, 1000, 61):
-            for beta in np.geomspace(0.5, 50, 41):
+        for alpha in np.geomspace(0.3, 300, 31):
+            for beta in np.geomspace(0.5, 50, 31):
                 spread = torch.distributions.MultivariateNormal(torch.zeros(n).double(), eye / beta + gram / alpha)
                 found.append(float(spread.log_prob(c)) / n)
         largest.append(max(found))
     found = log_me(x, y)
     assert found >= sum(largest) / 2 - 1e-9
-    assert found == pytest.approx(sum(largest) / 2, abs=1e-3)
+    assert found == pytest.approx(sum(largest) / 2, abs=2e-3)
 
 
 def test_leep_is_the_mean_of_the_formula():

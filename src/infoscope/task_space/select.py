@@ -32,6 +32,9 @@ MOST_HELD_OUT = 1000
 
 DISTANCES = ("d_asym", "d_sym")
 
+TOGETHER = 64
+"""Tasks whose experts are tried in one stage."""
+
 
 @dataclass(frozen=True)
 class Select:
@@ -91,9 +94,11 @@ class Select:
             for one in experts:
                 one.network.body(task)
         cut = [self._cut(task) for task in given]
+        allowed = [self._allowed(task, experts) for task in given]
         found: list[OfTask] = []
-        for task, (known, held_out) in zip(given, cut, strict=True):
-            found.append((yield from self._of(task, known, held_out, experts, device)))
+        for start in range(0, len(given), TOGETHER):
+            some = slice(start, start + TOGETHER)
+            found += yield from self._of(given[some], cut[some], allowed[some], device)
         distances, probe = yield from self._distances(given, cut, experts, device)
         return SelectAnswer(tuple(found), experts, distances, probe)
 
@@ -116,24 +121,35 @@ class Select:
         check_task(known)
         return tuple(dataclasses.replace(part, name=task.name) for part in parts)  # pyright: ignore
 
-    def _of(
-        self, task: Task, known: Task, held_out: Task, experts: Sequence[Expert], device: str
-    ) -> Generator[Request, Any, OfTask]:
-        """Trials and codes of all experts that were not trained on this very task."""
+    def _allowed(self, task: Task, experts: Sequence[Expert]) -> list[Expert]:
+        """The experts that were not trained on this very task."""
         allowed = [one for one in experts if not _same(one, task)]
         if len(allowed) < 2:
             raise ValueError(f"{len(allowed)} experts were trained on other data than {task.name!r}; name two or more")
-        trials: list[Trial] = yield Looks(tuple(trial_look(known, held_out, one.network, device) for one in allowed))
+        return allowed
+
+    def _of(
+        self,
+        given: Sequence[Task],
+        cut: Sequence[tuple[Task, Task]],
+        allowed: Sequence[Sequence[Expert]],
+        device: str,
+    ) -> Generator[Request, Any, list[OfTask]]:
+        """Trials and codes of these tasks, all in one stage each."""
+        pairs = [(part, one.network) for part, some in zip(cut, allowed, strict=True) for one in some]
+        trials: list[Trial] = yield Looks(tuple(trial_look(*part, network, device) for part, network in pairs))
         seeds = range(self.seed, self.seed + self.replicates)
-        looks = tuple(code_look(known, one.network, seed, device) for one in allowed for seed in seeds)
+        looks = tuple(code_look(part[0], network, seed, device) for part, network in pairs for seed in seeds)
         curves: list[LossCurve] = yield Looks(looks)
-        k = self.replicates
-        codes = {one.name: curves[i * k : (i + 1) * k] for i, one in enumerate(allowed)}
-        whole: Mapping[str, Sequence[LossCurve]] = {}
-        if self.choose:
-            whole = yield from self._chosen(known, allowed, device)
-        by_name = dict(zip((one.name for one in allowed), trials, strict=True))
-        return OfTask(task.name, known.fingerprint, len(known), by_name, codes, whole)
+        each, codes, found = iter(trials), iter(curves), list[OfTask]()
+        for task, (known, _), some in zip(given, cut, allowed, strict=True):
+            whole: Mapping[str, Sequence[LossCurve]] = {}
+            if self.choose:
+                whole = yield from self._chosen(known, some, device)
+            tried = {one.name: next(each) for one in some}
+            sent = {one.name: [next(codes) for _ in seeds] for one in some}
+            found.append(OfTask(task.name, known.fingerprint, len(known), tried, sent, whole))
+        return found
 
     def _chosen(
         self, known: Task, allowed: Sequence[Expert], device: str
