@@ -31,6 +31,7 @@ STUDIES: dict[str, str] = {
     "choosing": "choosing:ChoosingStudy",
     "effective_information": "effective_information:EffectiveInformationStudy",
     "forgetting": "forgetting:ForgettingOfDigits",
+    "fisher_over_training": "fisher_over_training:FisherOverTraining",
     "transfer": "transfer:TransferStudy",
     "select_expert": "select_expert:SelectExpert",
 }

@@ -115,6 +115,8 @@ def test_certificates_hold_together_and_above_what_is_held_out(tmp_path):
     assert answer.choices_made["training loss"].tau == 1.0
     around = which_checkpoint(folder, TRAIN, SMALL, start=folder / "step_0.safetensors", rounds=2, draws=10, scale=0.1)
     assert around.found[0].kl < around.found[1].kl
+    assert Status.UNVERIFIED_SPLIT in at(around, 0, "certificate").status
+    assert Status.UNVERIFIED_SPLIT not in at(answer, 0, "certificate").status
     assert "nobody can tell" in around.sentence()
 
 

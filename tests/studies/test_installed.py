@@ -54,6 +54,9 @@ STUDY = {
     "probing": ("--data", SHARED, "--examples", "40", "--train", "60", "--epochs", "1", "--replicates", "1"),
     "forgetting": ("--k", "20", "--train", "40", "--epochs", "2", "--replicates", "2"),
     "certificate": ("--steps", "20", "--draws", "20"),
+    "fisher_over_training": (
+        *("--data", SHARED, "--train", "100", "--test", "100", "--epochs", "4", "--every", "2", "--replicates", "2"),
+    ),
     "transfer": ("--data", SHARED, "--k", "20", "--train", "32", "--epochs", "2", "--replicates", "2"),
     "fisher_shannon": (
         *(

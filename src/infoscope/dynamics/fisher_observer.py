@@ -118,7 +118,9 @@ class FisherTrace:
         layers: dict[str, list[str]] = {}
         for name in self._found[0].traces:
             layers.setdefault(layer_of(name), []).append(name)
-        each = [[sum(one.traces[k] for k in names) for names in layers.values()] for one in self._found]
+        each = [
+            [torch.stack([one.traces[k] for k in names]).sum(0) for names in layers.values()] for one in self._found
+        ]
         return FisherCurve(
             tuple(self._times), tuple(layers), torch.stack([torch.stack(one) for one in each]),
             torch.stack([one.variances for one in self._found]), tuple(self._losses),

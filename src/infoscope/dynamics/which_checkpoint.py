@@ -57,7 +57,8 @@ class WhichCheckpoint:
     held_out
         Examples that they were not trained on. Default: the test split of the data, if there is one.
     start
-        The untrained weights that they started from, a file: the prior then lies around these. Default: around 0.
+        The untrained weights that they started from, a file: the prior then lies around these, and certificates hold
+        only if they have seen none of the data, which nobody can check. Default: around 0.
     scale
         Standard deviation λ of the prior. Default: chosen among 29, for which log 29 nats are paid.
     beta

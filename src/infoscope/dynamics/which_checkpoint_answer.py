@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -90,8 +90,12 @@ class WhichCheckpointAnswer:
         for name, value in (("lambda_E", one.by_mean), ("lambda_H", one.by_variance)):
             found.append((Measurement(name, value, unit="1", status=doubt, receipt=flat), ""))
         if self.certificates:
-            own, chance = self.certificates[place], _guessing(self.task)
-            found.append((own.measurement(self.task.fingerprint[:16], self.names[place], chance), ""))
+            own = self.certificates[place].measurement(
+                self.task.fingerprint[:16], self.names[place], _guessing(self.task)
+            )
+            # Nobody can see of a file that it holds untrained weights.
+            given = frozenset[Status]() if self.how.centre is None else frozenset({Status.UNVERIFIED_SPLIT})
+            found.append((replace(own, status=own.status | given), ""))
             risk, spread = mean_and_stderr(one.risks)
             found.append((Measurement("risk", risk, spread, "1", receipt=receipt), "train"))
         found.append((Measurement("loss", one.loss / one.n, receipt=flat), "train"))
