@@ -31,7 +31,7 @@ from infoscope.training.recipe import SGD, Recipe
 NONE = "none"
 CLEAN = f"{NONE}, half"
 
-NETWORKS = {"small": SmallCNN((16, 32, 32), 64), "resnet20": MODELS["resnet20"]}
+NETWORKS = {"small": SmallCNN((8, 16, 32), 64), "resnet20": MODELS["resnet20"]}
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ class FisherOverTraining:
     """
 
     data: Path
-    train: Annotated[int, AtLeast(100)] = 1000
+    train: Annotated[int, AtLeast(100)] = 640
     test: Annotated[int, AtLeast(100)] = 2000
     epochs: Annotated[int, AtLeast(4)] = 40
     network: str = "small"
@@ -157,7 +157,7 @@ class FisherOverTraining:
         return (Condition(NONE, "half", half), *blurs, *(Condition(name, "half", half) for name in others))
 
     def _learner(self, epochs: int) -> Learner:
-        recipe = Recipe(SGD(0.02, 0.9, weight_decay=0.001), batch=64, epochs=epochs, patience=None)
+        recipe = Recipe(SGD(0.03, 0.9, weight_decay=0.001), batch=64, epochs=epochs, patience=None)
         return Learner(NETWORKS[self.network], recipe)
 
     def _look(self, test: Task, one: WatchedTraining, seed: int, device: str) -> Look[Predictions]:
