@@ -31,7 +31,7 @@ def rank_correlation(
         _rho(np.delete(x, i), np.delete(y, i), None if controlled is None else np.delete(controlled, i))
         for i in range(n)
     ]
-    error = float(np.sqrt((n - 1) / n * np.square(left - np.mean(left)).sum())) if n > FEWEST else math.nan
+    error = float(np.sqrt((n - 1) / n * np.square(np.array(left) - np.mean(left)).sum())) if n > FEWEST else math.nan
     few = frozenset({Status.TOO_FEW_SAMPLES}) if n <= FEWEST else frozenset[Status]()
     name = "rho(|F|,L)" if controlled is None else "rho(|F|,L|n)"
     receipt = Receipt("rank correlation", n=n, over="tasks, a jackknife")

@@ -97,8 +97,8 @@ class Embeddings:
                 f"{folder}: {NUMBERS} holds {tuple(held['values'].shape)}, and {FACTS} tells of {len(tasks)} tasks and "
                 f"{filters} filters; the files belong to two runs, embed the tasks again"
             )
-        words = (facts[name] for name in ("hash", "probe", "way", "examples", "layers"))
-        return cls(*words, tasks, held["values"], held["scale"])
+        words = {name: facts[name] for name in ("hash", "probe", "way", "examples", "layers")}
+        return cls(**words, tasks=tasks, values=held["values"], scale=held["scale"])
 
 
 def of_looks(
