@@ -88,7 +88,7 @@ class SelectAnswer:
             found[LARGEST] = -np.broadcast_to(sources, self.errors.shape)
         return found | dict(self.distances)
 
-    def _table(self, value) -> np.ndarray:
+    def _table(self, value: Callable[[OfTask, str], float]) -> np.ndarray:
         rows = [[value(one, e.name) if e.name in one.trials else math.nan for e in self.experts] for one in self.found]
         return np.array(rows, dtype=float)
 
