@@ -13,7 +13,7 @@ from infoscope.models import MLP
 from infoscope.run.question import units
 from infoscope.symmetry.permutations import permutation_groups
 from infoscope.training.learner import Learner
-from infoscope.training.lora import adapted
+from infoscope.training.lora import Scaling, adapted
 from infoscope.weight_information.between_looks import divergence
 
 IRIS = Task.from_dataset("iris")
@@ -138,14 +138,16 @@ def test_an_adapter_is_its_change_of_weights(tmp_path):
     assert answer.distance.whole == pytest.approx(float((4 * b @ a).norm()), rel=1e-5)
     assert rows(answer, layer=name.rpartition(".")[0])["|Δw|"].value == pytest.approx(answer.distance.whole)
     turned = {"c.lora_A.weight": a, "c.lora_B.weight": b}
-    assert torch.allclose(adapted({"c.weight": torch.zeros(into, out)}, turned, 1.0)["c.weight"], (b @ a).T, atol=1e-6)
+    assert torch.allclose(
+        adapted({"c.weight": torch.zeros(into, out)}, turned, Scaling(given=1.0))["c.weight"], (b @ a).T, atol=1e-6
+    )
     for broken, word in (
         ({"c.lora_A.weight": a}, "lacks its second matrix"),
         (turned | {"d.bias": b}, "more than products of two"),
         ({"d.lora_A.weight": a, "d.lora_B.weight": b}, "lacks a weight"),
     ):
         with pytest.raises(ValueError, match=word):
-            adapted({"c.weight": torch.zeros(into, out)}, broken, 1.0)
+            adapted({"c.weight": torch.zeros(into, out)}, broken, Scaling(given=1.0))
 
 
 def test_the_divergence_of_several_labels_is_the_sum_of_each():

@@ -63,7 +63,9 @@ class DataOptions:
     target
         What is to be said of an example where it should not be guessed: classes, labels, real or tokens.
     length
-        Text is cut into blocks of so many bytes.
+        Text is cut into blocks of so many bytes or tokens.
+    tokenizer
+        Texts are read as the tokens of this one, its folder or its name on the Hub (needs transformers).
     lines
         Every line of a text is an example.
     corrupt
@@ -76,5 +78,6 @@ class DataOptions:
     label: str | None = None
     target: Literal["classes", "labels", "real", "tokens"] | None = None
     length: Annotated[int, POSITIVE] = 256
+    tokenizer: str | None = None
     lines: bool = False
     corrupt: tuple[str, ...] = ()

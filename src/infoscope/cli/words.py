@@ -63,6 +63,7 @@ def task_from(name: str, reading: DataOptions) -> Task:
         label=reading.label,
         length=reading.length,
         lines=reading.lines,
+        tokenizer=reading.tokenizer,
     )
 
 

@@ -18,7 +18,8 @@ class Reading:
     """How to read a source.
 
     `size` scales images to squares; `label` names the column that is to be predicted; `length` cuts text into blocks,
-    `lines` into its lines; `tokenizer` stands in the place of bytes; `labels=False` is how a decoder reads: without
+    `lines` into its lines; `tokenizer` (one, or its folder or name on the Hub) stands in the place of bytes
+    and of hashed words; `labels=False` is how a decoder reads: without
     touching a label.
     """
 
@@ -26,7 +27,7 @@ class Reading:
     label: str | None = None
     length: int = 256
     lines: bool = False
-    tokenizer: Callable[[str], Any] | None = None
+    tokenizer: Callable[[str], Any] | str | None = None
     labels: bool = True
 
 

@@ -15,6 +15,7 @@ from infoscope.data.inputs import Inputs, as_inputs, select
 from infoscope.data.raw import Raw, Reading, scaled
 from infoscope.data.sources import EMBEDDED
 from infoscope.data.targets import Boxes, Classes, Tokens
+from infoscope.data.tokenized import tokenized
 
 FILES: dict[str, Callable[[Path, Reading], Raw]] = {
     ".npz": npz.read_npz,
@@ -39,6 +40,10 @@ OTHER_FILES = (".arrow", ".pt", ".pkl", ".mat", ".xlsx", ".zip", ".png", ".jpg")
 
 def read(source: str, reading: Reading) -> Raw:
     """What is called `source`: an embedded data set, a file, a folder, or a name on the Hub."""
+    return tokenized(_read(source, reading), source, reading)
+
+
+def _read(source: str, reading: Reading) -> Raw:
     path = Path(source)
     if source in EMBEDDED:
         return scaled(embedded.read(source), reading.size, source)
@@ -96,7 +101,7 @@ def of(data: Any, name: str, reading: Reading) -> Raw:
     """Examples in memory, by the library whose object they are."""
     library = next((OBJECTS[lib] for kind in type(data).__mro__ if (lib := _library(kind)) in OBJECTS), None)
     if library is not None:
-        return library(data, name, reading)
+        return tokenized(library(data, name, reading), name, reading)
     if isinstance(data, Mapping):
         return _by_name(data, name)
     if isinstance(data, tuple | list) and len(data) == 2:

@@ -12,6 +12,7 @@ from jaxtyping import Float
 
 from infoscope.data.raw import Raw, Reading
 from infoscope.data.targets import MASKED, Tokens
+from infoscope.hugging_face import tokenizer_of
 
 SUFFIXES = (".txt", ".md", ".text")
 
@@ -78,6 +79,7 @@ class _Words:
 
     @classmethod
     def of(cls, tokenizer: Any, source: str) -> _Words:
+        tokenizer = tokenizer_of(tokenizer)
         if tokenizer is None:
             return cls(lambda text: np.frombuffer(text.encode(), np.uint8), 256, 0)
         if not hasattr(tokenizer, "encode") or not hasattr(tokenizer, "decode"):

@@ -18,6 +18,7 @@ from infoscope.data.inputs import pieces, take
 from infoscope.data.targets import check_outputs
 from infoscope.data.task import Task
 from infoscope.data.texts import Texts
+from infoscope.hugging_face import HUB
 from infoscope.model_information.cost import PassTime, encoder_time
 from infoscope.model_information.heads import Head, head_layer, with_head
 from infoscope.models import model
@@ -29,7 +30,7 @@ from infoscope.run.look import Look
 from infoscope.training.forward import forward
 from infoscope.training.isolation import isolated
 from infoscope.training.learner import Learner, Weights
-from infoscope.training.lora import adapted, is_adapter, scale_beside
+from infoscope.training.lora import adapted, is_adapter, scaling_beside
 from infoscope.training.weights_file import weights_from
 
 Start = Learner | Callable[..., nn.Module] | str
@@ -40,8 +41,6 @@ FILE may be BASE+ADAPTER, a file of weights and a LoRA adapter of it.
 
 Starts = Any
 """Several of them."""
-
-HUB = "hf:"
 
 BATCH = 64
 """Examples that pass through a network at once for its features."""
@@ -151,7 +150,7 @@ def _read(file: str) -> Weights:
     """The weights of FILE, or of BASE+ADAPTER, a LoRA adapter being merged into its base."""
     base, _, low = file.rpartition("+")
     if base and not Path(file).is_file():
-        scale = scale_beside(Path(low))
+        scale = scaling_beside(Path(low))
         if scale is None:
             raise ValueError(f"{low}: has no adapter_config.json beside it, which has its scale; put it there")
         return adapted(weights_from(Path(base)), weights_from(Path(low)), scale)

@@ -11,11 +11,13 @@ from functools import reduce
 
 from torch import nn
 
+from infoscope.hugging_face import HUB
 from infoscope.method_text import method_of
 from infoscope.models.alexnet import AlexNet
 from infoscope.models.cifar_resnet import CifarResNet
 from infoscope.models.cnn import SmallCNN
 from infoscope.models.googlenet import GoogLeNet
+from infoscope.models.hugging_face_model import HuggingFaceModel
 from infoscope.models.lenet import LeNet5
 from infoscope.models.mlp import MLP
 from infoscope.models.preact_resnet import PreActResNet
@@ -35,6 +37,7 @@ __all__ = [
     "CifarResNet",
     "Factory",
     "GoogLeNet",
+    "HuggingFaceModel",
     "LeNet5",
     "PreActResNet",
     "Preparation",
@@ -75,7 +78,8 @@ MODELS: dict[str, Factory] = {
 
 
 def model(name: str) -> Factory:
-    """The factory of this name, its options in brackets, or your own as `module:factory`, found in this folder too.
+    """The factory of this name, its options in brackets, or your own as `module:factory`, found in this folder too;
+    or `hf:NAME`, a folder or a name on the Hub that transformers reads.
 
     A factory takes one example's shape and the number of classes, and gives a module from float batches to logits.
     What a network does to images first stands behind its name in square brackets, see `Preparation`.
@@ -88,6 +92,8 @@ def model(name: str) -> Factory:
     if name.endswith("]"):
         plain, _, options = name.partition("[")
         return Prepared(model(plain), method_of(f"preparation({options[:-1]})", {"preparation": Preparation()}))
+    if name.startswith(HUB):
+        return HuggingFaceModel.of(name)
     named, bracket, _ = name.partition("(")
     if bracket and named in MODELS:
         return method_of(name, MODELS)
@@ -97,7 +103,9 @@ def model(name: str) -> Factory:
         return MODELS[name]
     near = difflib.get_close_matches(name.lower(), MODELS, n=3, cutoff=0.5)
     choice = f"did you mean {' or '.join(near)}?" if near else f"there are {', '.join(MODELS)}."
-    raise ValueError(f"no model is called {name!r}; {choice} Your own goes as module:factory")
+    raise ValueError(
+        f"no model is called {name!r}; {choice} Your own goes as module:factory, one of transformers as hf:NAME"
+    )
 
 
 def loss_of(factory: Callable[..., nn.Module]) -> Loss | None:

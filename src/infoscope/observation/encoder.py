@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from infoscope.hugging_face import digest_of, is_saved_network, loaded, transformers
 from infoscope.observation.activations import Activations
 from infoscope.observation.pooled import Pooling, pooled
 from infoscope.training.isolation import isolated
@@ -32,13 +31,13 @@ class Encoder:
     @classmethod
     def of(cls, name: str) -> Encoder:
         """The encoder of this name; only its configuration is read."""
-        if Path(name).is_dir() and not (Path(name) / "config.json").is_file():
+        if Path(name).is_dir() and not is_saved_network(Path(name)):
             raise ValueError(f"hf:{name}: the folder has no config.json; give one that save_pretrained wrote")
-        config = _loaded(name, "AutoConfig")
+        config = loaded(name, "AutoConfig")
         depth = getattr(config, "num_hidden_layers", None)
         if depth is None:
             raise ValueError(f"hf:{name}: its configuration counts no hidden layers; give an encoder of texts")
-        digest = _digest(Path(name)) if Path(name).is_dir() else getattr(config, "_commit_hash", None) or "unknown"
+        digest = digest_of(Path(name)) if Path(name).is_dir() else getattr(config, "_commit_hash", None) or "unknown"
         return cls(name, digest, depth)
 
     @property
@@ -63,12 +62,12 @@ def encoder_layers(
 
     `untrained` is the seed from which the same architecture is drawn anew. Texts longer than the encoder takes are cut.
     """
-    library, tokenizer = _library(), _loaded(encoder.name, "AutoTokenizer")
+    library, tokenizer = transformers(), loaded(encoder.name, "AutoTokenizer")
     with isolated(0 if untrained is None else untrained, threads=1), torch.no_grad():
         if untrained is None:
-            network = _loaded(encoder.name, "AutoModel")
+            network = loaded(encoder.name, "AutoModel")
         else:
-            network = library.AutoModel.from_config(_loaded(encoder.name, "AutoConfig"))
+            network = library.AutoModel.from_config(loaded(encoder.name, "AutoConfig"))
         network = (network.get_encoder() if network.config.is_encoder_decoder else network).eval().float()
         return layers_of_texts(network, tokenizer, texts, encoder.layers, layers, pooling)
 
@@ -76,7 +75,7 @@ def encoder_layers(
 def parameters_of(encoder: Encoder) -> int:
     """How many parameters an encoder has; its weights are not read."""
     with torch.device("meta"):
-        network = _library().AutoModel.from_config(_loaded(encoder.name, "AutoConfig"))
+        network = transformers().AutoModel.from_config(loaded(encoder.name, "AutoConfig"))
     return sum(p.numel() for p in network.parameters())
 
 
@@ -110,34 +109,3 @@ def _longest(network: Any, tokenizer: Any) -> int:
     """Tokens that the encoder takes: some tokenizers say 10³⁰, some configurations nothing."""
     told = [tokenizer.model_max_length, getattr(network.config, "max_position_embeddings", None)]
     return min(int(most) for most in (*told, 512 if not told[1] else None) if most)
-
-
-def _digest(folder: Path) -> str:
-    """Of all files of a local encoder."""
-    found = hashlib.blake2b(digest_size=8)
-    for path in sorted(folder.iterdir()):
-        if path.is_file():
-            found.update(path.name.encode())
-            with path.open("rb") as file:
-                found.update(hashlib.file_digest(file, "blake2b").digest())
-    return found.hexdigest()
-
-
-def _loaded(name: str, kind: str) -> Any:
-    """A tokenizer, a configuration or a network; a ValueError if there is none of this name."""
-    library = _library()
-    try:
-        return getattr(library, kind).from_pretrained(name)
-    except (OSError, ValueError) as error:
-        first = (str(error).strip() or type(error).__name__).splitlines()[0][:160]
-        raise ValueError(
-            f"hf:{name}: neither a folder that save_pretrained wrote nor to be had from the Hub ({first}); check the "
-            "name, or download it and give the folder"
-        ) from error
-
-
-def _library() -> Any:
-    try:
-        return import_module("transformers")
-    except ImportError as error:
-        raise ValueError("hf:NAME is read by transformers, which is not there: pip install transformers") from error

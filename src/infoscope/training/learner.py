@@ -68,7 +68,9 @@ def load_weights(network: nn.Module, weights: Weights) -> None:
     """Put weights into a network; a ValueError names what is missing, unknown or of another shape."""
     own = network.state_dict()
     # A caller's file may lack the counters of BatchNorm, which no prediction depends on.
+    # Nor does it name tied weights twice, which `save_pretrained` doesn't.
     missing = [k for k in own if k not in weights and not k.endswith("num_batches_tracked")]
+    missing = [k for k in missing if not any(other in weights for other in _same(network, k))]
     unknown = [k for k in weights if k not in own]
     shapes = [k for k in own if k in weights and own[k].shape != weights[k].shape]
     if missing or unknown or shapes:
@@ -76,6 +78,12 @@ def load_weights(network: nn.Module, weights: Weights) -> None:
                 (("lacks", missing), ("has unknown", unknown), ("has another shape for", shapes)) if ks]  # fmt: skip
         raise ValueError(f"the weights do not fit {type(network).__name__}: the file {'; '.join(told)}; name its model")
     network.load_state_dict(dict(weights), strict=False)
+
+
+def _same(network: nn.Module, name: str) -> list[str]:
+    """All names of a parameter that has this one."""
+    named = dict(network.named_parameters(remove_duplicate=False))
+    return [other for other, p in named.items() if p is named.get(name)]
 
 
 def copy_weights(network: nn.Module) -> dict[str, Tensor]:

@@ -21,7 +21,7 @@ from infoscope.run.context import RunContext
 from infoscope.run.look import Look, Looks
 from infoscope.run.question import Stages, ask
 from infoscope.training.learner import Learner, Weights
-from infoscope.training.lora import adapted, is_adapter, scale_beside
+from infoscope.training.lora import Scaling, adapted, adapter_file, is_adapter, scaling_beside
 from infoscope.weight_information.between_answer import BetweenAnswer, Distance
 from infoscope.weight_information.between_looks import (
     Likeness,
@@ -101,8 +101,12 @@ class Between:
         part = training_part(task_of(self.data))
         task = sample(part, self.examples, self.seed)
         check_likelihood(task)
-        learner = one.learner(task, self.model)
-        other.learner(task, self.model)
+        model = self.model if self.model is not None else one.model
+        learner = one.learner(task, model)
+        filled = other.learner(task, model).weights
+        assert learner.weights is not None
+        assert filled is not None
+        one, other = dataclasses.replace(one, weights=learner.weights), dataclasses.replace(other, weights=filled)
         names = tuple(parameters_of(learner, task))
         distance = Distance.of(one.weights, other.weights, names)
         layers = list(distance.layers)
@@ -118,7 +122,7 @@ class Between:
         fishers: list[Fisher] = yield Looks((self._fisher(learner, task, names, device),))
         quadratic = dict(zip((None, *layers), came[0].values, strict=True))
         answer = BetweenAnswer(
-            one, other, model_name(task, self.model), distance, quadratic, came[1].values, came[2].values, alike[0],
+            one, other, model_name(task, model), distance, quadratic, came[1].values, came[2].values, alike[0],
             self._noise(fishers[0], len(part)), len(part), self._receipt(task, one, other, device),
         )  # fmt: skip
         if not (self.aligned or self.balanced):
@@ -140,14 +144,15 @@ class Between:
             raise ValueError(f"{len(given)} checkpoints were given; name two")
         one, other = (Checkpoint.of(each, place) for place, each in enumerate(given))
         if is_adapter(other.weights):
-            beside = scale_beside(Path(given[1])) if isinstance(given[1], str | Path) else None
-            scale = self.lora_scale or beside
-            if scale is None:
+            beside = scaling_beside(adapter_file(Path(given[1]))) if isinstance(given[1], str | Path) else None
+            if self.lora_scale is not None:
+                beside = dataclasses.replace(beside or Scaling(), given=self.lora_scale)
+            if beside is None:
                 raise ValueError(
                     f"{other.name} is an adapter, and no adapter_config.json beside it says α/r; give lora_scale"
                 )
-            note = f"a LoRA adapter, {scale:g} · B A added to {one.name}"
-            other = Checkpoint(other.name, adapted(one.weights, other.weights, scale), (*other.notes, note))
+            note = f"a LoRA adapter, {beside.of(''):g} · B A added to {one.name}"
+            other = Checkpoint(other.name, adapted(one.weights, other.weights, beside), (*other.notes, note))
         elif self.lora_scale is not None:
             raise ValueError(f"lora_scale was given, and {other.name} is no LoRA adapter; leave it out")
         first, second = checkpoints_of([one, other])

@@ -12,15 +12,19 @@ import torch
 from torch import Tensor, nn
 
 from infoscope.data.task import Task
+from infoscope.hugging_face import HUB, is_saved_network
+from infoscope.models import HuggingFaceModel
 from infoscope.models.default import Model, learner_for
 from infoscope.training.check_network import check_network
 from infoscope.training.learner import Learner, Weights, copy_weights
+from infoscope.training.lora import adapter_file
 from infoscope.training.weights_file import tensors_from
 from infoscope.unreadable import listed
 from infoscope.weight_information.quantised_file import is_quantised, read_quantised
 
 AnyCheckpoint = Any
-"""A file of weights (one that `quantise` wrote too), a mapping of tensors by name, or a network."""
+"""A file of weights (one that `quantise` wrote too), a folder that `save_pretrained` wrote or hf:NAME on the Hub, a
+mapping of tensors by name, or a network."""
 
 Checkpoints = Any
 """Several of them."""
@@ -28,26 +32,31 @@ Checkpoints = Any
 
 @dataclass(frozen=True, eq=False)
 class Checkpoint:
-    """Weights by name, numbers with fractions in single precision; `notes` say what they were before."""
+    """Weights by name, numbers with fractions in single precision; `notes` say what they were before.
+
+    `model` is their network where they came with it.
+    """
 
     name: str
     weights: Weights
     notes: tuple[str, ...] = ()
+    model: Model = None
 
     @classmethod
     def of(cls, given: AnyCheckpoint, place: int = 0) -> Checkpoint:
         """The checkpoint that was given; a ValueError if a weight is NaN or infinite."""
         if isinstance(given, Checkpoint):
             return given
-        name, held = _read(given, place)
+        name, held, model = _read(given, place)
         _check_finite(name, held)
         kinds = {str(t.dtype).removeprefix("torch.") for t in held.values() if t.is_floating_point()} - {"float32"}
         notes = (f"weights of {listed(sorted(kinds), 3)} are taken in single precision",) if kinds else ()
-        return cls(name, {k: t.float() if t.is_floating_point() else t for k, t in held.items()}, notes)
+        return cls(name, {k: t.float() if t.is_floating_point() else t for k, t in held.items()}, notes, model)
 
     def learner(self, task: Task, model: Model) -> Learner:
         """The network of this model that has these weights; a ValueError unless it takes them and reads the task."""
-        learner = dataclasses.replace(learner_for(task, model), weights=None).starting_from(self.weights)
+        given = model if model is not None else self.model
+        learner = dataclasses.replace(learner_for(task, given), weights=None).starting_from(self.weights)
         try:
             network = learner.network(task.shape, task.target.outputs, 0)
         except ValueError as error:
@@ -58,7 +67,8 @@ class Checkpoint:
                 "give one that is made in single precision, network.float()"
             )
         check_network(network, task)
-        return learner
+        lacking = network.state_dict().keys() - self.weights.keys()  # tied ones that have one name in the file
+        return learner.starting_from({**self.weights, **{k: copy_weights(network)[k] for k in lacking}})
 
 
 def checkpoints_of(given: Checkpoints, least: int = 2) -> tuple[Checkpoint, ...]:
@@ -96,15 +106,19 @@ def layer_of(parameter: str) -> str:
     return parameter.rpartition(".")[0] or parameter
 
 
-def _read(given: AnyCheckpoint, place: int) -> tuple[str, Mapping[str, Tensor]]:
+def _read(given: AnyCheckpoint, place: int) -> tuple[str, Mapping[str, Tensor], Model]:
+    """A name, tensors, and the network that came with them."""
     if isinstance(given, nn.Module):
-        return f"{type(given).__name__} {place + 1}", copy_weights(given)
+        return f"{type(given).__name__} {place + 1}", copy_weights(given), None
     if isinstance(given, Mapping):
-        return f"checkpoint {place + 1}", given
+        return f"checkpoint {place + 1}", given, None
     if not isinstance(given, str | Path):
         raise TypeError(f"a checkpoint is a file, tensors by name or a network; {type(given).__name__} is none")
-    path = Path(given)
-    return path.name, read_quantised(path) if is_quantised(path) else tensors_from(path)
+    if str(given).startswith(HUB) or is_saved_network(Path(given)):
+        saved = HuggingFaceModel.of(str(given))
+        return Path(saved.name).name, copy_weights(saved.as_saved()), saved
+    path = adapter_file(Path(given))
+    return path.name, read_quantised(path) if is_quantised(path) else tensors_from(path), None
 
 
 def _check_finite(name: str, weights: Mapping[str, Tensor]) -> None:

@@ -23,7 +23,8 @@ from infoscope.record import Record, Row
 from infoscope.run.context import RunContext
 from infoscope.run.look import Look, Looks
 from infoscope.run.question import Rows, Stages, ask
-from infoscope.training.learner import Learner, Weights
+from infoscope.training.learner import Learner
+from infoscope.weight_information.checkpoint import AnyCheckpoint, Checkpoint
 from infoscope.weight_information.gibbs_curve import GibbsCurve
 from infoscope.weight_information.gibbs_look import Centre, gibbs_seconds, sample_gibbs
 
@@ -49,7 +50,8 @@ class LearningCoefficient:
     model
         Network: a name from `infoscope list models`, or module:factory. Default: mlp, or cnn from 16 pixels on.
     weights
-        Your network's weights (.safetensors, or .pt with tensors only); nothing is trained, and they are not moved.
+        Your network's weights, a file (.safetensors, or .pt with tensors only) or the folder of a transformer; nothing
+        is trained, and they are not moved.
     b
         Inverse temperature of the loss summed over examples. Default: 1/log n, as Watanabe's WBIC has it.
     prior
@@ -71,7 +73,7 @@ class LearningCoefficient:
 
     data: Tasks
     model: Model = None
-    weights: Weights | None = None
+    weights: AnyCheckpoint | None = None
     b: float | None = None
     prior: float = 1.0
     centre: Centre = "zero"
@@ -96,14 +98,16 @@ class LearningCoefficient:
         given = [self._part(task) for task in tasks(self.data)]
         found: list[TaskCoefficient] = []
         for task in given:
-            learner = learner_for(task, self.model, self.epochs)
-            if self.weights is None:
+            mine = None if self.weights is None else Checkpoint.of(self.weights)
+            model = self.model if self.model is not None or mine is None else mine.model
+            learner = learner_for(task, model, self.epochs)
+            if mine is None:
                 trained: Population = yield Train((Member(learner, task, self.seed),))
                 learner = learner.starting_from(trained.member(0))
             else:
-                learner = learner.starting_from(self.weights)
+                learner = mine.learner(task, model)
             curves: list[GibbsCurve] = yield Looks((self._look(task, learner, device),))
-            found.append(TaskCoefficient(task.name, model_name(task, self.model), self._b(task), curves[0]))
+            found.append(TaskCoefficient(task.name, model_name(task, model), self._b(task), curves[0]))
             yield Rows(found[-1].rows())
         return LearningCoefficientAnswer(self, tuple(found))
 

@@ -98,14 +98,18 @@ class Merge:
         if self.weights and len(self.weights) != len(points):
             raise ValueError(f"{len(self.weights)} weights were given for {len(points)} checkpoints; one each")
         held = [one.weights for one in points]
-        mean = Merged(mean_weights(held, self.weights or [1.0] * len(points)))
+        shares = self.weights or (1.0,) * len(points)
+        mean = Merged(mean_weights(held, shares))
         if self.data is None:
             return MergeAnswer(points, {"mean": mean}, (), "the network", "mean", self.save)
         parts = [training_part(task) for task in self._tasks(len(points))]
         few = [sample(part, self.examples, self.seed) for part in parts]
         for task in few:
             check_likelihood(task)
-        learners = [one.learner(task, self.model) for one, task in zip(points, few, strict=True)]
+        model = self.model if self.model is not None else points[0].model
+        learners = [one.learner(task, model) for one, task in zip(points, few, strict=True)]
+        held = [learner.weights or {} for learner in learners]  # with every name that tied weights go by
+        mean = Merged(mean_weights(held, shares))
         names = tuple(parameters_of(learners[0], few[0]))
         fishers: list[Fisher] = yield Looks(
             tuple(self._fisher(a, task, names, device) for a, task in zip(learners, few, strict=True))
@@ -117,9 +121,9 @@ class Merge:
         merged["ekfac"] = fisher_merged(held, fishers, shares, self.prior)
         merged = {way: replace(one, weights=_tied(one.weights, same)) for way, one in merged.items()}
         prices = list[Price]()
-        for one, task, learner in zip(points, few, learners, strict=True):
-            several = [one.weights, *(each.weights for each in merged.values())]
-            changes = [{name: w[name] - one.weights[name] for name in names} for w in several[1:]]
+        for one, own, task, learner in zip(points, held, few, learners, strict=True):
+            several = [own, *(each.weights for each in merged.values())]
+            changes = [{name: w[name] - own[name] for name in names} for w in several[1:]]
             label = f"{one.name} on {task.name}"
             came: list[PerExample] = yield Looks(
                 (
@@ -128,11 +132,11 @@ class Merge:
                 )
             )
             receipt = self._receipt(task, one, device)
-            own, *others = came[0].values
+            before, *others = came[0].values
             for way, after, quadratic in zip(merged, others, came[1].values, strict=True):
-                prices.append(Price(way, one.name, Rise.of(after, own, mean_and_error(quadratic), receipt)))
+                prices.append(Price(way, one.name, Rise.of(after, before, mean_and_error(quadratic), receipt)))
             yield Rows(tuple(row for price in prices[-len(merged) :] for row in price.rows()))
-        return MergeAnswer(points, merged, tuple(prices), model_name(few[0], self.model), self.way, self.save)
+        return MergeAnswer(points, merged, tuple(prices), model_name(few[0], model), self.way, self.save)
 
     def _tasks(self, n: int) -> tuple[Task, ...]:
         found = tasks(self.data)
@@ -237,7 +241,11 @@ class MergeAnswer:
         """The merged weights, if a file was named."""
         if self.save is None:
             return {}
-        save_file({name: t.clone().contiguous() for name, t in self.weights.items()}, self.save, {"merged": self.way})
+        save_file(
+            {name: t.clone().contiguous() for name, t in self.weights.items()},
+            self.save,
+            {"merged": self.way, "format": "pt"},
+        )
         return {f"merged weights ({self.way})": str(self.save)}
 
     def _distances(self) -> list[Row]:

@@ -47,7 +47,7 @@ class Quantise:
     Attributes
     ----------
     checkpoint
-        File of weights (.safetensors, or .pt with tensors only).
+        File of weights (.safetensors, or .pt with tensors only), or a transformer's folder, which brings its model.
     data
         What the loss is of: the test split where there is one, else all.
     model
@@ -93,7 +93,8 @@ class Quantise:
         task = sample(measured_part(task_of(self.data)), self.examples, self.seed)
         check_likelihood(task)
         found = Checkpoint.of(self.checkpoint)
-        learner, network = _trained(found, task, self.model)
+        model = self.model if self.model is not None else found.model
+        learner, network = _trained(found, task, model)
         names = parameters_of(learner, task)
         weights = learner.weights or {}
         matrices = tuple(name for name in names if weights[name].ndim > 1)
@@ -111,7 +112,7 @@ class Quantise:
             rises = tuple(Rise.of(a, before, p, receipt) for a, p in zip(after.values, told, strict=True))
             layers.append(Layer(called[name], name, weights[name].numel(), rises))
         answer = QuantiseAnswer(
-            model_name(task, self.model), found, before, tuple(layers), receipt, self.tolerance, self.seed, self.save
+            model_name(task, model), found, before, tuple(layers), receipt, self.tolerance, self.seed, self.save
         )
         yield Rows(tuple(answer.record()))
         if budget is None:

@@ -22,7 +22,7 @@ from infoscope.options import AtLeast, check_fields
 from infoscope.run.context import RunContext
 from infoscope.run.look import Look, Looks
 from infoscope.run.question import Request, Rows, Stages, ask
-from infoscope.training.learner import Learner, Weights
+from infoscope.training.learner import Learner
 from infoscope.training.weights_file import weights_from
 from infoscope.weight_information.bound_training import BoundTraining
 from infoscope.weight_information.bounds_of_posterior import bounds_of
@@ -37,6 +37,7 @@ from infoscope.weight_information.certified_posterior import (
     posterior_seconds,
     risk_of_file,
 )
+from infoscope.weight_information.checkpoint import AnyCheckpoint, Checkpoint
 from infoscope.weight_information.compression import message_bits
 from infoscope.weight_information.hidden_units import unnamed_units
 from infoscope.weight_information.ledger import Ledger
@@ -78,8 +79,8 @@ class RiskCertificate:
         Where the prior lies: around the untrained weights, around zero, or around weights learnt from a part of the
         data, which the certificate then leaves out.
     weights
-        Your network's weights (.safetensors, or .pt with tensors only): the prior lies around them. Say what they were
-        trained on.
+        Your network's weights, a file (.safetensors, or .pt with tensors only) or the folder of a transformer: the
+        prior lies around them. Say what they were trained on.
     trained_on
         The data that the weights were trained on; examples of the certificate that are among them are refused.
     share
@@ -112,7 +113,7 @@ class RiskCertificate:
     data: Tasks
     model: Model = None
     prior: Prior = "start"
-    weights: Weights | None = None
+    weights: AnyCheckpoint | None = None
     trained_on: Task | None = None
     share: float = 0.5
     one_scale: bool = False
@@ -152,7 +153,9 @@ class RiskCertificate:
         return RiskCertificateAnswer(tuple(found))
 
     def _stages_of(self, task: Task, device: str) -> Generator[Request, Any, TaskCertificate]:
-        learner = learner_for(task, self.model, self.epochs)
+        mine = None if self.weights is None else Checkpoint.of(self.weights)
+        model = self.model if self.model is not None or mine is None else mine.model
+        learner = learner_for(task, model, self.epochs)
         part = self._part(task)
         check_certifiable(learner.network(task.shape, task.target.outputs, self.seed), part)
         if self.discount:
@@ -160,8 +163,8 @@ class RiskCertificate:
         held = None if self.file is None else self._of_file(self.file, learner, part)
         notes: tuple[str, ...] = (f"prior around {'0' if self.prior == 'zero' else 'the untrained weights'}",)
         status: frozenset[Status] = frozenset()
-        if self.weights is not None:
-            learner = learner.starting_from(self.weights)
+        if mine is not None:
+            learner = mine.learner(part, model)
             notes = ("prior around weights that were given",)
             if self.trained_on is None:
                 status = frozenset({Status.UNVERIFIED_SPLIT})
@@ -182,7 +185,7 @@ class RiskCertificate:
         ledger = self._ledger(found[0].choices)
         floors = ((yield from self._floor_of(learner, part, found[0], ledger, device)),) if self.floor else ()
         notes = (*notes, *((f"{dropped} test examples equal to others were left out",) if dropped else ()))
-        name = model_name(task, self.model)
+        name = model_name(task, model)
         return TaskCertificate(
             task.name, name, found[0], ledger, _guessing(part), notes, status, part.fingerprint, tuple(files), floors
         )  # fmt: skip

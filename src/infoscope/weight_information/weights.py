@@ -56,7 +56,8 @@ class WeightInformation:
     model
         Network: a name from `infoscope list models`, or module:factory. Default: mlp, or cnn from 16 pixels on.
     weights
-        Your network's weights, a file (.safetensors, or .pt with tensors only); nothing is trained.
+        Your network's weights, a file (.safetensors, or .pt with tensors only) or the folder of a transformer; nothing
+        is trained.
     start
         The weights that yours started from, a file: for the prior around them, and for their distance.
     beta
@@ -147,8 +148,12 @@ class WeightInformation:
         return WeightAnswer(self.beta, tuple(found))
 
     def _of(self, task: Task, device: str) -> Stages[TaskWeights]:
-        learner = learner_for(task, self.model, self.epochs)
+        mine = None if self.weights is None else Checkpoint.of(self.weights)
+        model = self.model if self.model is not None or mine is None else mine.model
+        learner = learner_for(task, model, self.epochs)
         check_own_loss(learner)
+        given = None if mine is None else mine.learner(task, model).weights
+        begun = None if self.start is None else Checkpoint.of(self.start).learner(task, model).weights
         centre: Weights | None = None
         whole = task
         if self.prior == "data":
@@ -159,14 +164,11 @@ class WeightInformation:
             centre = before.member(0)
             learner = learner.starting_from(centre)
         initial: Weights | None = learner.network(task.shape, task.target.outputs, self.seed).state_dict()
-        if self.weights is None:
+        if given is None:
             trained: Population = yield Train((Member(learner, task, self.seed),))
             weights = trained.member(0)
         else:
-            mine = Checkpoint.of(self.weights)
-            mine.learner(task, self.model)
-            weights = mine.weights
-            initial = None if self.start is None else Checkpoint.of(self.start).learner(task, self.model).weights
+            weights, initial = given, begun
         if self.prior == "start":
             centre = initial
         fitting = Fitting(
@@ -181,7 +183,7 @@ class WeightInformation:
             stand_in = partial(_uniform, task, self.seed)
             sent = yield Looks(tuple(dataclasses.replace(one, kind="codes", stand_in=stand_in) for one in looks))
         moved = None if initial is None else _distance(learner, task, weights, initial)
-        return TaskWeights(whole.name, model_name(task, self.model), curves[0], moved, tuple(sent))
+        return TaskWeights(whole.name, model_name(task, model), curves[0], moved, tuple(sent))
 
     def _part(self, task: Task) -> Task:
         part = training_part(task)

@@ -1,0 +1,56 @@
+"""What is read by the library `transformers`: it is imported here, when something is asked of it, and nowhere else."""
+
+from __future__ import annotations
+
+import hashlib
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+HUB = "hf:"
+"""Stands before the name or the folder of a network that `transformers` reads."""
+
+
+def transformers() -> Any:
+    """The library; a ValueError if it is not there."""
+    try:
+        library = import_module("transformers")
+    except ImportError as error:
+        raise ValueError("hf:NAME is read by transformers, which is not there: pip install transformers") from error
+    library.utils.logging.set_verbosity_error()  # what matters it raises; standard error is for the progress
+    library.utils.logging.disable_progress_bar()
+    return library
+
+
+def loaded(name: str, kind: str, **options: Any) -> Any:
+    """A tokenizer, a configuration or a network, by its class there; a ValueError if there is none of this name."""
+    library = transformers()
+    try:
+        return getattr(library, kind).from_pretrained(name, **options)
+    except (OSError, ValueError) as error:
+        first = (str(error).strip() or type(error).__name__).splitlines()[0][:160]
+        raise ValueError(
+            f"hf:{name}: neither a folder that save_pretrained wrote nor to be had from the Hub ({first}); check the "
+            "name, or download it and give the folder"
+        ) from error
+
+
+def tokenizer_of(given: Any) -> Any:
+    """A tokenizer as it is, or the one in the folder or of the name on the Hub that was given."""
+    return loaded(given, "AutoTokenizer") if isinstance(given, str) else given
+
+
+def is_saved_network(path: Path) -> bool:
+    """Whether `save_pretrained` wrote this folder: a configuration lies in it."""
+    return (path / "config.json").is_file()
+
+
+def digest_of(folder: Path) -> str:
+    """Of all files of a local network."""
+    found = hashlib.blake2b(digest_size=8)
+    for path in sorted(folder.iterdir()):
+        if path.is_file():
+            found.update(path.name.encode())
+            with path.open("rb") as file:
+                found.update(hashlib.file_digest(file, "blake2b").digest())
+    return found.hexdigest()
