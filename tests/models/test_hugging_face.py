@@ -22,9 +22,9 @@ from infoscope.data.tokenized import tokenized
 from infoscope.models import HuggingFaceModel, model
 from infoscope.observation.estimators import Exact
 from infoscope.training.learner import Learner, load_weights
+from infoscope.training.lora import Scaling, adapted
 from infoscope.weight_information import read_quantised
 from infoscope.weight_information.checkpoint import Checkpoint
-from infoscope.training.lora import Scaling, adapted
 
 WORDS = ["<pad>", "bad", "good", "not", "film", "a"]
 

@@ -22,6 +22,7 @@ from infoscope.training.isolation import isolated
 from infoscope.training.learner import Learner
 from infoscope.weight_information.bound_training import BoundTraining
 from infoscope.weight_information.compression import message_bits
+from infoscope.weight_information.example_losses import check_gradients
 from infoscope.weight_information.hidden_units import unnamed_units
 from infoscope.weight_information.noisy_weights import SCALES, NoisyWeights, layers_of
 from infoscope.weight_information.symmetry_discount import HiddenUnits, symmetry_discount
@@ -161,6 +162,7 @@ def check_certifiable(network: nn.Module, task: Task) -> None:
     if wild := [name for name, p in trained if not bool(p.isfinite().all())]:
         raise ValueError(f"{wild[0]!r} of {type(network).__name__} has NaN or infinity; give weights that are finite")
     check_network(network, task)
+    check_gradients(network, task)
 
 
 @dataclass(frozen=True)

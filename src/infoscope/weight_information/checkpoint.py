@@ -20,6 +20,7 @@ from infoscope.training.learner import Learner, Weights, copy_weights
 from infoscope.training.lora import adapter_file
 from infoscope.training.weights_file import tensors_from
 from infoscope.unreadable import listed
+from infoscope.weight_information.example_losses import check_gradients
 from infoscope.weight_information.quantised_file import is_quantised, read_quantised
 
 AnyCheckpoint = Any
@@ -67,6 +68,7 @@ class Checkpoint:
                 "give one that is made in single precision, network.float()"
             )
         check_network(network, task)
+        check_gradients(network, task)
         lacking = network.state_dict().keys() - self.weights.keys()  # tied ones that have one name in the file
         return learner.starting_from({**self.weights, **{k: copy_weights(network)[k] for k in lacking}})
 

@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from infoscope.data.inputs import Batch, count, pieces, to
+from infoscope.data.inputs import Batch, count, pieces, take, to
 from infoscope.data.targets import MASKED, Boxes, Classes, Labels, Real, Target, Tokens
 from infoscope.data.task import Task
 from infoscope.run.look import Look, pack, unpack
@@ -21,6 +21,9 @@ from infoscope.training.forward import device_of, forward
 from infoscope.training.isolation import isolated
 from infoscope.training.learner import Learner, Weights, load_weights
 from infoscope.training.predict import evaluating
+from infoscope.unreadable import listed
+
+_TRIED = 8  # examples that gradients are tried on
 
 BATCH = 128
 """Examples that go through a network at once."""
@@ -92,6 +95,26 @@ def check_own_loss(learner: Learner) -> None:
         raise ValueError(
             "the learner's recipe has a loss of its own, of which nobody knows whether it is −log p; leave "
             "Recipe.loss out, so that the loss is the target's likelihood"
+        )
+
+
+def check_gradients(network: nn.Module, task: Task) -> None:
+    """ValueError where the loss of the first few examples, or its derivative by a weight, is NaN or infinite."""
+    some, device = slice(_TRIED), device_of(network)
+    with torch.enable_grad(), evaluating(network):
+        outputs = forward(network, owned(take(task.x, some), device))
+        loss = example_losses(outputs, task.target, task.y[some]).sum()
+        if not bool(loss.isfinite()):
+            raise ValueError(
+                f"the loss of {type(network).__name__} on {task.name!r} is {float(loss)}; check its weights and inputs"
+            )
+        learnt = {name: p for name, p in network.named_parameters() if p.requires_grad}
+        slopes = torch.autograd.grad(loss, list(learnt.values()), allow_unused=True) if loss.requires_grad else ()
+    wild = [name for name, g in zip(learnt, slopes, strict=False) if g is not None and not bool(g.isfinite().all())]
+    if wild:
+        raise ValueError(
+            f"the gradients of {type(network).__name__} on {task.name!r} are NaN or infinite, of {listed(wild, 3)}; "
+            "look for a root, a logarithm or a division at 0"
         )
 
 

@@ -25,6 +25,7 @@ from infoscope.run.look import Look, Looks
 from infoscope.run.question import Rows, Stages, ask
 from infoscope.training.learner import Learner
 from infoscope.weight_information.checkpoint import AnyCheckpoint, Checkpoint
+from infoscope.weight_information.example_losses import check_likelihood
 from infoscope.weight_information.gibbs_curve import GibbsCurve
 from infoscope.weight_information.gibbs_look import Centre, gibbs_seconds, sample_gibbs
 
@@ -96,6 +97,8 @@ class LearningCoefficient:
     def stages(self, device: str = "cpu") -> Stages[LearningCoefficientAnswer]:
         """For one task after another a network, unless one was given, then its chains."""
         given = [self._part(task) for task in tasks(self.data)]
+        for task in given:
+            check_likelihood(task)
         found: list[TaskCoefficient] = []
         for task in given:
             mine = None if self.weights is None else Checkpoint.of(self.weights)
