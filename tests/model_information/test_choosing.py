@@ -64,7 +64,9 @@ def test_two_equal_networks_are_as_good_a_start(table):
     task, knows, _ = table
     answer = ask(Choosing(task[:60], (knows, knows), QUICK, replicates=1))
     assert [m.value for m in found(answer, "P(best)", "whole").values()] == [0.5, 0.5]
-    assert answer.crossings["linear #2"].n == 0
+    assert answer.crossings["linear #2"].turned == 1
+    assert "is open: linear #1 needs" in answer.sentence()
+    assert "ahead" not in answer.sentence()
 
 
 def test_heads_in_closed_form_are_all_there_is_when_frozen(table):

@@ -134,7 +134,9 @@ def test_what_only_both_together_tell_is_a_synergy():
     parts = Parts("T", "A", "B", flat([3.0, 3.0]), flat([3.0, 3.0]), flat([3.0, 3.0]), flat([1.0, 1.0]))
     assert parts.shared.value == pytest.approx(-2)
     assert [one.value for one in parts.unique] == pytest.approx([2, 2])
-    assert "only by both together" in parts.sentence()
+    assert parts.sentence() == (
+        "Of 2.9 ± 0.0 bits about T, 2.9 ± 0.0 are told by A alone, 2.9 ± 0.0 by B alone, 2.9 ± 0.0 only by both together."
+    )
 
 
 def test_errors_are_those_of_pairs():

@@ -8,6 +8,7 @@ import pytest
 
 from infoscope import Kernel, MoreLabels, Real, Status, Task, ask
 from infoscope.cli import run
+from infoscope.measurement import Bound
 from infoscope.model_information.learning_curve import FAMILIES, blocks, extrapolate
 
 N = 1000
@@ -78,6 +79,18 @@ def test_noise_that_no_label_mends_is_not_reachable():
     easy = ask(MoreLabels(task, accuracy=0.7, coder=Kernel(), replicates=1))
     assert easy.never < 0.05
     assert easy.needed[1] < N
+
+
+def test_a_target_below_all_that_was_looked_at_is_told_as_a_bound():
+    """Half of the labels are right from the first on: that 0.3 are is known of the first block, and of nothing before."""
+    x = np.random.default_rng(0).normal(size=(N, 1))
+    answer = ask(MoreLabels(Task.from_arrays(x, np.arange(N) % 2), accuracy=0.3, coder=Kernel(), replicates=1))
+    first = answer.found.seen.known[0]
+    found = {row.measurement.quantity: row.measurement for row in answer.record()}
+    for quantity in ("labels needed", "labels needed, 90 % from", "labels needed, 90 % to"):
+        assert (found[quantity].value, found[quantity].bound) == (first, Bound.UPPER)
+    assert found["labels missing"].value == first - N
+    assert f"was reached already with {first:,.0f} labels or fewer" in answer.sentence()
 
 
 def test_more_orders_do_not_count_for_more_examples_than_there_are():

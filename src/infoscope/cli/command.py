@@ -149,12 +149,21 @@ def _placed(fields: list[Option], data: tuple[str, ...], named: list[str]) -> di
     return words
 
 
+def _check_reading(name: str, fields: list[Option], words: Mapping[str, Any], reading: DataOptions) -> None:
+    """ValueError where options say how data are read, and no data are named."""
+    readers = [option.name for option in fields if option.word is not None and option.word.reads_data]
+    if reading != DataOptions() and not any(words[one] for one in readers):
+        given = [f"--{key}" for key, value in vars(reading).items() if value != getattr(DataOptions(), key)]
+        raise ValueError(f"{', '.join(given)}: how data are read, and {name} was given none; name some as {readers[0]}")
+
+
 def _run(name: str, kind: type, fields: list[Option], words: Mapping[str, Any], reading: DataOptions, how: Run) -> None:
     words = {option.name: words.get(option.name, option.parameter.default) for option in fields}
     reads = any(option.word is not None and option.word.reads_data for option in fields)
     given = {**words, **(vars(reading) if reads else {})}
     if how.print_config:
         return print_config(name, given, how)
+    _check_reading(name, fields, words, reading)
     question: Question[Any] = kind(**{option.name: option.value(words[option.name], reading) for option in fields})
     if how.dry_run:
         return tell_cost(question, how)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +54,10 @@ def tasks_from(name: str, reading: DataOptions) -> list[Task]:
 
 
 def task_from(name: str, reading: DataOptions) -> Task:
-    """The task of this name."""
+    """The task of this name; a corruption that is for it alone stands behind it, as in `digits~massart=0.1`."""
+    plain, sign, word = name.rpartition("~")
+    if sign and word.partition("=")[0] in CORRUPTIONS:
+        return task_from(plain, reading).corrupted(corruption(word))
     return Task.from_dataset(
         name,
         classes=reading.classes,
@@ -99,6 +102,7 @@ def _weights_or_seed(word: str, reading: DataOptions) -> Weights | int:
 
 def _named(name: str, reading: DataOptions) -> NamedTask:
     """A name that may stand for something else than a data set, which is read under the corruption asked for."""
+    asked = [f"--{field.name}" for field in fields(reading) if getattr(reading, field.name) != field.default]
 
     def read() -> Task:
         found = tasks_from(name, reading)
@@ -106,12 +110,12 @@ def _named(name: str, reading: DataOptions) -> NamedTask:
             raise ValueError(f"--corrupt was given {len(found)} times; this takes one task")
         return found[0]
 
-    return NamedTask(name, read)
+    return NamedTask(name, read, tuple(asked))
 
 
 WORDS: dict[str, Word] = {
     "Tasks": Word(tuple[str, ...], _all_tasks, reads_data=True),
-    "Task": Word(str, task_from, reads_data=True),
+    "Task": Word(str, task_from, reads_data=True),  # what weights have seen, which is as it was: --corrupt is not for it
     "Model": Word(str, lambda text, _: text),
     "AnyTask": Word(str, _named, reads_data=True),
     "PlaneData": Word(str, _named, reads_data=True),

@@ -41,10 +41,14 @@ def training_part(task: Task) -> Task:
 
 @dataclass(frozen=True)
 class NamedTask:
-    """A data set by its name, read when it is asked for, as a name may turn out to stand for something else."""
+    """A data set by its name, read when it is asked for, as a name may turn out to stand for something else.
+
+    `asked` are the options of reading that were given.
+    """
 
     name: str
     read: Callable[[], Task]
+    asked: tuple[str, ...] = ()
 
 
 AnyTask = Any
@@ -54,6 +58,18 @@ AnyTask = Any
 def task_of(given: AnyTask) -> Task:
     """The task, read if it is none yet."""
     return given.read() if isinstance(given, NamedTask) else Task.of(given)
+
+
+def check_as_it_is(given: AnyTask, what: str) -> None:
+    """ValueError where options say how to read data, and what is named is taken as it is.
+
+    >>> check_as_it_is(NamedTask("layers.npz", lambda: Task.of("iris"), ("--corrupt",)), "a file of features")
+    Traceback (most recent call last):
+        ...
+    ValueError: layers.npz: is a file of features, which is taken as it is; leave out --corrupt
+    """
+    if isinstance(given, NamedTask) and given.asked:
+        raise ValueError(f"{given.name}: is {what}, which is taken as it is; leave out {', '.join(given.asked)}")
 
 
 def name_of(given: AnyTask) -> str:

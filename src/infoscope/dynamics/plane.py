@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-from infoscope.data.named import AnyTask, NamedTask, name_of, task_of
+from infoscope.data.named import AnyTask, NamedTask, check_as_it_is, name_of, task_of
 from infoscope.data.task import Task, coding_order
 from infoscope.data.tishby import tishby
 from infoscope.dynamics.checkpoints import PlaneCheckpoints
@@ -153,6 +153,7 @@ class Plane:
 
     def _of_the_paper(self) -> tuple[Learner, Task, PlaneStudy]:
         """Trained on four fifths of the patterns, measured on all."""
+        check_as_it_is(self._trained_on, "the task of the paper")
         task, learner = tishby(), Learner(MLP((10, 7, 5, 4, 3), "tanh"), Recipe(Adam(4e-4), batch=512, epochs=8000))
         if self._model is not None:
             learner = dataclasses.replace(learner, factory=learner_for(task, self._model).factory)

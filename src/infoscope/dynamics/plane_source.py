@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from infoscope.data.named import AnyTask, NamedTask, name_of
+from infoscope.data.named import AnyTask, NamedTask, check_as_it_is, name_of
 from infoscope.dynamics.checkpoints import checkpoints
 from infoscope.dynamics.saved_activations import SavedActivations, opened
 
@@ -20,6 +20,7 @@ def source_of(data: AnyTask, has_data: bool) -> SavedActivations | Path | None:
         return None
     path = Path(name_of(data))
     if path.suffix == ".npz" and _holds_layers(path):
+        check_as_it_is(data, "a file of activations")
         return SavedActivations.of(path)
     if path.is_dir() and has_data:
         return path

@@ -27,6 +27,9 @@ WHOLE, FROZEN, OF_DATA = "whole", "frozen", "data"
 DATA = "no network"
 """The coordinate `network` of the code that needs none."""
 
+SURE = 0.9
+"""P(best) from which on a network is called the best."""
+
 Named = tuple[str, str]
 """A network and its use."""
 
@@ -116,7 +119,7 @@ class ChoosingAnswer:
     def _place(self, place: Crossing) -> Measurement:
         told = (
             f"from here on {self.ranked[0]} is ahead",
-            f"90 %: {place.lower:.0f} to {place.upper:.0f}",
+            *([] if math.isnan(place.lower) else [f"90 %: {place.lower:.0f} to {place.upper:.0f}"]),
             f"in {place.turned:.0%} of the draws it is not ahead in the end",
         )
         receipt = Receipt(
@@ -138,13 +141,16 @@ class ChoosingAnswer:
         first, second = self.ranked[:2]
         bits = {name: self.length(name, self.use).bits for name in self.ranked}
         share, data = self.shares[self.use][first], self.length(DATA, OF_DATA).bits
+        sure = share >= SURE
+        labels = f"the {len(self.task):,} labels of {self.task.name}"
+        start = f"For {labels} start from {first}" if sure else f"Which network to start from for {labels} is open"
         said = (
-            f"For the {len(self.task):,} labels of {self.task.name} start from {first}: {bits[first]:,.0f} bits, and "
-            f"{second} needs {bits[second]:,.0f}; it is the best with a probability of {share:.2f}"
+            f"{start}: {first} needs {bits[first]:,.0f} bits and {second} {bits[second]:,.0f}; {first} is the best "
+            f"with a probability of {share:.2f}"
         )
         if data < bits[first]:
             said += f". Without any network the labels cost {data:,.0f} bits: fewer"
-        return f"{said}{self._lead(first, second)}."
+        return f"{said}{self._lead(first, second) if sure else ''}."
 
     def _lead(self, first: str, second: str) -> str:
         place = self.crossings[second]

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import numpy as np
 
 from infoscope.data.combine import like, union
-from infoscope.data.named import Tasks, tasks, training_part
+from infoscope.data.named import AnyTask, Tasks, task_of, tasks, training_part
 from infoscope.data.partition import partition, room
 from infoscope.data.targets import Classes
 from infoscope.data.task import Task
@@ -68,7 +68,7 @@ class Compare:
     """
 
     data: Tasks
-    on: Task
+    on: AnyTask
     model: Model = None
     coder: Coder = Replay()
     k: Annotated[int | None, AtLeast(1)] = None
@@ -83,7 +83,7 @@ class Compare:
 
     def stages(self, device: str = "cpu") -> Stages[CompareAnswer]:
         """Networks on A, B and both, then their codes of the task, and the untrained network's."""
-        (on,) = tasks(self.on)
+        on = task_of(self.on)
         coded, taught = self._taught(on)
         learner = learner_for(coded, self.model, self.epochs)
         _check_outputs(learner, coded)

@@ -16,7 +16,7 @@ from infoscope.data.named import AnyTask, task_of, training_part
 from infoscope.data.targets import Classes
 from infoscope.data.task import Task
 from infoscope.figure import Figure, Line
-from infoscope.measurement import NATS_PER_BIT, Measurement, Status
+from infoscope.measurement import NATS_PER_BIT, Bound, Measurement, Status
 from infoscope.method_text import text_of
 from infoscope.model_information.codelength import label_looks
 from infoscope.model_information.learning_curve import Extrapolation, extrapolate
@@ -178,9 +178,15 @@ class MoreLabelsAnswer:
                 f"{where[:1].upper()}{where[1:]}; {self._target()} is probably not reachable with {FARTHEST:,} "
                 f"times as many (P = {self.never:.2f}): the curve levels off at {self._said(self._floor())}."
             )
-        upper = f"{high:,.0f}" if math.isfinite(high) else "never"
-        need = f"{self._target()} needs about {middle:,.0f} (90 %: {low:,.0f} to {upper})"
-        more = f", {middle - n:,.0f} more" if middle > n else ", so it is reached already"
+        first = self.found.seen.known[0]
+        upper = "never" if not math.isfinite(high) else f"{max(high, first):,.0f}"
+        lower = f"{low:,.0f}" if low >= first else f"{first:,.0f} or fewer"
+        if middle < first:
+            need, more = f"{self._target()} was reached already with {first:,.0f}", " labels or fewer, the first looked at"
+            more += f" (90 %: with {upper})" if high > first else ""
+        else:
+            need = f"{self._target()} needs about {middle:,.0f} (90 %: {lower} to {upper})"
+            more = f", {middle - n:,.0f} more" if middle > n else ", so it is reached already"
         doubt = f"; P(not reachable) = {self.never:.2f}" if self.never > 0.005 else ""
         return f"{where[:1].upper()}{where[1:]}; {need}{more}{doubt}."
 
@@ -198,20 +204,28 @@ class MoreLabelsAnswer:
         if self.question.bits is None and n * self.question.target < ERRORS:
             never |= {Status.TOO_FEW_SAMPLES}
         receipt = dataclasses.replace(self._now().receipt, over="orders, families of curves")
-        whole = Measurement("labels needed", _known(middle), math.nan, unit="1", status=never, receipt=receipt)
+        blank = Measurement("labels needed", math.nan, math.nan, unit="1", status=never, receipt=receipt)
+        whole = self._at_labels(blank, middle)
         rows = [
             self._now(),
             whole,
-            dataclasses.replace(whole, quantity="labels needed, 90 % from", value=_known(low)),
-            dataclasses.replace(whole, quantity="labels needed, 90 % to", value=_known(high)),
-            dataclasses.replace(whole, quantity="labels missing", value=_known(middle - n)),
-            dataclasses.replace(whole, quantity="P(not reachable)", value=self.never, status=frozenset()),
+            self._at_labels(dataclasses.replace(blank, quantity="labels needed, 90 % from"), low),
+            self._at_labels(dataclasses.replace(blank, quantity="labels needed, 90 % to"), high),
+            dataclasses.replace(whole, quantity="labels missing", value=whole.value - n),
+            dataclasses.replace(blank, quantity="P(not reachable)", value=self.never, status=frozenset()),
         ]
         low, middle, high = (float(v) for v in self.found.quantiles(self.found.floors, ENDS))
         floor = Measurement("loss in the end", middle, (high - low) / 3.29, unit=self._unit(), receipt=receipt)
         if self.question.bits is None:
             floor = dataclasses.replace(floor, quantity="accuracy in the end", value=1 - middle)
         return [*rows, floor]
+
+    def _at_labels(self, blank: Measurement, n: float) -> Measurement:
+        """So many labels; where nothing was looked at with so few, the first that was, as an upper bound."""
+        first = float(self.found.seen.known[0])
+        if n >= first:
+            return dataclasses.replace(blank, value=_known(n))
+        return dataclasses.replace(blank, value=first, bound=Bound.UPPER)
 
     def _now(self) -> Measurement:
         """What is paid for the last tenth of the labels."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from infoscope.figure import Bars, Figure
 from infoscope.measurement import Measurement, Status
 from infoscope.model_information.ratio import ratio
+from infoscope.model_information.wording import bits_and_error
 from infoscope.prequential.codelength import model_information
 from infoscope.prequential.loss_curve import LossCurve
 from infoscope.record import Row
@@ -84,14 +85,10 @@ class Parts:
 
     def sentence(self) -> str:
         """The parts in words."""
-        first, second = self.unique
-        shared, both = self.shared, self.known[2]
-        joint = (
-            f"{shared.bits:z,.0f} are told by both"
-            if shared.value >= 0
-            else f"{-shared.bits:z,.0f} only by both together"
-        )
+        first, second, both = (bits_and_error(one) for one in (*self.unique, self.known[2]))
+        shared = self.shared
+        told = bits_and_error(shared if shared.value >= 0 else -shared)
+        joint = f"{told} are told by both" if shared.value >= 0 else f"{told} only by both together"
         return (
-            f"Of {both.bits:z,.0f} bits about {self.task}, {first.bits:z,.0f} are told by {self.a} alone, "
-            f"{second.bits:z,.0f} by {self.b} alone, {joint}."
+            f"Of {both} bits about {self.task}, {first} are told by {self.a} alone, {second} by {self.b} alone, {joint}."
         )

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from infoscope.data.array_file import ArrayFile, open_npy, open_npz, open_safetensors
-from infoscope.data.named import AnyTask, NamedTask, name_of, task_of, training_part
+from infoscope.data.named import AnyTask, NamedTask, check_as_it_is, name_of, task_of, training_part
 from infoscope.data.task import Task
 from infoscope.data.texts import Texts
 from infoscope.model_information.cost import PassTime, encoder_time
@@ -148,6 +148,7 @@ def _labels_of(on: AnyTask) -> Task:
     if path.suffix in OPENERS and path.is_file():
         file = OPENERS[path.suffix](path)
         if path.suffix == ".npy" or ("y" in file and "x" not in file):
+            check_as_it_is(on, "a file of labels")
             names = file.get("classes")
             alphabet = None if names is None else list(map(str, names))
             return _of_labels(file["x" if path.suffix == ".npy" else "y"], str(path), alphabet)

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import torch
 
-from infoscope.data.named import AnyTask, name_of, task_of, training_part
+from infoscope.data.named import AnyTask, check_as_it_is, name_of, task_of, training_part
 from infoscope.data.partition import unseen
 from infoscope.data.task import Task, coding_order
 from infoscope.data.texts import Texts
@@ -156,11 +156,13 @@ class Probing:
             untrained = self.seeds if self.controls else ()
             probed = of_encoder(name.removeprefix(HUB), task, self.layers, self.pooling, untrained)
             return self._with_controls(probed, task)
-        if self.model is not None:
-            return self._of_network()
-        if not is_features(self.data):
-            return self._of_inputs()
-        return self._of_features()
+        if self.model is None and is_features(self.data):
+            return self._of_features()
+        if self.on is not None:
+            raise ValueError(
+                f"{name_of(self.data)}: is a data set, which has labels of its own; leave out the second name"
+            )
+        return self._of_inputs() if self.model is None else self._of_network()
 
     def _of_network(self) -> Subject:
         given = task_of(self.data)
@@ -179,15 +181,13 @@ class Probing:
 
     def _of_inputs(self) -> Subject:
         """A data set whose inputs are features themselves: one layer."""
-        if self.on is not None:
-            raise ValueError(
-                f"{name_of(self.data)}: is a data set, which has labels of its own; leave out the second name"
-            )
         task = self._some(training_part(task_of(self.data)))
         ready = Activations({"inputs": plain_inputs(task)[1]})
         return self._with_controls(Probed("inputs", ("inputs",), ready=ready), task, own_inputs=False)
 
     def _of_features(self) -> Subject:
+        if self.on is None:
+            check_as_it_is(self.data, "a file of features")
         features, beside = features_of(self.data)
         task, words = labels_for(features.count, self.on, beside, features.name)
         rows = coding_order(len(task), self.seed)[: self.examples]

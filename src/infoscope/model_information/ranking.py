@@ -51,8 +51,8 @@ def best(candidates: Candidates) -> dict[str, float]:
 class Crossing:
     """From how many labels on the one that is shorter in the end is ahead for good; 0 if it always was.
 
-    `lower` and `upper` hold 90 % of what it is when orders and groups of examples are drawn again; NaN for a single
-    group. `turned` is the share of draws in which the other one is ahead in the end.
+    `lower` and `upper` hold 90 % of what it is when orders and groups of examples are drawn again; NaN if it never is
+    ahead in the end. `turned` is the share of draws in which it is not.
     """
 
     n: int
@@ -79,7 +79,7 @@ def crossing(winner: Sequence[LossCurve], other: Sequence[LossCurve], draws: int
         orders = generator.integers(len(paths), size=len(paths))
         weights = np.bincount(generator.integers(size, size=size), minlength=size)
         path = np.einsum("g,gn->n", weights, paths[orders].mean(0))
-        if path[-1] > 0:
+        if path[-1] >= 0:
             turned += 1
         else:
             ends.append(_last_change(path))

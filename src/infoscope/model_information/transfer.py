@@ -78,7 +78,7 @@ class Transfer:
 
     data: AnyTask
     networks: Starts = ()
-    source: Task | None = None
+    source: AnyTask | None = None
     model: Model = None
     trained_on: Task | None = None
     head: tuple[Head, ...] = ()
@@ -97,7 +97,8 @@ class Transfer:
 
     def stages(self, device: str = "cpu") -> Stages[TransferAnswer]:
         """The training on the source, if there is one, then the codes from each network and each head."""
-        coded, notes, doubts = self._coded()
+        source = None if self.source is None else task_of(self.source)
+        coded, notes, doubts = self._coded(source)
         usual: tuple[Head, ...] = ("kept",) if isinstance(coded.target, Tokens) else ("new", "closed-form")
         heads = self.head or usual
         given = candidates(self.networks, coded, heads[0], self.seed, frozen=True, least=0) if self.networks else []
@@ -108,8 +109,8 @@ class Transfer:
         for one in networks:
             for head in heads:
                 one.check(coded, head, self.seed)
-        if self.source is not None:
-            networks.append((yield from self._trained(coded, heads)))
+        if source is not None:
+            networks.append((yield from self._trained(source, coded, heads)))
         if not networks:
             raise ValueError("nothing is transferred; name pretrained networks (NAME=FILE) or a source")
         found: list[Transferred] = []
@@ -128,15 +129,15 @@ class Transfer:
         """Of the orders and of the newly drawn weights."""
         return range(self.seed, self.seed + self.replicates)
 
-    def _coded(self) -> tuple[Task, tuple[str, ...], frozenset[Status]]:
+    def _coded(self, source: Task | None) -> tuple[Task, tuple[str, ...], frozenset[Status]]:
         """What is coded, and what is known of whether pretrained weights have seen it."""
         whole = task_of(self.data)
         coded, notes, verified = (whole["test"] if "test" in whole.splits else whole).shuffled(0), (), False
         if self.trained_on is not None:
             found = unseen(coded, training_part(self.trained_on))
             coded, notes, verified = found.task, found.notes, found.verified
-        if self.source is not None:
-            found = unseen(coded, training_part(self.source))
+        if source is not None:
+            found = unseen(coded, training_part(source))
             coded, notes = found.task, (*notes, *found.notes)
         if self.k is not None and self.k > len(coded):
             raise ValueError(f"{coded.name!r} has {len(coded)} examples to code, and k = {self.k} were asked for")
@@ -147,17 +148,16 @@ class Transfer:
         weights = dict.fromkeys(self.seeds, one.weights) if one.weights is not None else {}
         return Pretrained(one.name, one.learner, weights, {}, one.encoder, tuple(self.seeds), doubts)
 
-    def _trained(self, coded: Task, heads: Sequence[Head]) -> Generator[Request, Any, Pretrained]:
+    def _trained(self, source: Task, coded: Task, heads: Sequence[Head]) -> Generator[Request, Any, Pretrained]:
         """The networks that are trained here, one a seed."""
-        assert self.source is not None
-        pool = training_part(self.source).shuffled(0)
+        pool = training_part(source).shuffled(0)
         aside = max(1, len(pool) // 10)
         most = len(pool) - aside
         if not 1 <= (self.train or most) <= most:
             raise ValueError(f"{pool.name!r} has {most} examples to train on; {self.train} were asked for")
         train, validation = pool[aside : aside + (self.train or most)], pool[:aside]
         learner = learner_for(train, self.model, self.epochs)
-        name = f"{model_name(train, self.model)} trained on {self.source.name}"
+        name = f"{model_name(train, self.model)} trained on {source.name}"
         starts = {s: copy_weights(learner.network(train.shape, train.target.outputs, s)) for s in self.seeds}
         for head in heads:
             Pretrained(name, learner, starts, starts, None, tuple(self.seeds)).check(coded, head, self.seed)
@@ -177,7 +177,7 @@ class Transfer:
             None,
             tuple(trained),
             status,
-            (f"trained on {len(train)} of {self.source.name}", *lost),
+            (f"trained on {len(train)} of {source.name}", *lost),
         )
 
     def _codes(

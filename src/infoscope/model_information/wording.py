@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from infoscope.measurement import Measurement, Status
 from infoscope.record import Record
 
@@ -54,3 +56,17 @@ def _how_well(rows: dict[str, Measurement]) -> str:
     if "R²" in rows:
         return f" (R² {rows['R²'].value:.2f})"
     return f" ({rows['loss a token'].bits:.2f} bits a token)" if "loss a token" in rows else ""
+
+
+def bits_and_error(m: Measurement) -> str:
+    """Bits as a sentence tells them, with their standard error where it is known.
+
+    >>> [bits_and_error(Measurement("S", value * math.log(2), 2 * math.log(2))) for value in (1234.5, -0.4)]
+    ['1,234.5 ± 2.0', '-0.4 ± 2.0']
+    >>> bits_and_error(Measurement("S", 1234.5 * math.log(2), 20 * math.log(2)))
+    '1,234 ± 20'
+    """
+    if math.isnan(m.stderr):
+        return f"{m.bits:z,.0f}"
+    places = 1 if m.stderr_bits < 10 else 0
+    return f"{m.bits:z,.{places}f} ± {m.stderr_bits:,.{places}f}"
