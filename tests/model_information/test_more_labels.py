@@ -82,7 +82,7 @@ def test_noise_that_no_label_mends_is_not_reachable():
 
 
 def test_a_target_below_all_that_was_looked_at_is_told_as_a_bound():
-    """Half of the labels are right from the first on: that 0.3 are is known of the first block, and of nothing before."""
+    """Half of the labels are right from the first on, which is seen of the first block, and of nothing before it."""
     x = np.random.default_rng(0).normal(size=(N, 1))
     answer = ask(MoreLabels(Task.from_arrays(x, np.arange(N) % 2), accuracy=0.3, coder=Kernel(), replicates=1))
     first = answer.found.seen.known[0]

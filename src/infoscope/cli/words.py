@@ -115,7 +115,7 @@ def _named(name: str, reading: DataOptions) -> NamedTask:
 
 WORDS: dict[str, Word] = {
     "Tasks": Word(tuple[str, ...], _all_tasks, reads_data=True),
-    "Task": Word(str, task_from, reads_data=True),  # what weights have seen, which is as it was: --corrupt is not for it
+    "Task": Word(str, task_from, reads_data=True),  # what weights have seen, which --corrupt does not change
     "Model": Word(str, lambda text, _: text),
     "AnyTask": Word(str, _named, reads_data=True),
     "PlaneData": Word(str, _named, reads_data=True),

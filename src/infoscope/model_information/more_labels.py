@@ -182,8 +182,8 @@ class MoreLabelsAnswer:
         upper = "never" if not math.isfinite(high) else f"{max(high, first):,.0f}"
         lower = f"{low:,.0f}" if low >= first else f"{first:,.0f} or fewer"
         if middle < first:
-            need, more = f"{self._target()} was reached already with {first:,.0f}", " labels or fewer, the first looked at"
-            more += f" (90 %: with {upper})" if high > first else ""
+            need = f"{self._target()} was reached already with {first:,.0f} labels or fewer"
+            more = f" (90 %: with {upper})" if high > first else ", the first looked at"
         else:
             need = f"{self._target()} needs about {middle:,.0f} (90 %: {lower} to {upper})"
             more = f", {middle - n:,.0f} more" if middle > n else ", so it is reached already"

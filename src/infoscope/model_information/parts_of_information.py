@@ -89,6 +89,5 @@ class Parts:
         shared = self.shared
         told = bits_and_error(shared if shared.value >= 0 else -shared)
         joint = f"{told} are told by both" if shared.value >= 0 else f"{told} only by both together"
-        return (
-            f"Of {both} bits about {self.task}, {first} are told by {self.a} alone, {second} by {self.b} alone, {joint}."
-        )
+        each = f"{first} are told by {self.a} alone, {second} by {self.b} alone"
+        return f"Of {both} bits about {self.task}, {each}, {joint}."
