@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 from torch.nn import functional as F
 
-from infoscope import RunContext, Task, WeightInformation, ask, between, fisher, merge, quantise
+from infoscope import RiskCertificate, RunContext, Task, WeightInformation, ask, between, fisher, merge, quantise
 from infoscope.data.raw import Raw, Reading
 from infoscope.data.targets import Classes, Tokens
 from infoscope.data.task import from_raw
@@ -242,6 +242,9 @@ def test_a_folder_goes_through_every_question_of_checkpoints(library, tmp_path, 
     mean = sum(loss(Learner(model(f"hf:{one}")).network(task.shape, 2, 0), task) for one in (a, b)) / 2
     assert loss(network, task) == pytest.approx(mean + merged.price(merged.way).value, rel=1e-5)
     assert between(a, a, task).distance.whole == 0
+    if kind is TinyForSequenceClassification:  # whose inputs go by name
+        certified = ask(RiskCertificate(task, weights=a, steps=2, draws=2)).found[0]
+        assert certified.posterior.n == len(task)
     found = ask(WeightInformation(task, weights=a, rounds=1, draws=2, scale=1.0), RunContext())
     assert found.found[0].model == f"hf:{a}"
     with pytest.raises(ValueError, match="do not fit Tiny"):

@@ -14,7 +14,14 @@ from infoscope.run.question import units
 from infoscope.training.learner import Learner
 from infoscope.training.recipe import Recipe
 from infoscope.weight_information.averaged_fisher import AveragedFisher, Blockwise
-from infoscope.weight_information.posterior import Prior, Rounds, closed_form, refined
+from infoscope.weight_information.posterior import (
+    SCALES,
+    Prior,
+    Rounds,
+    closed_form,
+    refined,
+    rescaled,
+)
 from infoscope.weight_information.weight_curve import WeightCurve
 
 IRIS = Task.from_dataset("iris")
@@ -227,3 +234,34 @@ def test_bad_input_gets_a_word():
     own = Learner(MLP((3,)), Recipe(loss=nn.functional.multi_margin_loss))
     with pytest.raises(ValueError, match="loss of its own"):
         bits_in_weights(IRIS, own)
+
+
+def test_the_sentence_compares_with_the_start_a_code_and_no_network_at_all():
+    """Far out, C is above n log 3, and so the weights are said to save nothing."""
+    start = given(MLP((3,)), IRIS)
+    far = {k: 30 * t for k, t in start.items()}
+    asked = WeightInformation(
+        IRIS, MLP((3,)), far, start, scale=0.1, posterior="closed", draws=2, codelength=True, examples=60
+    )
+    (one,) = ask(asked).found
+    assert one.blind == pytest.approx(60 * math.log(3))
+    assert one.curve.main.complexity > one.blind
+    told = ask(asked).sentence()
+    assert "from where they started" in told
+    assert "A coder without this network sends" in told
+    assert "Without any network they cost 95 bits" in told
+
+
+def test_from_a_prior_that_is_far_too_wide_the_best_scale_of_a_linear_model_is_found():
+    """C(λ) in closed form, ½ yᵀ(I + λ²XXᵀ)⁻¹y + ½ log det(I + λ²XᵀX): its least of the grid, or the next one."""
+    task, network = numbers(), line()
+    x = torch.cat([task.array.double(), torch.ones(len(task), 1)], 1)
+    y, eye = task.y.double()[:, 0], torch.eye(len(x), dtype=torch.float64)
+    exact = [float(y @ torch.linalg.solve(g, y) + torch.logdet(g)) for s in SCALES for g in (eye + s**2 * x @ x.T,)]
+    fisher, loss = AveragedFisher(network, task, "full"), StackedLoss(network, task)
+    w, draws = loss.flat(network.state_dict()), torch.Generator().manual_seed(0)
+    rounds, centre = Rounds(12, 15), torch.zeros_like(w)
+    wide = rounds.fit(w, loss, fisher.at, Prior(centre, SCALES[-1] ** 2), 1.0, draws)
+    found = rescaled(rounds, wide, w, loss, fisher.at, Prior(centre, None), 1.0, draws)
+    place = min(range(len(SCALES)), key=lambda k: abs(SCALES[k] - found.variance**0.5))
+    assert abs(place - exact.index(min(exact))) <= 1

@@ -98,8 +98,9 @@ class NoisyWeights(nn.Module):
         self._centres = [t.to(*args, **kwargs) for t in self._centres]
         return super().to(*args, **kwargs)
 
-    def forward(self, x: Batch) -> Drawn:
+    def forward(self, x: Batch | None = None, **named: Tensor) -> Drawn:
         """The outputs under noise; the first call finds out where noise can be drawn for each example."""
+        x = named if x is None else x
         if self._local is None:
             self._local = self._found_local(x)
         weights = self._weights()

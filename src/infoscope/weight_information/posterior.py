@@ -130,20 +130,53 @@ class Rounds:
         return found if best is None else best
 
 
+def rescaled(
+    rounds: Rounds, found: Fitted, start: Float[Tensor, " d"] | None, loss: Energy, curvature: CurvatureAt,
+    prior: Prior, beta: float, draws: torch.Generator,
+) -> Fitted:  # fmt: skip
+    """The posterior under the next smaller or larger λ of `SCALES`, as long as C, sampled, falls; then anew at that λ.
+
+    What the rounds chose is the best λ for the curvature that was found under another one, and wavers with it. Here
+    each λ is kept for a third of the rounds, which begin at its neighbour's posterior; at the last they all run from
+    `start`, where it is given. What costs least is kept.
+    """
+    short = replace(rounds, rounds=math.ceil(rounds.rounds / 3))
+    least = sampled_complexity(found, loss, prior, beta, _COMPARED)
+    place = min(range(len(SCALES)), key=lambda k: abs(SCALES[k] ** 2 - found.variance))
+    for step in (-1, 1):
+        for at in range(place + step, len(SCALES) if step > 0 else -1, step):
+            fixed = replace(prior, variance=SCALES[at] ** 2)
+            there = _under(found, SCALES[at] ** 2, beta)
+            other = short.fit(None, loss, curvature, fixed, beta, draws, [there])
+            price = sampled_complexity(other, loss, prior, beta, _COMPARED)
+            if price >= least:
+                break
+            found, least = other, price
+    if start is None:
+        return found
+    anew = rounds.fit(start, loss, curvature, replace(prior, variance=found.variance), beta, draws)
+    return anew if sampled_complexity(anew, loss, prior, beta, _COMPARED) < least else found
+
+
+def _under(found: Fitted, variance: float, beta: float) -> Fitted:
+    """The posterior of another λ² that has this mean and curvature."""
+    return replace(found, variance=variance, q=Posterior.best(found.q.mean, found.curvature, beta, variance))
+
+
 def at_price(found: Fitted, beta: float) -> Fitted:
     """The posterior of another β that has this mean and curvature."""
     return replace(found, q=Posterior.best(found.q.mean, found.curvature, beta, found.variance))
 
 
-def sampled_complexity(found: Fitted, loss: Energy, prior: Prior, beta: float) -> float:
-    """C = E_q L + β KL(q‖p), nats, over `_TRIED` draws that are the same at every call; infinite if not finite."""
+def sampled_complexity(found: Fitted, loss: Energy, prior: Prior, beta: float, pairs: int = 4) -> float:
+    """C = E_q L + β KL(q‖p), nats, over pairs of draws that are the same at every call; infinite if not finite."""
     q = found.q
-    rows = q.draw(_TRIED, torch.Generator().manual_seed(0))
+    rows = q.draw(pairs, torch.Generator().manual_seed(0))
     value = float(loss(torch.cat([rows, 2 * q.mean - rows]))[0].mean()) + beta * q.kl(prior.mean, found.variance)
     return value if math.isfinite(value) else math.inf
 
 
-_TRIED = 4  # and their mirror images
+_COMPARED = 16  # pairs of draws, where posteriors under different priors are compared
 _SLACK = 0.02
 
 

@@ -16,13 +16,17 @@ from infoscope.weight_information.weight_curve import WeightCurve
 
 @dataclass(frozen=True)
 class TaskWeights:
-    """What is found for one task; `moved` is |w − w0| where the start is known, `sent` a code of the labels."""
+    """What is found for one task; `moved` is |w − w0| where the start is known, `sent` a code of the labels.
+
+    `blind` is what the labels cost one who knows nothing, nats; None for numbers, whose loss lacks a constant.
+    """
 
     name: str
     model: str
     curve: WeightCurve
     moved: Measurement | None
     sent: tuple[LossCurve, ...]
+    blind: float | None = None
 
     def rows(self) -> tuple[Row, ...]:
         """The reported posterior first, its layers and parameters, other prices, then what stands beside."""
@@ -109,6 +113,15 @@ def _told(one: TaskWeights) -> str:
         f"labels cost {loss:,.0f} bits more: {total:,.0f} in all. Most are in {most} "
         f"({layers[most] / NATS_PER_BIT:,.0f} bits)."
     )
+    if one.moved is not None:
+        told += f" They lie {one.moved.value:.3g} from where they started."
+    if one.sent:
+        told += f" A coder without this network sends the labels in {codelength(list(one.sent)).bits:,.0f} bits."
+    if one.blind is not None and main.beta == 1 and main.complexity > one.blind:
+        told += (
+            f" Without any network they cost {one.blind / NATS_PER_BIT:,.0f} bits, less than with these weights: give "
+            "more examples, or a prior nearer to the weights."
+        )
     if main.way == "closed" and main.parts_ways:
         told += " Under this noise the loss is far from what its curvature predicts: take posterior rounds."
     if main.floor is not None:

@@ -22,7 +22,7 @@ from infoscope.weight_information.averaged_fisher import AveragedFisher, Blockwi
 from infoscope.weight_information.floor import posterior_floor
 from infoscope.weight_information.gaussian import Posterior, isotropic
 from infoscope.weight_information.minimum import Pull, settled
-from infoscope.weight_information.posterior import Fitted, Prior, Rounds, at_price, closed_form, refined
+from infoscope.weight_information.posterior import Fitted, Prior, Rounds, at_price, closed_form, refined, rescaled
 from infoscope.weight_information.weight_curve import Floor, Point, WeightCurve
 
 Way = Literal["auto", "closed", "rounds"]
@@ -127,6 +127,8 @@ class _Curve:
         known = [closed] if neighbour is None else [closed, at_price(neighbour, beta)]
         start = self.w if neighbour is None else None
         found = f.rounds.fit(start, self.loss, self.sketched.at, self.prior, beta, draws, known)
+        if self.prior.variance is None:
+            found = rescaled(f.rounds, found, start, self.loss, self.sketched.at, self.prior, beta, draws)
         return refined(found, self.loss, self.prior, beta, f.refine, draws) if f.refine else found
 
     def _point(self, way: str, beta: float, found: Fitted) -> Point:

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 import torch
 
 from infoscope.data.named import Tasks, tasks, training_part
+from infoscope.data.targets import Real
 from infoscope.data.task import Task, coding_order
 from infoscope.ensembles.population import Member, Population
 from infoscope.ensembles.train import Train
@@ -183,7 +184,7 @@ class WeightInformation:
             stand_in = partial(_uniform, task, self.seed)
             sent = yield Looks(tuple(dataclasses.replace(one, kind="codes", stand_in=stand_in) for one in looks))
         moved = None if initial is None else _distance(learner, task, weights, initial)
-        return TaskWeights(whole.name, model_name(task, model), curves[0], moved, tuple(sent))
+        return TaskWeights(whole.name, model_name(task, model), curves[0], moved, tuple(sent), _blind(task))
 
     def _part(self, task: Task) -> Task:
         part = training_part(task)
@@ -197,7 +198,7 @@ class WeightInformation:
             weight_curve,
             (task, dataclasses.replace(learner, weights=None), dict(weights), fitting, device),
             WeightCurve,
-            1,
+            2,
             f"posterior on {task.name}",
             kind="posteriors",
             stand_in=partial(_nothing, fitting, names),
@@ -224,6 +225,11 @@ def _distance(learner: Learner, task: Task, weights: Weights, initial: Weights) 
     squares = sum(float((weights[k].double().cpu() - initial[k].double().cpu()).square().sum()) for k in names)
     receipt = Receipt("Euclidean distance from the start", task.fingerprint[:16], n=len(task))
     return Measurement("d(w0,w)", math.sqrt(squares), unit="1", receipt=receipt)
+
+
+def _blind(task: Task) -> float | None:
+    """What the labels cost one who knows nothing, nats."""
+    return None if isinstance(task.target, Real) else float(task.target.uniform(task.y).sum())
 
 
 def _nothing(fitting: Fitting, names: Sequence[str]) -> WeightCurve:
