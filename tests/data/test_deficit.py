@@ -15,7 +15,7 @@ def test_a_deficit_is_a_new_task_that_repeats_itself(name):
     once = DIGITS.corrupted(DEFICITS[name], 3)
     assert once.fingerprint == DIGITS.corrupted(DEFICITS[name], 3).fingerprint != DIGITS.fingerprint
     assert np.array_equal(once.ids, DIGITS.ids)
-    assert once.name == f"{DIGITS.name}~{name}" + ("=4" if name == "blur" else "")
+    assert once.name == f"{DIGITS.name}~{DEFICITS[name].kind}" + ("=4" if name == "blur" else "")
     assert pickle.loads(pickle.dumps(once)).fingerprint == once.fingerprint
     assert (once.shape, once.target) == (DIGITS.shape, DIGITS.target)
 

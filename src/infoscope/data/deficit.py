@@ -96,8 +96,8 @@ Deficit = Blur | VerticalFlip | NoiseImages | PermutedClasses | ShuffledLabels
 
 DEFICITS: dict[str, Deficit] = {
     "blur": Blur(),
-    "vertical-flip": VerticalFlip(),
-    "permuted-classes": PermutedClasses(),
+    "flip": VerticalFlip(),
+    "permute": PermutedClasses(),
     "shuffled-labels": ShuffledLabels(),
     "noise": NoiseImages(),
 }

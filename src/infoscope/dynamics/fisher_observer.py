@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import time
 from collections.abc import Mapping
@@ -127,6 +128,13 @@ class FisherTrace:
             receipt_of(self._data, self._model, self._watching, self._seed, self._device), self._seconds,
         )  # fmt: skip
 
+    def forked(self) -> FisherTrace:
+        """Another one that has seen the same, for a training that goes another way from here on."""
+        other = copy.copy(self)
+        other._times, other._found = list(self._times), list(self._found)
+        other._losses, other._since = list(self._losses), list(self._since)
+        return other
+
     def record(self) -> Record:
         """All that was measured, by step, epoch and layer."""
         return self.curve().record()
@@ -147,11 +155,26 @@ class FisherTrace:
 
 @dataclass
 class FisherTraces:
-    """An observer of stacks: a `FisherTrace` for each network, by name, which share one copy to differentiate."""
+    """An observer of stacks: a `FisherTrace` for each network, by name, which share one copy to differentiate.
 
-    traces: Mapping[str, FisherTrace] = field(default_factory=dict)
+    Networks that are one row are seen by that row's, and by their own from when they part.
+    """
+
+    traces: dict[str, FisherTrace] = field(default_factory=dict)
+    rows: dict[str, str] = field(default_factory=dict)
 
     def observe(self, moment: StackMoment) -> None:
         """Show every network to its own."""
+        self._part({name: row[0] for row in moment.sharing for name in row})
         for place, name in enumerate(moment.names):
             self.traces[name].see(moment, place)
+
+    def of(self, name: str) -> FisherTrace:
+        """What has seen a network."""
+        return self.traces[self.rows.get(name, name)]
+
+    def _part(self, rows: Mapping[str, str]) -> None:
+        for name, row in self.rows.items():
+            if row != name and rows.get(name, name) == name:
+                self.traces[name] = self.traces[row].forked()
+        self.rows = {name: rows.get(name, name) for name in self.rows | rows}

@@ -15,6 +15,7 @@ from infoscope.ensembles.ensemble import for_each
 from infoscope.ensembles.fit_stack import fit_stack
 from infoscope.ensembles.planning import PlannedGroup, planned, stacks
 from infoscope.ensembles.population import Member
+from infoscope.ensembles.shared_rows import row_epochs
 from infoscope.ensembles.train import training_cost
 from infoscope.ensembles.ways import Way
 from infoscope.run import key
@@ -109,11 +110,20 @@ class WatchTrainings:
 
     def cost(self, context: RunContext) -> Cost:
         """A short trial of the training, as everywhere; watching adds a few percent."""
-        return training_cost(planned(self.members, context=context), context.jobs)
+        groups = planned(self.members, context=context)
+        whole = training_cost(groups, context.jobs)
+        return Cost(whole.units, sum(_seconds(part) for part in stacks(groups)), whole.remarks)
 
     def stand_in(self) -> list[WatchedTraining]:
         """Curves of nothing at the steps that are going to be measured."""
         return [_nothing(member, self.watching) for member in self.members]
+
+
+def _seconds(part: PlannedGroup) -> float:
+    """Of the trainings of a stack, what they share counted once."""
+    epochs = sum(member.learner.recipe.epochs for member in part.members)
+    each = part.plan.seconds / part.members[0].learner.recipe.epochs
+    return each * (epochs if part.plan.way.name == "loop" else row_epochs(part.members))
 
 
 def sparing(parts: Sequence[PlannedGroup], watching: Watching, context: RunContext) -> Watching:
@@ -159,14 +169,15 @@ def watch_stack(members: Sequence[Member], watching: Watching, way: Way, device:
     for m in members:
         network = m.learner.network(m.task.shape, m.task.target.outputs, m.seed).to(device)
         traces[m.called].step(network, 0)
-    observers = [FisherTraces(traces), Progress(members[0].learner.recipe.epochs)]
+    seen = FisherTraces(traces)
+    observers = [seen, Progress(max(m.learner.recipe.epochs for m in members))]
     population = fit_stack(members, way, device, observers=observers)
     seconds = (time.process_time() - begin) / len(members)
     place = {name: i for i, name in enumerate(population.names)}
     return WatchedStack(
         tuple(
             WatchedTraining(
-                traces[m.called].curve(), population.member(place[m.called]) if m.called in place else {},
+                seen.of(m.called).curve(), population.member(place[m.called]) if m.called in place else {},
                 population.failed.get(m.called, ""), seconds,
             )
             for m in members

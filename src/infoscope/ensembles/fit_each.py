@@ -31,8 +31,9 @@ def fit_each(
         keeper = _Keeper(history, start, keep, member.called, observers)
         try:
             one = fit(
-                member.learner, member.task, member.validation, seed=member.seed, device=device, observers=[keeper]
-            )
+                member.learner, member.task, member.validation, seed=member.seed, device=device, observers=[keeper],
+                window=member.window,
+            )  # fmt: skip
         except Diverged as error:
             failed[member.called] = str(error)
             continue

@@ -18,6 +18,7 @@ from infoscope.ensembles.fit_each import fit_each
 from infoscope.ensembles.history import History, population_of
 from infoscope.ensembles.observers import StackMoment, StackObserver
 from infoscope.ensembles.population import Member, Population, SnapshotSpec
+from infoscope.ensembles.shared_rows import first_rows, next_rows
 from infoscope.ensembles.stack import Stack
 from infoscope.ensembles.stacked_weights import member as row_of
 from infoscope.ensembles.ways import Way, first_line
@@ -51,6 +52,9 @@ def fit_stack(
     if (why := _closed(networks, members, way, device)) is not None:
         remark = f"{len(members)} networks from {members[0].called} on were trained one after another: {why}"
         return fit_each(members, device, keep, observers, (remark,))
+    for member in members:
+        if member.window is not None:
+            member.window.check(member.task)
     initial = [copy_weights(network) for network in networks]
     recipes = [m.recipe for m in members]
     with isolated(members[0].seed):
@@ -79,14 +83,23 @@ class _StackTraining:
         initial: Sequence[Weights],
     ):  # fmt: skip
         self.members, self.stack, self.template, self.keep = members, stack, template, keep
-        self.rows = list(range(len(members)))  # the member of each row
+        self.groups = first_rows(members)
+        if len(self.groups) < len(members):
+            self.stack.keep(self.rows)
         self.draws = [torch.Generator().manual_seed(m.seed) for m in members]
         self.histories = [History(snapshots={0: first} if 0 in keep.epochs else {}) for first in initial]
         self.failed: dict[str, str] = {}
         self.epoch, self.step = 0, 0
-        self.examples = SharedExamples([m.task for m in members], device)
+        others = [m.task if m.window is None else m.window.task for m in members]
+        tasks = [m.task for m in members]
+        self.examples = SharedExamples([*tasks, *others] if any(m.window for m in members) else tasks, device)
         held_out = [m.validation for m in members]
         self.held_out = SharedExamples([t for t in held_out if t is not None], device) if all(held_out) else None
+
+    @property
+    def rows(self) -> list[int]:
+        """The member that each row is trained as."""
+        return [group[0] for group in self.groups]
 
     def run(self, observers: Sequence[StackObserver]) -> None:
         scratch = Scratch()
@@ -94,7 +107,7 @@ class _StackTraining:
         if not observers and (kept := scratch.load()) is not None:
             self._restore(kept)
         longest = max(m.learner.recipe.epochs for m in self.members)
-        while self.rows:
+        while self.groups:
             means = self._train_epoch(observers)
             self._end_epoch(means, self._held_out_losses())
             report(self.epoch, longest)
@@ -105,11 +118,13 @@ class _StackTraining:
         """Train one epoch; the mean loss (E,) of each row."""
         recipe, n = self.members[0].learner.recipe, len(self.members[0].task)
         orders = [batches(n, recipe.batch, self.draws[m]) for m in self.rows]
-        steps = math.ceil(n / recipe.batch)
+        steps, e = math.ceil(n / recipe.batch), len(self.members)
+        windows = [(m, self.members[m].window) for m in self.rows]
+        places = [m if window is None or not window.holds(self.epoch) else e + m for m, window in windows]
         total: Tensor | float = 0.0
         for parts in zip(*orders, strict=True):
             last = parts[0][0]
-            x, y = self.examples.batch(self.rows, torch.stack([rows for _, rows in parts]))
+            x, y = self.examples.batch(places, torch.stack([rows for _, rows in parts]))
             losses = self.stack.step(self._augmented(x), y, self.step, steps)
             total = total + losses * y.shape[1]
             self.step += 1
@@ -120,7 +135,10 @@ class _StackTraining:
 
     def _show(self, observers: Sequence[StackObserver], losses: Tensor, means: Tensor, last: bool) -> None:
         names = tuple(self.members[m].called for m in self.rows)
-        moment = StackMoment(names, self.stack.tensors, self.step, self.epoch, losses, last, means, self.template)
+        sharing = tuple(tuple(self.members[m].called for m in group) for group in self.groups)
+        moment = StackMoment(
+            names, self.stack.tensors, self.step, self.epoch, losses, last, means, self.template, sharing
+        )
         for observer in observers:
             observer.observe(moment)
 
@@ -144,18 +162,24 @@ class _StackTraining:
         return total / n
 
     def _end_epoch(self, means: Tensor, held_out: Tensor | None) -> None:
-        """Take note of the epoch; rows that are done or diverged leave the stack."""
+        """Take note of the epoch; members that are done or diverged leave the stack, others part where they differ."""
         tensors = self.stack.tensors  # one view of the stack for all rows
         moved = self.stack.moved().tolist()
         held = [None] * len(self.rows) if held_out is None else held_out.tolist()
-        going = [
-            i for i, m in enumerate(self.rows)
-            if self._goes_on(m, _RowOf(tensors, i), float(means[i]), moved[i], held[i])
-        ]  # fmt: skip
-        if len(going) < len(self.rows):
-            self.rows = [self.rows[i] for i in going]
-            if going:
-                self.stack.keep(going)
+        before = {m: i for i, group in enumerate(self.groups) for m in group}
+        left = [
+            [m for m in group if self._goes_on(m, _RowOf(tensors, i), float(means[i]), moved[i], held[i])]
+            for i, group in enumerate(self.groups)
+        ]
+        after = next_rows(self.members, [group for group in left if group], self.epoch)
+        if after == self.groups:
+            return
+        leaders, self.groups = self.rows, after
+        going = [before[m] for m in self.rows]
+        for m, row in zip(self.rows, going, strict=True):
+            self.draws[m].set_state(self.draws[leaders[row]].get_state())
+        if going and (going != list(range(len(leaders))) or self.rows != leaders):
+            self.stack.keep(going, [self.members[m].recipe for m in self.rows])
 
     def _goes_on(self, m: int, weights: _RowOf, mean: float, moved: float, held_out: float | None) -> bool:
         """Take note of one member's epoch; whether it trains on."""
@@ -177,7 +201,7 @@ class _StackTraining:
     def _state(self) -> bytes:
         state = {
             "stack": self.stack.state(),
-            "rows": self.rows,
+            "groups": self.groups,
             "draws": [g.get_state() for g in self.draws],
             "random": torch.get_rng_state(),
             "histories": [dataclasses.asdict(h) for h in self.histories],
@@ -192,7 +216,9 @@ class _StackTraining:
             state = torch.load(io.BytesIO(data), weights_only=True)
         except Exception:  # a checkpoint that was cut off: begin anew
             return
-        self.rows, self.failed, (self.epoch, self.step) = state["rows"], state["failed"], state["at"]
+        if "groups" not in state:  # of an earlier version: begin anew
+            return
+        self.groups, self.failed, (self.epoch, self.step) = state["groups"], state["failed"], state["at"]
         self.histories = [History(**history) for history in state["histories"]]
         for generator, kept in zip(self.draws, state["draws"], strict=True):
             generator.set_state(kept)

@@ -20,6 +20,8 @@ class StackMoment:
     """What an observer of many networks sees after each step: names and live stacked weights (do not change them).
 
     `losses` (E,) are those of the step's batches, `means` (E,) those of the whole epoch, at its end (empty before).
+    A row may stand for several members until their trainings part (`Member.window`): `sharing` has the names of all
+    that a row stands for, its own first, and is empty where networks go one after another.
     """
 
     names: tuple[str, ...]
@@ -30,6 +32,7 @@ class StackMoment:
     end_of_epoch: bool
     means: Tensor
     template: nn.Module
+    sharing: tuple[tuple[str, ...], ...] = ()
 
     def networks(self) -> Iterator[tuple[str, nn.Module]]:
         """Each network by itself, as a copy, in train mode."""

@@ -16,20 +16,25 @@ from infoscope.data.task import Task
 from infoscope.ensembles.stacked_weights import StackedWeights, member
 from infoscope.ensembles.ways import Way
 from infoscope.run.tensor_paths import Path, below, pack_paths, unpack_paths
-from infoscope.training.fit import Trained
+from infoscope.training.fit import Trained, Window
 from infoscope.training.learner import Learner
 from infoscope.training.recipe import Loss, Recipe
 
 
 @dataclass(frozen=True)
 class Member:
-    """One network to be trained: what `fit(learner, task, validation, seed=seed)` would train."""
+    """One network to be trained: what `fit(learner, task, validation, seed=seed, window=window)` would train."""
 
     learner: Learner
     task: Task
     seed: int = 0
     validation: Task | None = None
     name: str = ""
+    window: Window | None = None
+
+    def learns_from(self, epoch: int) -> Task:
+        """The examples of an epoch."""
+        return self.window.task if self.window is not None and self.window.holds(epoch) else self.task
 
     @property
     def loss(self) -> Loss:
@@ -48,7 +53,8 @@ class Member:
 
     def __describe__(self) -> tuple[Any, ...]:
         # Results name their networks, so that equal members of other names are others.
-        return ("Member", self.learner, self.task, self.seed, self.validation, self.called)
+        known = ("Member", self.learner, self.task, self.seed, self.validation, self.called)
+        return known if self.window is None else (*known, self.window)
 
 
 @dataclass(frozen=True)

@@ -99,13 +99,14 @@ class Stack:
         pairs = zip(self._rows.detach().split(size), self._start.split(size), strict=True)
         return torch.cat([torch.linalg.vector_norm(row - first, dim=1, dtype=torch.float64) for row, first in pairs])
 
-    def keep(self, rows: Sequence[int]) -> None:
-        """Go on with these rows only."""
+    def keep(self, rows: Sequence[int], recipes: Sequence[Recipe] | None = None) -> None:
+        """Go on with these rows only, one of them several times perhaps, under these recipes or their own."""
         which = torch.tensor(rows, device=self._rows.device)
         states = [state for optimizer, _ in self._optimizers for state in self._spread(optimizer)]
         self._others = {name: t[which].contiguous() for name, t in self._others.items()}
         self._start = self._start[which]
-        self._hold(self._rows[which], [self._recipes[r] for r in rows], [states[r] for r in rows])
+        own = [self._recipes[r] for r in rows]
+        self._hold(self._rows[which], own if recipes is None else list(recipes), [states[r] for r in rows])
 
     def state(self) -> dict[str, Any]:
         """All that changes while it trains, as tensors, numbers and their containers."""

@@ -10,7 +10,7 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-from infoscope.data.inputs import count, pieces, take, to
+from infoscope.data.inputs import pieces, take, to
 from infoscope.data.task import Task
 from infoscope.run.look import pack, unpack
 from infoscope.training.check_network import check_network, owned
@@ -33,6 +33,26 @@ class Moment:
     loss: Tensor
     end_of_epoch: bool
     mean: float = math.nan
+
+
+@dataclass(frozen=True)
+class Window:
+    """Other examples that are learned from in the epochs from `start` to before `stop`, counted from 0."""
+
+    task: Task
+    start: int
+    stop: int
+
+    def holds(self, epoch: int) -> bool:
+        """Whether an epoch lies in it."""
+        return self.start <= epoch < self.stop
+
+    def check(self, task: Task) -> None:
+        """ValueError unless its examples can stand in for a task's."""
+        if (len(task), task.shape, task.target) != (len(self.task), self.task.shape, self.task.target):
+            raise ValueError(
+                f"{self.task.name!r} can't stand in for {task.name!r}: give as many examples, of one shape and target"
+            )
 
 
 class Diverged(ValueError):
@@ -92,8 +112,9 @@ def fit(
     seed: int = 0,
     device: str | torch.device = "cpu",
     observers: Iterable[Observer] = (),
+    window: Window | None = None,
 ) -> Trained:
-    """Train the learner's network on `task`.
+    """Train the learner's network on `task`, in the epochs of a `window` on its task.
 
     With `validation` and `recipe.patience`, training stops when the validation loss has not improved for `patience`
     epochs, and the best weights are given back; without patience that loss is taken note of (see `overfit`). Random
@@ -108,6 +129,8 @@ def fit(
     for part in (task, validation):
         if part is not None and not len(part):
             raise ValueError(f"{part.name!r} has no examples to train with; give some, or no validation task")
+    if window is not None:
+        window.check(task)
     network = learner.network(task.shape, task.target.outputs, seed).to(device)
     initial = copy_weights(network)
     if learner.recipe.loss is None:
@@ -118,7 +141,7 @@ def fit(
     with isolated(seed):
         extra = None if learner.recipe.penalty is None else learner.recipe.penalty.begin(network, seed)
         draws = torch.Generator().manual_seed(seed)
-        for loss in _epochs(learner.recipe, network, task, draws, tuple(observers), extra):
+        for loss in _epochs(learner.recipe, network, task, draws, tuple(observers), extra, window):
             losses.append(loss)
             if validation is None:
                 continue
@@ -139,19 +162,22 @@ def fit(
 
 def _epochs(
     recipe: Recipe, network: nn.Module, task: Task, draws: torch.Generator, observers: Sequence[Observer],
-    extra: Term | None,
+    extra: Term | None, window: Window | None,
 ) -> Iterator[float]:  # fmt: skip
     """Train, and give the mean loss of each epoch when it ends, what is `extra` left out."""
     device = device_of(network)
-    x, y, loss_of = to(task.x, device), task.y.to(device), recipe.loss_on(task.target)
+    own, loss_of = (to(task.x, device), task.y.to(device)), recipe.loss_on(task.target)
+    other = own if window is None else (to(window.task.x, device), window.task.y.to(device))
+    n = len(task)
     optimizer = recipe.optimizer(network.parameters())
     rates = [group["lr"] for group in optimizer.param_groups]
-    a_epoch = math.ceil(count(x) / recipe.batch)
+    a_epoch = math.ceil(n / recipe.batch)
     step = 0
     for epoch in range(recipe.epochs):
         network.train()
+        x, y = other if window is not None and window.holds(epoch) else own
         losses, sizes, mean = [], [], math.nan
-        for last, rows in batches(count(x), recipe.batch, draws):
+        for last, rows in batches(n, recipe.batch, draws):
             factor = recipe.decay(step / (a_epoch * recipe.epochs))
             for group, rate in zip(optimizer.param_groups, rates, strict=True):
                 group["lr"] = rate * factor

@@ -88,6 +88,22 @@ class Steps:
         return self.factor ** sum(done >= m for m in self.milestones)
 
 
+@dataclass(frozen=True)
+class Restarted:
+    """Another decay, begun anew after the fraction `at` of training, over what is left of it.
+
+    >>> [round(Restarted(Cosine(), at=0.5)(done), 2) for done in (0.0, 0.25, 0.5, 0.75)]
+    [1.0, 0.85, 1.0, 0.5]
+    """
+
+    decay: Decay
+    at: float
+
+    def __call__(self, done: float) -> float:
+        """The decay's factor at what is done since it began anew."""
+        return self.decay(done if done < self.at else (done - self.at) / (1 - self.at))
+
+
 Loss = Callable[[Any, Tensor], Tensor]
 """The mean over a batch of what is brought down, from what a network gave and the targets."""
 
