@@ -9,6 +9,7 @@ from .data.task import Task
 from .data.tishby import tishby
 from .dynamics.as_if_random import LateWeights, as_if_random
 from .dynamics.checkpoints import plane_of_checkpoints
+from .dynamics.critical_period import CriticalPeriod, critical_period
 from .dynamics.fisher_observer import FisherTrace
 from .dynamics.fisher_training import FisherTraining, fisher_training
 from .dynamics.information_plane import InformationPlane
@@ -100,6 +101,7 @@ __all__ = [
     "ClosedForm",
     "Codelength",
     "Compare",
+    "CriticalPeriod",
     "DeltaSkipApproximate",
     "DeltaSkipExact",
     "Difficulty",
@@ -177,6 +179,7 @@ __all__ = [
     "classical_mds",
     "codelength",
     "compare",
+    "critical_period",
     "difficulty",
     "distance",
     "distance_curve",

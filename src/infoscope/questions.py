@@ -36,5 +36,6 @@ QUESTIONS: dict[str, str] = {
     "mi": "infoscope.dynamics.saved_information:SavedInformation",
     "plane": "infoscope.dynamics.plane:Plane",
     "checkpoints": "infoscope.dynamics.which_checkpoint:WhichCheckpoint",
+    "critical-period": "infoscope.dynamics.critical_period:CriticalPeriod",
     "fisher-training": "infoscope.dynamics.fisher_training:FisherTraining",
 }

@@ -9,6 +9,7 @@ STUDIES: dict[str, str] = {
     "ablation": "ablation:AblationStudy",
     "capacity": "capacity:CapacityStudy",
     "certificate": "certificate:CertificateStudy",
+    "critical_period": "critical_period:CriticalPeriodStudy",
     "difficulty": "difficulty:DifficultyStudy",
     "distillation": "distillation:DistillationStudy",
     "renamed_classes": "renamed_classes:RenamedClasses",

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from infoscope.data.deficit import VerticalFlip
 from infoscope.data.task import Task
 from infoscope.model_information.continual import EWC, SI
 from infoscope.models import MLP
@@ -45,6 +46,7 @@ SMALL = {
 """What makes a question quick, by the names that its options have; those of another name stay at their defaults."""
 
 OWN: dict[str, dict[str, Any]] = {
+    "CriticalPeriod": {"data": Task.from_dataset("digits")[:60], "deficit": (VerticalFlip(),), "coded": 8},
     "FisherTraining": {"every": 1},
     "Compare": {
         "data": [Task.from_dataset("iris")[:60], Task.from_dataset("iris")[50:110]],

@@ -51,7 +51,7 @@ def test_a_window_is_the_other_task_while_it_lasts():
 @pytest.mark.parametrize("way", ["vmap", "grouped"])
 def test_what_is_shared_ends_where_each_would_end_by_itself(way):
     windows = (None, Window(FLIPPED, 0, 2), Window(FLIPPED, 0, 4), Window(RENAMED, 3, 5))
-    members = several(*windows) + (Member(lasting(8), DIGITS, 3, name="longer", window=Window(FLIPPED, 0, 2)),)
+    members = (*several(*windows), Member(lasting(8), DIGITS, 3, name="longer", window=Window(FLIPPED, 0, 2)))
     population = ensemble(members, EnsembleSpec(way=way))
     assert population.names == tuple(member.name for member in members)
     for i, member in enumerate(members):

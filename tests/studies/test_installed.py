@@ -57,6 +57,10 @@ STUDY = {
     "fisher_over_training": (
         *("--data", SHARED, "--train", "100", "--test", "100", "--epochs", "4", "--every", "2", "--replicates", "2"),
     ),
+    "critical_period": (
+        *("--data", "digits", "--train", "64", "--k", "50", "--epochs", "4", "--lengths", "1", "2", "--window"),
+        *("1", "--onsets", "0", "2", "--widths", "2", "2", "2", "--coded", "5", "--replicates", "2"),
+    ),
     "transfer": ("--data", SHARED, "--k", "20", "--train", "32", "--epochs", "2", "--replicates", "2"),
     "fisher_shannon": (
         *(

@@ -10,6 +10,7 @@ from typing import Any
 from infoscope.bottleneck.nuisances import NUISANCES
 from infoscope.cli.options import DataOptions
 from infoscope.data.corruption import CORRUPTIONS, Corruption
+from infoscope.data.deficit import DEFICITS
 from infoscope.data.named import NamedTask
 from infoscope.data.targets import Classes, Labels, Real, Target, Tokens
 from infoscope.data.task import Task
@@ -130,6 +131,11 @@ WORDS: dict[str, Word] = {
         tuple[str, ...],
         lambda words, _: tuple(method_of(word, ALGORITHMS) for word in words),
         lambda default: tuple(text_of(one, ALGORITHMS) for one in default),
+    ),
+    "Deficits": Word(
+        tuple[str, ...],
+        lambda words, _: tuple(method_of(word, DEFICITS) for word in words),
+        lambda default: tuple(text_of(one, DEFICITS) for one in default),
     ),
     "Nuisance": _of_table(lambda: NUISANCES),
     "Optimizer": _of_table(lambda: OPTIMIZERS),

@@ -177,4 +177,4 @@ class FisherTraces:
         for name, row in self.rows.items():
             if row != name and rows.get(name, name) == name:
                 self.traces[name] = self.traces[row].forked()
-        self.rows = {name: rows.get(name, name) for name in self.rows | rows}
+        self.rows = {name: rows.get(name, name) for name in (*self.rows, *rows)}

@@ -47,8 +47,7 @@ def _starts_like(a: Member, b: Member) -> bool:
     """Whether they are one network, trained alike but for the rate, the epochs and the windows."""
     one, other = a.learner, b.learner
     facts = [
-        (m.seed, m.task.fingerprint, m.validation, m.learner.recipe.optimizer, m.learner.recipe.augment)
-        for m in (a, b)
+        (m.seed, m.task.fingerprint, m.validation, m.learner.recipe.optimizer, m.learner.recipe.augment) for m in (a, b)
     ]
     return one.factory == other.factory and one.weights is other.weights and facts[0] == facts[1]
 
