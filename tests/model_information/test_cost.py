@@ -7,6 +7,7 @@ import pytest
 
 from infoscope import Massart, Real, Task
 from infoscope.model_information import codes
+from infoscope.model_information import cost as cost_of
 from infoscope.model_information.choosing import Choosing
 from infoscope.model_information.cost import PassTime
 from infoscope.model_information.difficulty import Difficulty
@@ -16,6 +17,8 @@ from infoscope.model_information.probing import Probing
 from infoscope.model_information.similarity import Similarity
 from infoscope.model_information.transfer import Transfer
 from infoscope.models import MLP
+from infoscope.prequential.closed_form import ClosedForm
+from infoscope.prequential.mixed import Mixed
 from infoscope.run.look import Looks
 from infoscope.run.question import cost, requests
 
@@ -65,3 +68,24 @@ def test_tasks_that_differ_by_their_labels_are_tried_once(monkeypatch):
     assert both[0] == both[1]
     cost(Difficulty((IRIS, IRIS.corrupted(Massart(0.2))), TINY, k=20))
     assert len(tried) == 2
+
+
+def test_what_only_the_first_trial_loads_is_not_counted(monkeypatch):
+    """The first code of 8 labels loads for 5 s, every label takes 10 ms: 1,000 of them take 10 s, not 625."""
+    loaded: list[int] = []
+
+    def sending(task, coder, learner, n: int) -> float:
+        loaded.append(n)
+        return 0.01 * n + (5.0 if loaded.count(8) == 1 and n == 8 else 0.0)
+
+    monkeypatch.setattr(cost_of, "_sending", sending)
+    many = Task.from_arrays(np.zeros((1000, 3)), np.arange(1000) % 2)
+    assert cost_of.seconds_to_send(many, ClosedForm(), None, 1000) == pytest.approx(10.0)
+
+
+def test_a_code_of_tables_is_not_told_to_grow_faster_than_evenly(monkeypatch):
+    """From 32 labels to 64 it grows threefold, where trees begin: evenly from there on, not with a power above 1."""
+    monkeypatch.setattr(cost_of, "_sending", lambda task, coder, learner, n: {8: 0.1, 16: 0.1, 32: 0.2}.get(n, 0.6))
+    monkeypatch.setattr(cost_of, "_seconds_of_factors", lambda task, coder, n: 0.0)
+    many = Task.from_arrays(np.zeros((640, 3)), np.arange(640) % 2)
+    assert cost_of.seconds_to_send(many, Mixed(), None, 640) == pytest.approx(0.6 + 0.4 / 32 * 576)
