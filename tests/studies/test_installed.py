@@ -62,21 +62,13 @@ STUDY = {
         *("1", "--onsets", "0", "2", "--widths", "2", "2", "2", "--coded", "5", "--replicates", "2"),
     ),
     "transfer": ("--data", SHARED, "--k", "20", "--train", "32", "--epochs", "2", "--replicates", "2"),
+    "effective_information": (
+        *("--widths", "3", "--epochs", "10", "--batches", "32", "128", "--rates", "0.1", "0.3", "--flow", "1"),
+        *("--replicates", "3"),
+    ),
     "fisher_shannon": (
-        *(
-            "--examples",
-            "20",
-            "--replicates",
-            "4",
-            "--networks",
-            "4",
-            "--width",
-            "3",
-            "--until",
-            "2.2",
-            "--epochs",
-            "10",
-        ),
+        *("--examples", "20", "--replicates", "4", "--networks", "4", "--width", "3", "--until", "2.2"),
+        *("--epochs", "10"),
     ),
     "phase_transition": (
         *("--examples", "20", "--width", "2", "--betas", "0.1", "1", "--rounds", "1", "--draws", "2", "--epochs", "1"),
@@ -85,6 +77,9 @@ STUDY = {
     "trade_off": (
         *("--examples", "20", "--width", "2", "--betas", "0.1", "1", "--rounds", "1", "--draws", "2", "--epochs", "1"),
         *("--replicates", "2"),
+    ),
+    "select_expert": (
+        *("--data", SHARED, "--tasks", "3", "--experts", "3", "--examples", "20", "--pairs", "0", "--epochs", "1"),
     ),
     "choosing": ("--data", SHARED, "--examples", "20", "--replicates", "1", "--sets", "office31_webcam"),
 }
