@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 from collections import OrderedDict
 from collections.abc import Generator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
-from torch import nn
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
 
 import pbb
 from infoscope.data.task import Task
@@ -26,6 +28,7 @@ from infoscope.training.recipe import Adam, Cosine, Recipe
 from infoscope.weight_information.risk_certificate import RiskCertificate
 from infoscope.weight_information.risk_certificate_answer import TaskCertificate
 
+SHIFTED = "MNIST, prior learnt from shifted images"
 FREE, LEARNT = 0.3155, 0.0279
 """MNIST, fully connected: data-free and with a learnt prior (Pérez-Ortiz et al. 2021, tables 1 and 3)."""
 
@@ -41,7 +44,10 @@ NOTES = (
     "log(2√n/δ))/n, so that with 1797 examples no posterior of more than some 200 nats is below the prior's 0.25, even "
     "one without errors. The certificates here take 280 nats and more. Posteriors of fewer nats are not excluded by "
     "this; gradient descent found none below 0.249.",
-    "σ0 is fixed before the data are seen; the paper takes the best of a grid.",
+    "Of PAC-Bayes with backprop σ0 = 0.1 was taken on MNIST after trials of two epochs with 0.1 and 0.03, which δ does "
+    "not pay for, in its own favour; the paper takes the best of a grid, and pays.",
+    "That images are shifted while a prior is learnt was tried after the certificate without shifts had been seen, for "
+    "which δ does not pay either (log 2 of some ten nats); the published figure is without shifts.",
 )
 
 
@@ -64,11 +70,30 @@ class DropoutMLP:
 
 
 @dataclass(frozen=True)
+class Shifted:
+    """Images moved by up to so many pixels either way, each by its own draw; what comes in at the edges is 0."""
+
+    pixels: int = 2
+
+    def __call__(self, x: Tensor, generator: torch.Generator) -> Tensor:
+        """Images (n, channels, height, width), as many and as large."""
+        n, channels, *sides = x.shape
+        x = F.pad(x, (self.pixels,) * 4)
+        for axis, side in zip((2, 3), sides, strict=True):
+            first = torch.randint(2 * self.pixels + 1, (n, 1), generator=generator)
+            places = (first + torch.arange(side)).view(n, 1, *((side, 1) if axis == 2 else (1, side)))
+            x = x.gather(axis, places.expand(n, channels, *((side, x.shape[3]) if axis == 2 else (x.shape[2], side))))
+        return x
+
+
+@dataclass(frozen=True)
 class CertificateStudy:
     """Certificates of the share of errors, from the training data alone (Pérez-Ortiz et al. 2021).
 
     All at δ = 0.035. On the digits all 1797 examples are the certificate's; on MNIST a data-free one has the training
-    split, and one with a learnt prior half of it. Beside them PAC-Bayes with backprop, restated, on the same examples.
+    split, and one with a learnt prior half of it; the prior is learnt once from the images as they are, as in the
+    paper, and once from images that are shifted at random. Beside them PAC-Bayes with backprop, restated, on the same
+    examples.
 
     Attributes
     ----------
@@ -125,7 +150,7 @@ class CertificateStudy:
             verdict = Verdict.REPRODUCED if ours[name] < asked else Verdict.NOT_REPRODUCED
             claims.append(Claim(_claimed(name, asked), verdict, f"{ours[name]:.4f}"))
         if self.mnist is None:
-            absent = (("MNIST, data-free", FREE), ("MNIST, learnt prior", LEARNT))
+            absent = (("MNIST, data-free", FREE), ("MNIST, learnt prior", LEARNT), (SHIFTED, LEARNT))
             claims += [
                 Claim(f"{n}: a certificate below {a:g}", Verdict.NOT_RUN, "no MNIST was given") for n, a in absent
             ]
@@ -157,9 +182,16 @@ class CertificateStudy:
         mnist = Task.from_dataset(str(self.mnist))
         free = RiskCertificate(mnist, MLP((self.width,)), steps=self.mnist_steps, **options)
         recipe = Recipe(Adam(), Cosine(), 128, self.prior_epochs, None)
-        model = Learner(DropoutMLP(self.widths), recipe)
-        learnt = RiskCertificate(mnist, model, "learnt", one_scale=True, steps=self.mnist_steps // 10, **options)
-        return [*found, ("MNIST, data-free", FREE, free), ("MNIST, learnt prior", LEARNT, learnt)]
+        recipes = {
+            "MNIST, learnt prior": recipe,
+            SHIFTED: replace(recipe, epochs=2 * self.prior_epochs, augment=Shifted()),
+        }
+        options |= {"one_scale": True, "steps": self.mnist_steps // 10}
+        learnt = [
+            (name, LEARNT, RiskCertificate(mnist, Learner(DropoutMLP(self.widths), recipe), "learnt", **options))
+            for name, recipe in recipes.items()
+        ]
+        return [*found, ("MNIST, data-free", FREE, free), *learnt]
 
     def _beside(self, ours: Mapping[str, float], rows: list[Row]) -> Generator[Request, Any, Table]:
         """PAC-Bayes with backprop on the same examples and a network of the same size."""

@@ -57,7 +57,7 @@ class Trained:
     seconds: float
 
     def certificate(self) -> Certificate:
-        """The kl bound, at the paper's δ; σ0 is chosen beforehand."""
+        """The kl bound, at the paper's δ; a choice of σ0 by these data is not paid for."""
         return certify(
             self.risks,
             self.kl,
