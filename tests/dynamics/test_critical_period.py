@@ -125,6 +125,7 @@ def test_what_networks_know_stands_beside_and_its_gap_is_the_difference_of_their
     for seed in (0, 1):
         costs = nets.codes[cell, seed].total - nets.codes[clean, seed].total
         assert nets.information_gap(cell).replicates[seed] == pytest.approx(costs)
+    assert (nets.information_gap(cell).receipt.n, nets.accuracy_gap(cell).receipt.n) == (40, len(nets.tested))
     assert {"L(M,D)", "information gap", "accuracy", "accuracy gap", RAW, CALIBRATED, "peak of tr F"} == {
         row.measurement.quantity for row in found.record()
     }

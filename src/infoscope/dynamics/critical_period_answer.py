@@ -59,7 +59,7 @@ class CriticalPeriodAnswer:
         return f"Critical periods of {self.model} on {self.parts.train.name}"
 
     def record(self) -> Record:
-        """Of every cell accuracy, L(M, D), what the deficit cost of both, and the Fisher traces at four times."""
+        """Of every cell accuracy, L(M, D), and what the deficit cost of both; Fisher traces under the first control."""
         return Record.of(self.networks.rows())
 
     def figures(self) -> Sequence[Figure]:

@@ -96,11 +96,12 @@ class DeficitNetworks:
         for seed in self.seeds(cell):
             curve = self.curves[cell, seed]
             found[seed] = float(np.nanargmax([curve.at(epoch)[which].value for epoch in range(len(curve))]))
-        receipt = self._receipt("epoch of the highest trace of the Fisher information", cell)
+        own = self._receipt("epoch of the highest trace of the Fisher information", cell)
+        receipt = dataclasses.replace(own, n=self._curve(cell).receipt.n)
         return Measurement.from_replicates("peak of tr F", found, unit="1", receipt=receipt)
 
     def rows(self) -> list[Row]:
-        """Of every cell: accuracy and L(M, D), what the deficit cost of both, and the Fisher traces at four times."""
+        """Of every cell: accuracy and L(M, D), and what the deficit cost of both; then the Fisher traces."""
         return [*self.rows_of_accuracy(), *(self._rows_of_codes() if self.codes else ()), *self._rows_of_traces()]
 
     def rows_of_accuracy(self) -> tuple[Row, ...]:
@@ -121,9 +122,12 @@ class DeficitNetworks:
         return found
 
     def _rows_of_traces(self) -> list[Row]:
-        """At the start, at the deficit's end, where the mean over the networks is highest, and at the end."""
-        found = []
-        for cell in self.cells:
+        """At the start, at the deficit's end, where the mean over the networks is highest, and at the end.
+
+        Without a deficit, and with one under the first control: the others are alike until it ends.
+        """
+        found, first = [], next((cell.control for cell in self.cells if cell.length), "none")
+        for cell in (cell for cell in self.cells if not cell.length or cell.control == first):
             last = len(self._curve(cell)) - 1
             for quantity in (RAW, CALIBRATED):
                 found.append(Row({**place(cell), "of": quantity}, self.peak(cell, quantity)))
@@ -138,7 +142,8 @@ class DeficitNetworks:
     def _gap(self, name: str, clean: Measurement, other: Measurement, cell: Cell) -> Measurement:
         common = [seed for seed in other.replicates if seed in clean.replicates]
         values = {seed: clean.replicates[seed] - other.replicates[seed] for seed in common}
-        receipt = dataclasses.replace(self._receipt("without the deficit − with it", cell), seeds=tuple(common))
+        own = self._receipt("without the deficit − with it", cell)
+        receipt = dataclasses.replace(own, n=clean.receipt.n, coder=clean.receipt.coder, seeds=tuple(common))
         return Measurement.from_replicates(
             name, values, unit=clean.unit, status=clean.status | other.status, receipt=receipt
         )
