@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from infoscope import Status, Task, WeightInformation, ask, bits_in_weights
+from infoscope.data.corruption import ShuffledLabels
 from infoscope.data.targets import Real
 from infoscope.ensembles.stacked_loss import StackedLoss
 from infoscope.models import MLP
@@ -197,6 +198,19 @@ def test_the_three_priors_and_the_distance():
         "codes": 1,
     }
     assert units(WeightInformation(IRIS, MLP((3,)), w)) == {"posteriors": 1}
+
+
+def test_a_curve_does_not_depend_on_the_side_that_it_is_walked_from():
+    task = Task.from_dataset("digits").shuffled(0)[:40].corrupted(ShuffledLabels(), seed=0)
+    options = {"scale": 1.0, "posterior": "rounds", "rounds": 6, "epochs": 200, "draws": 20}
+    walks = [
+        ask(WeightInformation(task, MLP((6,)), beta=first, curve=rest, **options)).found[0].curve.of("rounds")
+        for first, rest in ((2.0, (0.03, 0.2)), (0.03, (0.2, 2.0)))
+    ]
+    for one, other in zip(*walks, strict=True):
+        assert one.complexity == pytest.approx(other.complexity, rel=0.15)
+    memorised, forgotten = walks[0][0], walks[0][-1]
+    assert memorised.kl > 5 * forgotten.kl
 
 
 def test_a_curve_is_kept_without_loss():

@@ -140,14 +140,11 @@ def rescaled(
     each λ is kept for a third of the rounds, which begin at its neighbour's posterior; at the last they all run from
     `start`, where it is given. What costs least is kept.
     """
-    short = replace(rounds, rounds=math.ceil(rounds.rounds / 3))
     least = sampled_complexity(found, loss, prior, beta, _COMPARED)
     place = min(range(len(SCALES)), key=lambda k: abs(SCALES[k] ** 2 - found.variance))
     for step in (-1, 1):
         for at in range(place + step, len(SCALES) if step > 0 else -1, step):
-            fixed = replace(prior, variance=SCALES[at] ** 2)
-            there = _under(found, SCALES[at] ** 2, beta)
-            other = short.fit(None, loss, curvature, fixed, beta, draws, [there])
+            other = _onwards(rounds, _under(found, SCALES[at] ** 2, beta), loss, curvature, prior, beta, draws)
             price = sampled_complexity(other, loss, prior, beta, _COMPARED)
             if price >= least:
                 break
@@ -156,6 +153,25 @@ def rescaled(
         return found
     anew = rounds.fit(start, loss, curvature, replace(prior, variance=found.variance), beta, draws)
     return anew if sampled_complexity(anew, loss, prior, beta, _COMPARED) < least else found
+
+
+def cheaper(
+    rounds: Rounds, found: Fitted, other: Fitted, loss: Energy, curvature: CurvatureAt, prior: Prior, beta: float,
+    draws: torch.Generator,
+) -> Fitted:  # fmt: skip
+    """Of `found` and what a third of the rounds make of another posterior, under its λ, the one of lower C."""
+    other = _onwards(rounds, other, loss, curvature, prior, beta, draws)
+    prices = [sampled_complexity(one, loss, prior, beta, _COMPARED) for one in (found, other)]
+    return other if prices[1] < prices[0] else found
+
+
+def _onwards(
+    rounds: Rounds, found: Fitted, loss: Energy, curvature: CurvatureAt, prior: Prior, beta: float,
+    draws: torch.Generator,
+) -> Fitted:  # fmt: skip
+    """A third of the rounds from a posterior on, its λ kept."""
+    short = replace(rounds, rounds=math.ceil(rounds.rounds / 3))
+    return short.fit(None, loss, curvature, replace(prior, variance=found.variance), beta, draws, [found])
 
 
 def _under(found: Fitted, variance: float, beta: float) -> Fitted:

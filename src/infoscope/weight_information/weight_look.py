@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal
 
 import torch
@@ -22,7 +23,17 @@ from infoscope.weight_information.averaged_fisher import AveragedFisher, Blockwi
 from infoscope.weight_information.floor import posterior_floor
 from infoscope.weight_information.gaussian import Posterior, isotropic
 from infoscope.weight_information.minimum import Pull, settled
-from infoscope.weight_information.posterior import Fitted, Prior, Rounds, at_price, closed_form, refined, rescaled
+from infoscope.weight_information.posterior import (
+    Fitted,
+    Prior,
+    Rounds,
+    at_price,
+    cheaper,
+    closed_form,
+    refined,
+    rescaled,
+    sampled_complexity,
+)
 from infoscope.weight_information.weight_curve import Floor, Point, WeightCurve
 
 Way = Literal["auto", "closed", "rounds"]
@@ -113,7 +124,27 @@ class _Curve:
             last = fits[main]
             for beta in side:
                 last = fits[beta] = self._fit(way, beta, last)
+        if way == "rounds":
+            self._walk_back(way, fits)
         return [self._point(way, beta, fits[beta]) for beta in betas]
+
+    def _walk_back(self, way: str, fits: dict[float, Fitted]) -> None:
+        """From either end over all β: between two kinds of posterior a walk is caught in its own.
+
+        Where weights cost least, what was trained may be kept: there it is begun anew.
+        """
+        draws = torch.Generator().manual_seed(self.fitting.seed)
+        least = min(fits)
+        if least != self.fitting.betas[0]:
+            anew = self._fit(way, least, None)
+            prices = [sampled_complexity(one, self.loss, self.prior, least) for one in (fits[least], anew)]
+            fits[least] = anew if prices[1] < prices[0] else fits[least]
+        for walk in (sorted(fits), sorted(fits, reverse=True)):
+            for last, beta in pairwise(walk):
+                neighbour = at_price(fits[last], beta)
+                fits[beta] = cheaper(
+                    self.fitting.rounds, fits[beta], neighbour, self.loss, self.sketched.at, self.prior, beta, draws
+                )
 
     def _fit(self, way: str, beta: float, neighbour: Fitted | None) -> Fitted:
         settle = (

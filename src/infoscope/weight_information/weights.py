@@ -198,7 +198,7 @@ class WeightInformation:
             weight_curve,
             (task, dataclasses.replace(learner, weights=None), dict(weights), fitting, device),
             WeightCurve,
-            2,
+            3,
             f"posterior on {task.name}",
             kind="posteriors",
             stand_in=partial(_nothing, fitting, names),
