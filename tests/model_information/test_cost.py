@@ -21,6 +21,8 @@ from infoscope.prequential.closed_form import ClosedForm
 from infoscope.prequential.mixed import Mixed
 from infoscope.run.look import Looks
 from infoscope.run.question import cost, requests
+from infoscope.training.learner import Learner
+from infoscope.training.recipe import Recipe
 
 TINY = MLP((4,))
 IRIS = Task.from_dataset("iris")
@@ -89,3 +91,13 @@ def test_a_code_of_tables_is_not_told_to_grow_faster_than_evenly(monkeypatch):
     monkeypatch.setattr(cost_of, "_seconds_of_factors", lambda task, coder, n: 0.0)
     many = Task.from_arrays(np.zeros((640, 3)), np.arange(640) % 2)
     assert cost_of.seconds_to_send(many, Mixed(), None, 640) == pytest.approx(0.6 + 0.4 / 32 * 576)
+
+
+def test_what_the_first_training_loads_is_not_counted_for_every_epoch(monkeypatch):
+    calls: list[int] = []
+    seconds = iter([0.0, 0.01])  # before and after what is timed
+    monkeypatch.setattr(cost_of, "fit", lambda learner, task: calls.append(len(task)))
+    monkeypatch.setattr(cost_of.time, "process_time", lambda: next(seconds))
+    learner = Learner(TINY, Recipe(epochs=20, batch=16))
+    assert cost_of.seconds_to_learn(learner, IRIS, 128) == pytest.approx(0.01 * 20 * 128 / 64)
+    assert calls == [8, 64]

@@ -16,6 +16,7 @@ from infoscope.figure import Bars, Figure, Line
 from infoscope.measurement import Measurement, Receipt, Status
 from infoscope.model_information.performance import performance
 from infoscope.model_information.ratio import ratio
+from infoscope.model_information.wording import bits_and_error
 from infoscope.prequential.codelength import codelength, model_information
 from infoscope.prequential.loss_curve import LossCurve
 from infoscope.record import Row
@@ -189,8 +190,9 @@ def sentence(found: Sequence[Found]) -> str:
 
 def _share(one: Found, depth: Depth) -> str:
     lost, share, *_ = one.all_forgotten(depth)
-    part = "" if np.isnan(share.value) else f" ({share.value:z.0%})"
-    return f"{lost.bits:z,.0f} bits{part} by {one.algorithm}"
+    bounded = not np.isnan(share.value) and Status.UNBOUNDED not in share.status
+    part = f" ({share.value:z.0%})" if bounded else ""
+    return f"{bits_and_error(lost)} bits{part} by {one.algorithm}"
 
 
 _AT = {
