@@ -75,9 +75,9 @@ class MislabelledStudy:
         columns = ("set", "planted", "wrong", "average precision", "cleanlab", "expected (90 %)", "right of P > 0.9")
         table = Table("Planted errors", columns, cells, ("cleanlab's figures are of other draws of the errors.",))
         claims = (
-            _claim(f"average precision on digits is at least {ASKED}", min(on_digits, default=0.0), ASKED),
-            _claim("nine in ten of the labels with P(wrong) above 0.9 are wrong", hits / max(sure, 1), 0.9),
-            _claim("the 90 % interval has the number that was planted", inside / max(len(cells), 1), 0.8),
+            _claim(f"average precision on digits is at least {ASKED}", min(on_digits, default=None), ASKED),
+            _claim("nine in ten of the labels with P(wrong) above 0.9 are wrong", hits / sure if sure else None, 0.9),
+            _claim("the 90 % interval has the number that was planted", inside / len(cells) if cells else None, 0.8),
         )
         return StudyAnswer("Wrong labels that are planted", rows, (table,), claims)
 
@@ -91,6 +91,9 @@ def planted(whole: Task, rate: float, seed: int) -> tuple[Task, np.ndarray]:
     return Task.from_arrays(whole.x, z, alphabet=whole.alphabet, name=name), wrong
 
 
-def _claim(text: str, value: float, least: float) -> Claim:
+def _claim(text: str, value: float | None, least: float) -> Claim:
+    """The claim that a share is as large as was asked for; None where there was nothing to count."""
+    if value is None:
+        return Claim(text, Verdict.NOT_RUN, "nothing to count in these sets")
     held = Verdict.REPRODUCED if value >= least else Verdict.NOT_REPRODUCED
     return Claim(text, held, f"{value:.3f}, and {least:g} is asked for")

@@ -242,3 +242,11 @@ def test_a_scripted_network_is_trained_coded_and_reset():
     asked = {"coder": Replay(replays=2, start=64, last_layer=None), "k": 20, "train": 60, "replicates": 1, "epochs": 20}
     plain, same = (infoscope.ablation("iris", model=factory, **asked) for factory in (layers, scripted))
     assert [row.measurement.value for row in plain] == pytest.approx([r.measurement.value for r in same], rel=1e-4)
+
+
+def test_components_that_come_to_the_whole_are_not_said_to_share(digits):
+    """One component that is the whole network: what is missed without it is all there is."""
+    told = ask(Ablation(digits, MLP((8,)), ("fc*",), coder=QUICK, k=40, replicates=2, epochs=20)).sentence()
+    assert "most is missed without fc*" in told
+    assert told.count(" ± ") == 3
+    assert "shared or joint" not in told

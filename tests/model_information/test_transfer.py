@@ -69,7 +69,7 @@ def test_both_terms_are_told_and_paired():
         assert transferred.replicates[seed] == pytest.approx(initial.replicates[seed] - trained.replicates[seed])
     assert "head kept" in transferred.receipt.notes
     assert "trained on 360 of digits" in transferred.receipt.notes
-    assert "bits" in answer.sentence()
+    assert " ± " in answer.sentence()
     assert infoscope.explain("L_IT").startswith("L_IT: information transfer")
 
 

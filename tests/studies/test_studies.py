@@ -131,3 +131,10 @@ def test_the_four_tasks_of_the_trade_off_share_their_digits(study):
     assert torch.equal(parity.y, true.y % 2)
     kept = [float((task.y == true.y).double().mean()) for task in (half, random)]
     assert kept == pytest.approx([0.55, 0.1], abs=0.08)
+
+
+def test_a_claim_about_a_set_that_was_left_out_is_not_run(study):
+    mislabelled = study("mislabelled")
+    claims = walk(mislabelled.MislabelledStudy(("iris",), (0.0, 0.1)).stages()).claims
+    assert claims[0].verdict is mislabelled.Verdict.NOT_RUN
+    assert claims[2].verdict is not mislabelled.Verdict.NOT_RUN

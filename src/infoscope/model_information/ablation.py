@@ -22,6 +22,7 @@ from infoscope.model_information.information import check_own_code
 from infoscope.model_information.reset import Reset, beginnings, with_reset
 from infoscope.model_information.shapley import EXACT, MOST, Coalition, coalitions, prefixes, random_orders
 from infoscope.model_information.trained_pairs import OwnWeights, TrainedPairs, own_pairs, trained_pairs
+from infoscope.model_information.wording import bits_and_error
 from infoscope.models.default import Model, learner_for, model_name
 from infoscope.options import AtLeast, check_fields
 from infoscope.prequential.encode import Coder
@@ -242,10 +243,12 @@ class AblationAnswer:
                 f"({whole.bits:z,.1f}{error} bits), so there is nothing to find in its components; train it for "
                 "longer, or on more examples."
             )
+        apart = total - whole
+        why = ", as what they know is shared or joint" if abs(apart.value) > 2 * apart.stderr else ""
         return (
-            f"Of the {whole.bits:z,.0f} bits about {self.task.name} that training put into the network, most is missed "
-            f"without {most} ({parts[most].bits:z,.0f} bits, reset to {self.question.reset}); the components by "
-            f"themselves come to {total.bits:z,.0f} bits, as what they know is shared or joint."
+            f"Of the {bits_and_error(whole)} bits about {self.task.name} that training put into the network, most is "
+            f"missed without {most} ({bits_and_error(parts[most])} bits, reset to {self.question.reset}); the "
+            f"components by themselves come to {bits_and_error(total)} bits{why}."
         )
 
     def choices(self) -> Mapping[str, str]:

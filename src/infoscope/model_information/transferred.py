@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from infoscope.measurement import Measurement, Status
 from infoscope.model_information.heads import HEADS, Head
+from infoscope.model_information.wording import bits_and_error
 from infoscope.prequential.codelength import codelength, model_information
 from infoscope.prequential.loss_curve import LossCurve
 from infoscope.record import Row
@@ -51,4 +52,4 @@ class Transferred:
     def words(self) -> str:
         """How much of the untrained network's bits is brought along."""
         whole = codelength(self.fresh).bits
-        return f"{self.network} brings {self.transferred.bits:z,.0f} of {whole:z,.0f} bits ({HEADS[self.head]})"
+        return f"{self.network} brings {bits_and_error(self.transferred)} of {whole:z,.0f} bits ({HEADS[self.head]})"
