@@ -33,6 +33,11 @@ NOTES = (
     "Pawlak 2025 (arXiv 2510.09687) says that restarting the learning rate almost closes the gap.",
     "Control steps is the one that the claims are judged by: as many clean epochs as without a deficit. Control none "
     "has fewer of them, so that its gap is no sign of a critical period.",
+    "All this hangs on the recipe, which was settled on the way. With a rate of 0.05 (--rate 0.05 --batch 64 --epochs "
+    "16 --lengths 2 6 12 --replicates 3 --coded 100) a blur until epoch 12 cost 0.0102 ± 0.0046 with as many clean "
+    "steps and 0.0005 ± 0.0048 with the rate begun anew too, a flip 0.0082 ± 0.0036, and a permutation 0.42 ± 0.13: some "
+    "networks broke down. With 0.01 (--rate 0.01 --epochs 16 --lengths 3 12 --replicates 4 --coded 100) networks "
+    "without a deficit were not done when training ended, and 12 epochs of any deficit were a head start.",
     "A gap below 0 is a network that does better than without the deficit: with steps and both it has had more steps "
     "in all.",
 )
@@ -65,6 +70,10 @@ class CriticalPeriodStudy:
         Epochs after which it begins.
     widths
         Channels of the network's convolutions.
+    rate
+        Learning rate at the start.
+    batch
+        Examples of a step.
     coded
         Examples that are coded for L(M, D).
     replicates
@@ -76,18 +85,21 @@ class CriticalPeriodStudy:
     data: str = "usps"
     train: Annotated[int, AtLeast(2)] = 960
     k: Annotated[int, AtLeast(1)] = 2000
-    epochs: Annotated[int, AtLeast(4)] = 16
-    lengths: tuple[int, ...] = (3, 12)
-    window: Annotated[int, AtLeast(1)] = 3
-    onsets: tuple[int, ...] = (0, 3, 6, 9)
+    epochs: Annotated[int, AtLeast(4)] = 24
+    lengths: tuple[int, ...] = (4, 16)
+    window: Annotated[int, AtLeast(1)] = 4
+    onsets: tuple[int, ...] = (0, 4, 12)
     widths: tuple[int, int, int] = (8, 16, 32)
-    coded: Annotated[int, AtLeast(1)] = 100
-    replicates: Annotated[int, AtLeast(2)] = 4
+    rate: float = 0.02
+    batch: Annotated[int, AtLeast(1)] = 32
+    coded: Annotated[int, AtLeast(1)] = 60
+    replicates: Annotated[int, AtLeast(2)] = 3
     seed: Annotated[int, AtLeast(0)] = 0
 
     paper: ClassVar[Mapping[str, Any]] = {
         "data": "cifar10", "train": 45_000, "k": 10_000, "epochs": 160, "lengths": (20, 40, 60, 80, 100, 120, 140),
-        "window": 40, "onsets": (0, 20, 40, 60, 80, 100, 120), "widths": (96, 192, 192), "replicates": 5,
+        "window": 40, "onsets": (0, 20, 40, 60, 80, 100, 120), "widths": (96, 192, 192), "rate": 0.05,
+        "batch": 128, "replicates": 5,
     }  # fmt: skip
 
     def __post_init__(self) -> None:
@@ -118,7 +130,7 @@ class CriticalPeriodStudy:
         self, task: Task, deficits: Sequence[Deficit], onsets: Sequence[int], lengths: Sequence[int],
         controls: Sequence[Control], coded: int,
     ) -> CriticalPeriod:  # fmt: skip
-        recipe = Recipe(SGD(0.01, 0.9), batch=32, decay=Cosine(), epochs=self.epochs, patience=None)
+        recipe = Recipe(SGD(self.rate, 0.9), batch=self.batch, decay=Cosine(), epochs=self.epochs, patience=None)
         return CriticalPeriod(
             task, Learner(SmallCNN(self.widths, 4 * self.widths[0]), recipe), deficit=tuple(deficits),
             onset=tuple(onsets), length=tuple(lengths), control=tuple(controls), train=self.train, k=self.k,
@@ -199,16 +211,22 @@ def _of_fisher(early: CriticalPeriodAnswer, moving: CriticalPeriodAnswer) -> lis
 def _of_controls(found: CriticalPeriodAnswer) -> list[Claim]:
     """What of the gap fewer clean steps and a smaller rate make."""
     none, steps, both = (_gap(found, "blur", control) for control in ("none", "steps", "both"))
+    why = f"{told(steps)} with as many clean steps, {told(both)} with the rate restarted too"
     return [
         _above(
             "As many clean steps close most of the gap that fewer of them leave (blur)", none - steps - steps,
             f"{told(none)} with what is left, {told(steps)} with as many clean steps",
         ),
-        _above(
-            "A learning rate that begins anew closes most of what is left then (Pawlak 2025)", steps - both - both,
-            f"{told(steps)} with as many clean steps, {told(both)} with the rate restarted too",
+        Claim(
+            "A learning rate that begins anew closes most of what is left then (Pawlak 2025)", _closes(steps, both), why
         ),
     ]  # fmt: skip
+
+
+def _closes(gap: Measurement, after: Measurement) -> Verdict:
+    """Whether less than half of a gap is left; undecided where there is none, by two errors."""
+    half = gap - after - after
+    return judged(half.value, half.stderr) if gap.value > 2 * gap.stderr else Verdict.UNDECIDED
 
 
 def _costs(found: CriticalPeriodAnswer) -> list[Table]:
