@@ -35,7 +35,7 @@ NOTES = (
     "has fewer of them, so that its gap is no sign of a critical period.",
     "All this hangs on the recipe, which was settled on the way. With a rate of 0.05 (--rate 0.05 --batch 64 --epochs "
     "16 --lengths 2 6 12 --replicates 3 --coded 100) a blur until epoch 12 cost 0.0102 ± 0.0046 with as many clean "
-    "steps and 0.0005 ± 0.0048 with the rate begun anew too, a flip 0.0082 ± 0.0036, and a permutation 0.42 ± 0.13: some "
+    "steps and 0.0005 ± 0.0048 with the rate begun anew too, a flip 0.0082 ± 0.0036, a permutation 0.42 ± 0.13: some "
     "networks broke down. With 0.01 (--rate 0.01 --epochs 16 --lengths 3 12 --replicates 4 --coded 100) networks "
     "without a deficit were not done when training ended, and 12 epochs of any deficit were a head start.",
     "A gap below 0 is a network that does better than without the deficit: with steps and both it has had more steps "
@@ -122,8 +122,8 @@ class CriticalPeriodStudy:
         ]
         claims = [*_of_deficits(early), *_of_fisher(early, moving), *_of_controls(early)]
         return StudyAnswer(
-            "Critical learning periods", rows, tables, claims, NOTES, [*early.figures(), *moving.figures()],
-            chosen=early.choices(),
+            "Critical learning periods", rows, tables, claims, (_plainly(early), *NOTES),
+            [*early.figures(), *moving.figures()], chosen=early.choices(),
         )  # fmt: skip
 
     def _asked(
@@ -136,6 +136,21 @@ class CriticalPeriodStudy:
             onset=tuple(onsets), length=tuple(lengths), control=tuple(controls), train=self.train, k=self.k,
             coded=coded, coder=Replay(replays=2, start=500), replicates=self.replicates, seed=self.seed,
         )  # fmt: skip
+
+
+def _plainly(found: CriticalPeriodAnswer) -> str:
+    """What became of it, in one sentence for each deficit."""
+    nets, told_of = found.networks, []
+    for deficit in found.deficits:
+        end = _cell(found, deficit, "steps").end
+        steps, both = _gap(found, deficit, "steps"), _gap(found, deficit, "both")
+        bits = nets.information_gap(_cell(found, deficit, "both"))
+        told_of.append(
+            f"After {deficit} until epoch {end} and as many clean steps as without it, {told(steps)} of accuracy are "
+            f"missing; {told(both)}, and {told(bits)}, when the learning rate begins anew too."
+        )
+    last = "What of the last numbers is above two errors, training does not mend here."
+    return " ".join(["In plain words.", *told_of, last])
 
 
 def _cell(found: CriticalPeriodAnswer, deficit: str, control: str, last: bool = True) -> Cell:
@@ -192,7 +207,10 @@ def _of_fisher(early: CriticalPeriodAnswer, moving: CriticalPeriodAnswer) -> lis
         least = min((rise, fall), key=lambda m: m.value / m.stderr if m.stderr else m.value)
         top = told(nets.peak(nets.clean, quantity))
         why = f"{told(rise)} doublings, then {told(fall)} halvings; highest after epoch {top}"
-        claims.append(_above(f"{words} rises, and then falls", least, why))
+        verdict = judged(least.value, least.stderr)
+        if watched.peak(quantity) == len(watched.times) - 1:
+            verdict = Verdict.NOT_REPRODUCED
+        claims.append(Claim(f"{words} rises, and then falls", verdict, why))
     cells = sorted(moving.of("blur", "steps"), key=lambda cell: -moving.networks.accuracy_gap(cell).value)
     worst, next_worst = (moving.networks.accuracy_gap(cell) for cell in cells[:2])
     peak = nets.peak(nets.clean)
