@@ -21,6 +21,6 @@ def test_probe_ranks_the_layers_of_a_file(infoscope, tmp_path):
 def test_choose_takes_networks_behind_the_data(infoscope):
     words = "--frozen", "--examples", 30, "--replicates", 1
     done = infoscope("choose", "iris", "mlp", "mlp(widths=(4,))", *words)
-    assert "start from mlp" in done.stdout
+    assert "Which network to start from for the 30 labels of iris is open: mlp" in " ".join(done.stdout.split())
     told = infoscope("choose", "iris", "mlp", "mlp(widths=(4,))", *words, "--dry-run").stdout
     assert "3 codes" in told
