@@ -25,7 +25,11 @@ import torch
 
 from infoscope.weight_information.chains import Path as Way
 from infoscope.weight_information.gaussian import isotropic
-from infoscope.weight_information.reduced_rank import learning_coefficient, reduced_rank_loss, reduced_rank_truth
+from infoscope.weight_information.learning_coefficients.reduced_rank import (
+    learning_coefficient,
+    reduced_rank_loss,
+    reduced_rank_truth,
+)
 from infoscope.weight_information.tempering import Tempered, climb, stay, temper
 from ledger import RESULTS, circumstances, merge, table, told
 

@@ -29,8 +29,8 @@ from sklearn.preprocessing import StandardScaler
 import infoscope
 from infoscope import Task
 from infoscope.data.texts import Texts
-from infoscope.model_information.label_noise import of_probabilities
-from infoscope.model_information.mislabelled import Mislabelled
+from infoscope.model_information.mislabelled.label_noise import of_probabilities
+from infoscope.model_information.mislabelled.question import Mislabelled
 from planted import NOISES, planted
 
 SETS = {

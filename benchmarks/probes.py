@@ -28,7 +28,7 @@ from sklearn.preprocessing import StandardScaler
 
 from infoscope import ClosedForm, Task
 from infoscope.data.task import coding_order
-from infoscope.model_information.probed import network_layers
+from infoscope.model_information.probing.probed import network_layers
 from infoscope.models import model
 from infoscope.prequential.encode import encode
 from infoscope.training.learner import Learner

@@ -33,7 +33,7 @@ from infoscope.task_space.distance import one_less_cosine, symmetric
 from infoscope.task_space.head import fit_head
 from infoscope.task_space.probe import Headed, features_of, probe_of
 from infoscope.training.isolation import isolated
-from infoscope.weight_information.quantise import sample
+from infoscope.weight_information.quantise.question import sample
 from ledger import RESULTS, circumstances, merge, table, told
 from peers.task2vec_code import squared_batch_means
 

@@ -12,7 +12,7 @@ import torch
 
 from infoscope.data.task import Task
 from infoscope.measurement import Measurement, mean_and_stderr
-from infoscope.model_information.ablation import Ablation, AblationAnswer
+from infoscope.model_information.ablation.question import Ablation, AblationAnswer
 from infoscope.models import CifarResNet, PreActResNet
 from infoscope.options import AtLeast, check_fields
 from infoscope.prequential.replay import Replay

@@ -11,7 +11,7 @@ from typing import Annotated, Any, ClassVar, Literal
 import numpy as np
 
 from infoscope.data.tishby import tishby
-from infoscope.dynamics.as_if_random import as_if_random
+from infoscope.dynamics.plane.as_if_random import as_if_random
 from infoscope.mi.estimators.binning import Uniform
 from infoscope.observation.activations import Activations
 from infoscope.options import AtLeast, check_fields

@@ -10,8 +10,8 @@ from infoscope import Task
 from infoscope.record import Row
 from infoscope.run.question import Stages
 from infoscope.training.learner import Learner
-from infoscope.weight_information.weight_curve import Point
-from infoscope.weight_information.weights import WeightInformation
+from infoscope.weight_information.weights.curve import Point
+from infoscope.weight_information.weights.question import WeightInformation
 
 
 @dataclass(frozen=True)

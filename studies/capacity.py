@@ -9,8 +9,8 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from infoscope.data.task import Task
 from infoscope.measurement import Measurement
-from infoscope.model_information.capacities import Held
-from infoscope.model_information.capacity import Capacity, CapacityAnswer
+from infoscope.model_information.capacity.question import Capacity, CapacityAnswer
+from infoscope.model_information.capacity.result import Held
 from infoscope.options import AtLeast, check_fields
 from infoscope.prequential.replay import Replay
 from infoscope.run.question import Stages

@@ -25,8 +25,8 @@ from infoscope.run.question import Request, Stages
 from infoscope.run.study import Cell, Claim, StudyAnswer, Table, Verdict
 from infoscope.training.learner import Learner
 from infoscope.training.recipe import Adam, Cosine, Recipe
-from infoscope.weight_information.risk_certificate import RiskCertificate
-from infoscope.weight_information.risk_certificate_answer import TaskCertificate
+from infoscope.weight_information.certificate.answer import TaskCertificate
+from infoscope.weight_information.certificate.question import RiskCertificate
 
 SHIFTED = "MNIST, prior learnt from shifted images"
 FREE, LEARNT = 0.3155, 0.0279

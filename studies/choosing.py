@@ -11,8 +11,8 @@ import numpy as np
 
 from infoscope.data.task import Task
 from infoscope.measurement import Measurement, mean_and_stderr
-from infoscope.model_information.choosing import Choosing
-from infoscope.model_information.choosing_answer import DATA, OF_DATA, ChoosingAnswer
+from infoscope.model_information.choosing.answer import DATA, OF_DATA, ChoosingAnswer
+from infoscope.model_information.choosing.question import Choosing
 from infoscope.options import AtLeast, check_fields
 from infoscope.prequential.loss_curve import LossCurve
 from infoscope.record import Row

@@ -8,13 +8,13 @@ from typing import Annotated, Any, ClassVar
 
 from infoscope.data.deficit import Blur, Deficit, PermutedClasses, VerticalFlip
 from infoscope.data.task import Task
-from infoscope.dynamics.critical_period import CriticalPeriod
-from infoscope.dynamics.critical_period_answer import CriticalPeriodAnswer
-from infoscope.dynamics.deficit_cells import CONTROLS, Cell, Control
-from infoscope.dynamics.deficit_networks import told
-from infoscope.dynamics.fisher_answer import FisherTrainingAnswer
-from infoscope.dynamics.fisher_curve import CALIBRATED, RAW
-from infoscope.dynamics.watched_trainings import WatchedTraining
+from infoscope.dynamics.critical_period.answer import CriticalPeriodAnswer
+from infoscope.dynamics.critical_period.cells import CONTROLS, Cell, Control
+from infoscope.dynamics.critical_period.networks import told
+from infoscope.dynamics.critical_period.question import CriticalPeriod
+from infoscope.dynamics.fisher_training.answer import FisherTrainingAnswer
+from infoscope.dynamics.fisher_training.curve import CALIBRATED, RAW
+from infoscope.dynamics.fisher_training.watched_trainings import WatchedTraining
 from infoscope.measurement import Measurement
 from infoscope.models import SmallCNN
 from infoscope.options import AtLeast, check_fields

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar
 
 from infoscope import Distillation, Replay, Task
-from infoscope.model_information.distillation_answer import CONTROLS, DistillationAnswer, Gain
+from infoscope.model_information.distillation.answer import CONTROLS, DistillationAnswer, Gain
 from infoscope.options import AtLeast, check_fields
 from infoscope.prequential.encode import Coder
 from infoscope.record import Row

@@ -14,9 +14,9 @@ import numpy as np
 
 from infoscope.data.deficit import DEFICITS
 from infoscope.data.task import Task
-from infoscope.dynamics.fisher_answer import FisherTrainingAnswer
-from infoscope.dynamics.fisher_curve import CALIBRATED, RAW, Watching
-from infoscope.dynamics.watched_trainings import WatchedTraining, WatchTrainings
+from infoscope.dynamics.fisher_training.answer import FisherTrainingAnswer
+from infoscope.dynamics.fisher_training.curve import CALIBRATED, RAW, Watching
+from infoscope.dynamics.fisher_training.watched_trainings import WatchedTraining, WatchTrainings
 from infoscope.ensembles.population import Member
 from infoscope.figure import Figure, Line
 from infoscope.measurement import NATS_PER_BIT, Measurement

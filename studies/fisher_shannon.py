@@ -27,9 +27,9 @@ from infoscope.run.study import Cell, Claim, StudyAnswer, Table, Verdict
 from infoscope.weight_information.example_losses import PerExample, losses_look
 from infoscope.weight_information.fisher import Fisher
 from infoscope.weight_information.fisher_look import FisherOptions, network_fisher_look
-from infoscope.weight_information.information_bounds import decoded_information
-from infoscope.weight_information.shannon import shannon_information
-from infoscope.weight_information.weights_and_data_answer import TaskShannon
+from infoscope.weight_information.weights_and_data.answer import TaskShannon
+from infoscope.weight_information.weights_and_data.closed_form import shannon_information
+from infoscope.weight_information.weights_and_data.information_bounds import decoded_information
 
 BETAS = (1.0, 0.1, 0.01)
 RECIPES = ((0.2, 64), (0.5, 64), (0.1, 16), (0.3, 16), (0.05, 8), (0.15, 8))

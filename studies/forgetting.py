@@ -15,8 +15,8 @@ from typing import Annotated, Any, ClassVar
 
 from infoscope.data.task import Task
 from infoscope.measurement import Measurement
-from infoscope.model_information.forgetting import Forgetting, ForgettingAnswer
-from infoscope.model_information.forgotten import Found
+from infoscope.model_information.forgetting.forgotten import Found
+from infoscope.model_information.forgetting.question import Forgetting, ForgettingAnswer
 from infoscope.models import MLP
 from infoscope.options import AtLeast, check_fields
 from infoscope.prequential.replay import Replay

@@ -13,7 +13,7 @@ import numpy as np
 
 from infoscope.data.task import coding_order
 from infoscope.data.tishby import tishby
-from infoscope.dynamics.information_plane import InformationPlane
+from infoscope.dynamics.plane.information_plane import InformationPlane
 from infoscope.dynamics.schedule import DeltaSkipExact, Every, Schedule
 from infoscope.measurement import NATS_PER_BIT
 from infoscope.mi.method import Method

@@ -11,7 +11,7 @@ import numpy as np
 from sklearn.metrics import average_precision_score
 
 from infoscope.data.task import Task
-from infoscope.model_information.mislabelled import Mislabelled, MislabelledAnswer
+from infoscope.model_information.mislabelled.question import Mislabelled, MislabelledAnswer
 from infoscope.options import AtLeast, check_fields
 from infoscope.record import Row
 from infoscope.run.question import Stages

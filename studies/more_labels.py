@@ -12,8 +12,8 @@ from infoscope.data.named import training_part
 from infoscope.data.task import Task
 from infoscope.measurement import Measurement, Receipt
 from infoscope.model_information.codelength import label_looks
-from infoscope.model_information.learning_curve import extrapolate
-from infoscope.model_information.more_labels import losses
+from infoscope.model_information.more_labels.learning_curve import extrapolate
+from infoscope.model_information.more_labels.question import losses
 from infoscope.options import AtLeast, check_fields
 from infoscope.prequential.encode import Coder
 from infoscope.prequential.kernel import Kernel

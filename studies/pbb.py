@@ -21,8 +21,8 @@ from torch.nn import functional as F
 from infoscope.data.task import Task
 from infoscope.run.look import pack, unpack
 from infoscope.training.isolation import isolated
-from infoscope.weight_information.certificate import BOUND, DRAWS, Certificate, certify
-from infoscope.weight_information.ledger import Ledger
+from infoscope.weight_information.certificate.certificate import BOUND, DRAWS, Certificate, certify
+from infoscope.weight_information.certificate.ledger import Ledger
 
 Objective = Literal["quadratic", "classic", "lambda"]
 OBJECTIVES: tuple[Objective, ...] = ("quadratic", "classic", "lambda")

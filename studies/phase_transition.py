@@ -18,7 +18,7 @@ from infoscope.record import Row
 from infoscope.run.question import Stages
 from infoscope.run.study import Cell, Claim, StudyAnswer, Table, Verdict, judged
 from infoscope.weight_information.phase_transition import GateAndMemoriser
-from infoscope.weight_information.weight_curve import Point
+from infoscope.weight_information.weights.curve import Point
 
 BETAS = (0.005, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 1.0, 2.0, 5.0)
 GATE = GateAndMemoriser(10, 0.5, 2)

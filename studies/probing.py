@@ -11,9 +11,9 @@ from infoscope.data.task import Task, coding_order
 from infoscope.ensembles.population import Member, Population
 from infoscope.ensembles.train import Train
 from infoscope.measurement import Measurement
-from infoscope.model_information.probed import of_network
-from infoscope.model_information.probing import Probing
-from infoscope.model_information.probing_answer import NONE, RANDOM, WORDS, ProbingAnswer
+from infoscope.model_information.probing.answer import NONE, RANDOM, WORDS, ProbingAnswer
+from infoscope.model_information.probing.probed import of_network
+from infoscope.model_information.probing.question import Probing
 from infoscope.options import AtLeast, check_fields
 from infoscope.record import Row
 from infoscope.run.look import Looks

@@ -16,7 +16,7 @@ from infoscope.data.task import Task
 from infoscope.ensembles.population import Member, Population
 from infoscope.ensembles.train import Train
 from infoscope.measurement import Measurement
-from infoscope.model_information.similarity import Similarity
+from infoscope.model_information.similarity.question import Similarity
 from infoscope.models import SmallCNN
 from infoscope.options import AtLeast, check_fields
 from infoscope.prequential.replay import Replay

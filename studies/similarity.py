@@ -13,9 +13,9 @@ from scipy.stats import spearmanr
 
 from infoscope.data.task import Task
 from infoscope.measurement import NATS_PER_BIT, Measurement
-from infoscope.model_information.pairs import Pair, similarities
-from infoscope.model_information.similarity import Similarity
-from infoscope.model_information.similarity_answer import SimilarityAnswer
+from infoscope.model_information.similarity.answer import SimilarityAnswer
+from infoscope.model_information.similarity.pairs import Pair, similarities
+from infoscope.model_information.similarity.question import Similarity
 from infoscope.models import MLP
 from infoscope.options import AtLeast, check_fields
 from infoscope.prequential.frozen import FrozenNetwork

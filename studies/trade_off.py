@@ -18,7 +18,7 @@ from infoscope.options import AtLeast, check_fields
 from infoscope.record import Row
 from infoscope.run.question import Stages
 from infoscope.run.study import Cell, Claim, StudyAnswer, Table, Verdict, judged
-from infoscope.weight_information.weight_curve import Point
+from infoscope.weight_information.weights.curve import Point
 
 BETAS = (0.02, 0.1, 0.3, 1.0, 3.0, 10.0)
 TASKS = ("true labels", "even or odd", "half of them random", "random labels")

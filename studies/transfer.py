@@ -17,9 +17,9 @@ from typing import Annotated, Any, ClassVar
 from infoscope.data.corruption import ShuffledLabels
 from infoscope.data.task import Task
 from infoscope.measurement import Measurement
-from infoscope.model_information.comparing import Compare
-from infoscope.model_information.parts_of_information import Parts
-from infoscope.model_information.transfer import Transfer, TransferAnswer
+from infoscope.model_information.comparing.parts_of_information import Parts
+from infoscope.model_information.comparing.question import Compare
+from infoscope.model_information.transfer.question import Transfer, TransferAnswer
 from infoscope.models import MLP
 from infoscope.options import AtLeast, check_fields
 from infoscope.prequential.replay import Replay

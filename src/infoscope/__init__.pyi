@@ -7,39 +7,39 @@ from .data.deficit import Blur, NoiseImages, PermutedClasses, VerticalFlip
 from .data.targets import Boxes, Classes, Labels, Real, Tokens
 from .data.task import Task
 from .data.tishby import tishby
-from .dynamics.as_if_random import LateWeights, as_if_random
-from .dynamics.checkpoints import plane_of_checkpoints
-from .dynamics.critical_period import CriticalPeriod, critical_period
-from .dynamics.fisher_observer import FisherTrace
-from .dynamics.fisher_training import FisherTraining, fisher_training
-from .dynamics.information_plane import InformationPlane
-from .dynamics.layer_method import FittedBins
-from .dynamics.network import plane_of_network
-from .dynamics.plane import Plane
-from .dynamics.saved_activations import plane_of_activations
-from .dynamics.saved_information import SavedInformation
+from .dynamics.critical_period.question import CriticalPeriod, critical_period
+from .dynamics.fisher_training.observer import FisherTrace
+from .dynamics.fisher_training.question import FisherTraining, fisher_training
+from .dynamics.plane.as_if_random import LateWeights, as_if_random
+from .dynamics.plane.checkpoints import plane_of_checkpoints
+from .dynamics.plane.information_plane import InformationPlane
+from .dynamics.plane.layer_method import FittedBins
+from .dynamics.plane.network import plane_of_network
+from .dynamics.plane.question import Plane
+from .dynamics.plane.saved_activations import plane_of_activations
+from .dynamics.plane.saved_information import SavedInformation
 from .dynamics.schedule import DeltaSkipApproximate, DeltaSkipExact, Every, Logarithmic
-from .dynamics.which_checkpoint import WhichCheckpoint, which_checkpoint
+from .dynamics.which_checkpoint.question import WhichCheckpoint, which_checkpoint
 from .ensembles.ensemble import ensemble
 from .ensembles.planning import EnsembleSpec
 from .ensembles.population import Member, Population
 from .ensembles.stacked_weights import Networks
 from .measurement import Bound, Measurement, Receipt, Status, UnreliableMeasurement
 from .mi.estimate import layer_information, mutual_information
-from .model_information.ablation import Ablation, ablation
-from .model_information.capacity import Capacity, capacity
-from .model_information.choosing import Choosing, choose
+from .model_information.ablation.question import Ablation, ablation
+from .model_information.capacity.question import Capacity, capacity
+from .model_information.choosing.question import Choosing, choose
 from .model_information.codelength import Codelength, codelength, loss_curves
-from .model_information.comparing import Compare, compare
+from .model_information.comparing.question import Compare, compare
 from .model_information.difficulty import Difficulty, difficulty
-from .model_information.distillation import Distillation, distillation
-from .model_information.forgetting import Forgetting, forgetting
+from .model_information.distillation.question import Distillation, distillation
+from .model_information.forgetting.question import Forgetting, forgetting
 from .model_information.information import Information, information
-from .model_information.mislabelled import Mislabelled, mislabelled
-from .model_information.more_labels import MoreLabels, more_labels
-from .model_information.probing import Probing, probe
-from .model_information.similarity import Similarity, similarity
-from .model_information.transfer import Transfer, transfer
+from .model_information.mislabelled.question import Mislabelled, mislabelled
+from .model_information.more_labels.question import MoreLabels, more_labels
+from .model_information.probing.question import Probing, probe
+from .model_information.similarity.question import Similarity, similarity
+from .model_information.transfer.question import Transfer, transfer
 from .observation.noise import with_noise
 from .prequential.blocks import Blocks
 from .prequential.closed_form import ClosedForm
@@ -73,16 +73,16 @@ from .weight_distance.mds import classical_mds
 from .weight_distance.nearest import nearest_ends
 from .weight_distance.pictures import MDS
 from .weight_distance.weight_distance import WeightDistance, distance
-from .weight_information.between import Between, between
+from .weight_information.between.question import Between, between
+from .weight_information.certificate.question import RiskCertificate, risk_certificate
 from .weight_information.fisher import Fisher
 from .weight_information.fisher_look import fisher
-from .weight_information.learning_coefficient import LearningCoefficient, learning_coefficient
-from .weight_information.merge import Merge, merge
-from .weight_information.noise_tolerance import NoiseTolerance, noise_tolerance
-from .weight_information.quantise import Quantise, quantise
-from .weight_information.risk_certificate import RiskCertificate, risk_certificate
-from .weight_information.weights import WeightInformation, bits_in_weights
-from .weight_information.weights_and_data import ShannonInformation, shannon
+from .weight_information.learning_coefficients.question import LearningCoefficient, learning_coefficient
+from .weight_information.merge.question import Merge, merge
+from .weight_information.noise_tolerance.question import NoiseTolerance, noise_tolerance
+from .weight_information.quantise.question import Quantise, quantise
+from .weight_information.weights.question import WeightInformation, bits_in_weights
+from .weight_information.weights_and_data.question import ShannonInformation, shannon
 
 __all__ = [
     "MDS",

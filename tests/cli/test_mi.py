@@ -8,7 +8,7 @@ import pytest
 
 from infoscope.cli.command import command
 from infoscope.cli.options import Run
-from infoscope.dynamics.saved_information import SavedInformation
+from infoscope.dynamics.plane.saved_information import SavedInformation
 from infoscope.mi import mutual_information
 from infoscope.mi.methods import METHODS
 from infoscope.record import Record

@@ -53,7 +53,7 @@ def test_tishby_is_the_papers_network(run):
 
 def test_the_same_command_trains_nothing_again(run, monkeypatch):
     first = run("iris", model="mlp")
-    monkeypatch.setattr("infoscope.dynamics.training.fit_stack", None)
+    monkeypatch.setattr("infoscope.dynamics.plane.training.fit_stack", None)
     assert run("iris", model="mlp")[0] == first[0]
 
 

@@ -13,7 +13,7 @@ import torch
 
 from infoscope.data.deficit import VerticalFlip
 from infoscope.data.task import Task
-from infoscope.model_information.continual import EWC, SI
+from infoscope.model_information.forgetting.continual import EWC, SI
 from infoscope.models import MLP
 from infoscope.prequential.closed_form import ClosedForm
 from infoscope.prequential.mixed import Mixed

@@ -7,7 +7,7 @@ import torch
 
 from infoscope.data.task import Task
 from infoscope.data.tishby import tishby
-from infoscope.dynamics.as_if_random import LateWeights, activations_of, as_if_random
+from infoscope.dynamics.plane.as_if_random import LateWeights, activations_of, as_if_random
 from infoscope.mi.estimators.binning import Uniform
 from infoscope.models import MLP
 from infoscope.observation.activations import Activations

@@ -6,10 +6,10 @@ from safetensors.torch import save_file
 from torch import nn
 
 from infoscope.data.tishby import tishby
-from infoscope.dynamics.checkpoints import checkpoints, gaps, plane_of_checkpoints
-from infoscope.dynamics.information_plane import InformationPlane
+from infoscope.dynamics.plane.checkpoints import checkpoints, gaps, plane_of_checkpoints
+from infoscope.dynamics.plane.information_plane import InformationPlane
+from infoscope.dynamics.plane.study_run import PlaneStopped
 from infoscope.dynamics.schedule import DeltaSkipExact, Every
-from infoscope.dynamics.study_run import PlaneStopped
 from infoscope.mi.estimators.binning import Uniform
 from infoscope.models import MLP
 from infoscope.record import Record

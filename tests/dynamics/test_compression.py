@@ -5,8 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from infoscope.dynamics.compression import Fall, falls, told
-from infoscope.dynamics.plane_paths import paths
+from infoscope.dynamics.plane.compression import Fall, falls, told
+from infoscope.dynamics.plane.paths import paths
 from infoscope.measurement import NATS_PER_BIT, Measurement, Receipt, Status
 from infoscope.record import Record
 

@@ -19,9 +19,9 @@ from infoscope import (
     ask,
 )
 from infoscope.data.deficit import DEFICITS
-from infoscope.dynamics.deficit_cells import CONTROLS, Cell, grid, no_deficit
-from infoscope.dynamics.deficit_networks import DeficitNetworks
-from infoscope.dynamics.fisher_curve import CALIBRATED, RAW, FisherCurve, When
+from infoscope.dynamics.critical_period.cells import CONTROLS, Cell, grid, no_deficit
+from infoscope.dynamics.critical_period.networks import DeficitNetworks
+from infoscope.dynamics.fisher_training.curve import CALIBRATED, RAW, FisherCurve, When
 from infoscope.measurement import Receipt
 from infoscope.models import MLP
 from infoscope.run.question import units

@@ -9,10 +9,10 @@ import pytest
 import torch
 from torch import nn
 
-from infoscope.dynamics.data_processing import data_processing
-from infoscope.dynamics.network import plane_of_network
-from infoscope.dynamics.saved_activations import plane_of_activations
-from infoscope.dynamics.saved_information import SavedInformation
+from infoscope.dynamics.plane.data_processing import data_processing
+from infoscope.dynamics.plane.network import plane_of_network
+from infoscope.dynamics.plane.saved_activations import plane_of_activations
+from infoscope.dynamics.plane.saved_information import SavedInformation
 from infoscope.measurement import Measurement, Status
 from infoscope.mi.estimators.binning import Saxe
 from infoscope.run.question import ask

@@ -20,8 +20,8 @@ from infoscope import (
     fisher,
     fit,
 )
-from infoscope.dynamics.fisher_curve import CALIBRATED, RAW, FisherCurve, Watching, When
-from infoscope.dynamics.watched_trainings import WatchedStack, WatchTrainings
+from infoscope.dynamics.fisher_training.curve import CALIBRATED, RAW, FisherCurve, Watching, When
+from infoscope.dynamics.fisher_training.watched_trainings import WatchedStack, WatchTrainings
 from infoscope.measurement import Receipt
 from infoscope.models import MLP
 from infoscope.observation.estimators import Exact, Sketch

@@ -12,11 +12,11 @@ from torch import nn
 from infoscope.data.task import Task
 from infoscope.data.tishby import tishby
 from infoscope.dynamics.examples import Examples
-from infoscope.dynamics.information_plane import InformationPlane
-from infoscope.dynamics.plane_point import PlanePoint, plane_point
+from infoscope.dynamics.plane.information_plane import InformationPlane
+from infoscope.dynamics.plane.point import PlanePoint, plane_point
+from infoscope.dynamics.plane.specification import PlaneSpecification
+from infoscope.dynamics.plane.study_run import PlaneStopped
 from infoscope.dynamics.schedule import DeltaSkipApproximate, DeltaSkipExact, Every
-from infoscope.dynamics.specification import PlaneSpecification
-from infoscope.dynamics.study_run import PlaneStopped
 from infoscope.measurement import Status
 from infoscope.mi.estimate import layer_information
 from infoscope.mi.estimators.binning import Uniform
@@ -141,7 +141,7 @@ def test_a_finished_run_measures_nothing_again(tmp_path, monkeypatch):
         made.clear()
         return trained(InformationPlane(TASK, method=BINS, schedule=DeltaSkipExact(0.02), store=Store(tmp_path)))
 
-    monkeypatch.setattr("infoscope.dynamics.study_run._bytes", counted)
+    monkeypatch.setattr("infoscope.dynamics.plane.study_run._bytes", counted)
     first = run()
     assert len(made) == len(epochs(first))
     second = run()
@@ -258,7 +258,7 @@ def test_the_scale_of_the_inputs_counts_patterns():
 
 
 def test_the_reference_activations_of_the_random_tanh_network(shared_data):
-    from infoscope.dynamics.saved_activations import plane_of_activations
+    from infoscope.dynamics.plane.saved_activations import plane_of_activations
     from infoscope.mi.estimators.binning import IDNNS
 
     record = plane_of_activations(shared_data("tishby") / "activations_random_tanh.npz", method=IDNNS())

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from infoscope.data.tishby import tishby
 from infoscope.dynamics.examples import Examples
-from infoscope.dynamics.information_plane import InformationPlane
-from infoscope.dynamics.network import plane_of_network
+from infoscope.dynamics.plane.information_plane import InformationPlane
+from infoscope.dynamics.plane.network import plane_of_network
 from infoscope.measurement import Status
 from infoscope.mi.estimate import layer_information
 from infoscope.mi.estimators.binning import Uniform

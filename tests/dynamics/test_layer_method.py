@@ -5,9 +5,9 @@ import pytest
 import torch
 from torch import nn
 
-from infoscope.dynamics.layer_method import FittedBins, following
-from infoscope.dynamics.network import plane_of_network
-from infoscope.dynamics.specification import LayerSpecification
+from infoscope.dynamics.plane.layer_method import FittedBins, following
+from infoscope.dynamics.plane.network import plane_of_network
+from infoscope.dynamics.plane.specification import LayerSpecification
 from infoscope.measurement import Status
 from infoscope.mi import IDNNS, Adaptive, Saxe, Uniform
 from infoscope.mi.methods import METHODS

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from infoscope.data.tishby import tishby
-from infoscope.dynamics.network import plane_of_network
+from infoscope.dynamics.plane.network import plane_of_network
 from infoscope.measurement import Bound
 from infoscope.mi.estimate import layer_information
 from infoscope.mi.estimators.binning import Uniform
@@ -82,7 +82,7 @@ def test_a_layer_that_runs_for_some_batches_only_is_an_error():
 LARGE = """
 import json, resource, sys, torch
 from torch import nn
-from infoscope.dynamics.network import plane_of_network
+from infoscope.dynamics.plane.network import plane_of_network
 from infoscope.mi.estimators.compressed import Compressed
 from infoscope.mi.estimators.probe import Probe
 torch.set_num_threads(1)

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from infoscope.data.tishby import tishby
-from infoscope.dynamics.network import plane_of_network
+from infoscope.dynamics.plane.network import plane_of_network
 from infoscope.measurement import Bound, Status
 from infoscope.mi.estimate import layer_information
 from infoscope.mi.estimators.noisy import Noisy

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
 
 from infoscope.data.tishby import tishby
-from infoscope.dynamics.information_plane import InformationPlane
+from infoscope.dynamics.plane.information_plane import InformationPlane
 from infoscope.models import MLP
 from infoscope.training.learner import copy_weights
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from infoscope.dynamics.saved_activations import plane_of_activations
+from infoscope.dynamics.plane.saved_activations import plane_of_activations
 from infoscope.mi.estimators.binning import Uniform
 
 X = np.arange(16.0)[:, None] / 16

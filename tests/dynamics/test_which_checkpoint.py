@@ -9,10 +9,10 @@ from torch import nn
 
 from infoscope import Learner, Recipe, Status, Task, WhichCheckpoint, ask, fit, which_checkpoint
 from infoscope.data.targets import Real
-from infoscope.dynamics.checkpoint_choice import chosen, kendall
+from infoscope.dynamics.which_checkpoint.choice import chosen, kendall
 from infoscope.models import MLP
-from infoscope.weight_information.certificate import certify
-from infoscope.weight_information.confidence import mean_upper
+from infoscope.weight_information.certificate.certificate import certify
+from infoscope.weight_information.certificate.confidence import mean_upper
 from infoscope.weight_information.gaussian import QuadraticCurve, gaussian_learning_coefficients
 
 IRIS = Task.from_dataset("iris").shuffled(0)

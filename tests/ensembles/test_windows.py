@@ -6,9 +6,9 @@ import torch
 
 from infoscope import SGD, EnsembleSpec, Learner, Member, Recipe, Task, ensemble, fit
 from infoscope.data.deficit import PermutedClasses, VerticalFlip
-from infoscope.dynamics.fisher_curve import Watching
-from infoscope.dynamics.fisher_observer import FisherTrace
-from infoscope.dynamics.watched_trainings import watch_stack
+from infoscope.dynamics.fisher_training.curve import Watching
+from infoscope.dynamics.fisher_training.observer import FisherTrace
+from infoscope.dynamics.fisher_training.watched_trainings import watch_stack
 from infoscope.ensembles import fit_stack as stacked
 from infoscope.ensembles.shared_rows import first_rows, next_rows, row_epochs
 from infoscope.ensembles.ways import Way

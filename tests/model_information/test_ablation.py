@@ -15,11 +15,11 @@ from safetensors.torch import save_file
 import infoscope
 from infoscope.data.task import Task
 from infoscope.measurement import Status
-from infoscope.model_information.ablated import Ablated
-from infoscope.model_information.ablation import Ablation
-from infoscope.model_information.components import Component
+from infoscope.model_information.ablation.components import Component
+from infoscope.model_information.ablation.question import Ablation
+from infoscope.model_information.ablation.result import Ablated
+from infoscope.model_information.ablation.shapley import coalitions, gains, random_orders, shapley
 from infoscope.model_information.held_out_loss import HeldOutLoss, held_out_loss
-from infoscope.model_information.shapley import coalitions, gains, random_orders, shapley
 from infoscope.model_information.trained_pairs import TrainedPairs
 from infoscope.models import MLP
 from infoscope.prequential.loss_curve import LossCurve

@@ -13,10 +13,10 @@ from torch import nn
 
 from infoscope.data.task import Task
 from infoscope.measurement import Bound, Status
-from infoscope.model_information.capacities import Held, Memory
-from infoscope.model_information.capacity import Capacity
+from infoscope.model_information.capacity.plateau import cross_fitted_maximum, plateau_begins
+from infoscope.model_information.capacity.question import Capacity
+from infoscope.model_information.capacity.result import Held, Memory
 from infoscope.model_information.held_out_loss import HeldOutLoss
-from infoscope.model_information.plateau import cross_fitted_maximum, plateau_begins
 from infoscope.model_information.task_information import TaskInformation
 from infoscope.models import MLP
 from infoscope.prequential.loss_curve import LossCurve

@@ -10,7 +10,7 @@ from torch import nn
 
 from infoscope.data.task import Task
 from infoscope.data.texts import Texts
-from infoscope.model_information.choosing import Choosing
+from infoscope.model_information.choosing.question import Choosing
 from infoscope.model_information.starts import candidates, name_and_file
 from infoscope.models import LeNet5, SmallCNN, model
 from infoscope.prequential.replay import Replay

@@ -15,8 +15,8 @@ from torch import nn
 from infoscope.data.targets import Classes
 from infoscope.data.task import Task
 from infoscope.measurement import Measurement
-from infoscope.model_information.comparing import Compare, CompareAnswer
-from infoscope.model_information.parts_of_information import Parts
+from infoscope.model_information.comparing.parts_of_information import Parts
+from infoscope.model_information.comparing.question import Compare, CompareAnswer
 from infoscope.models import MLP
 from infoscope.prequential.loss_curve import LossCurve
 from infoscope.run.question import ask

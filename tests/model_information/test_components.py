@@ -10,9 +10,9 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from infoscope.model_information.anatomy import Slice
-from infoscope.model_information.components import Component, Components
-from infoscope.model_information.reset import Beginnings, with_reset
+from infoscope.model_information.ablation.anatomy import Slice
+from infoscope.model_information.ablation.components import Component, Components
+from infoscope.model_information.ablation.reset import Beginnings, with_reset
 from infoscope.models import MLP, CifarResNet, PreActResNet, ResNet
 from infoscope.training.learner import load_weights
 

@@ -8,14 +8,14 @@ import pytest
 from infoscope import Massart, Real, Task
 from infoscope.model_information import codes
 from infoscope.model_information import cost as cost_of
-from infoscope.model_information.choosing import Choosing
+from infoscope.model_information.choosing.question import Choosing
 from infoscope.model_information.cost import PassTime
 from infoscope.model_information.difficulty import Difficulty
-from infoscope.model_information.forgetting import Forgetting
-from infoscope.model_information.mislabelled import Mislabelled
-from infoscope.model_information.probing import Probing
-from infoscope.model_information.similarity import Similarity
-from infoscope.model_information.transfer import Transfer
+from infoscope.model_information.forgetting.question import Forgetting
+from infoscope.model_information.mislabelled.question import Mislabelled
+from infoscope.model_information.probing.question import Probing
+from infoscope.model_information.similarity.question import Similarity
+from infoscope.model_information.transfer.question import Transfer
 from infoscope.models import MLP
 from infoscope.prequential.closed_form import ClosedForm
 from infoscope.prequential.mixed import Mixed

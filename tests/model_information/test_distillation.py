@@ -8,7 +8,7 @@ from torch import nn
 
 from infoscope import Distillation, Learner, Replay, Status, Task, ask, distillation
 from infoscope.model_information.cost import seconds_to_send
-from infoscope.model_information.distillation_answer import distilled
+from infoscope.model_information.distillation.answer import distilled
 from infoscope.models import MLP
 from infoscope.prequential.loss_curve import LossCurve
 from infoscope.prequential.synced import Synced

@@ -13,9 +13,9 @@ from torch import nn
 from infoscope.data.targets import Tokens
 from infoscope.data.task import Task
 from infoscope.measurement import Measurement
-from infoscope.model_information.continual import EWC, SI, LwF, Plain, Rehearsal
-from infoscope.model_information.forgetting import Forgetting, ForgettingAnswer
-from infoscope.model_information.lessons import fisher
+from infoscope.model_information.forgetting.continual import EWC, SI, LwF, Plain, Rehearsal
+from infoscope.model_information.forgetting.lessons import fisher
+from infoscope.model_information.forgetting.question import Forgetting, ForgettingAnswer
 from infoscope.models import MLP
 from infoscope.prequential.entk import NTK
 from infoscope.prequential.replay import Replay

@@ -12,9 +12,9 @@ from infoscope import Labels, Massart, Mislabelled, Real, Task, ask, mislabelled
 from infoscope.cli import run
 from infoscope.data.texts import Texts
 from infoscope.figure import Gallery
-from infoscope.model_information.label_noise import of_probabilities
-from infoscope.model_information.tiles import png
-from infoscope.model_information.wrong_numbers import suspicion
+from infoscope.model_information.mislabelled.label_noise import of_probabilities
+from infoscope.model_information.mislabelled.tiles import png
+from infoscope.model_information.mislabelled.wrong_numbers import suspicion
 from infoscope.prequential.leave_one_out import leave_one_out
 
 

@@ -9,7 +9,7 @@ import pytest
 from infoscope import Kernel, MoreLabels, Real, Status, Task, ask
 from infoscope.cli import run
 from infoscope.measurement import Bound
-from infoscope.model_information.learning_curve import FAMILIES, blocks, extrapolate
+from infoscope.model_information.more_labels.learning_curve import FAMILIES, blocks, extrapolate
 
 N = 1000
 

@@ -12,8 +12,8 @@ from infoscope.data.targets import Labels, Real
 from infoscope.data.task import Task
 from infoscope.data.texts import Texts
 from infoscope.measurement import Status
-from infoscope.model_information.controls import first_words, labels_of_words
-from infoscope.model_information.probing import Probing
+from infoscope.model_information.probing.controls import first_words, labels_of_words
+from infoscope.model_information.probing.question import Probing
 from infoscope.model_information.ranking import best, crossing
 from infoscope.models import MLP
 from infoscope.observation.pooled import pooled_layers

@@ -16,9 +16,9 @@ from infoscope.data.task import Task
 from infoscope.ensembles.train import Train
 from infoscope.measurement import NATS_PER_BIT, Measurement, Status
 from infoscope.model_information.equal_partitions import equal_partitions
-from infoscope.model_information.feature_distance import first_order, second_order, squared_mmd
-from infoscope.model_information.pairs import similarities
-from infoscope.model_information.similarity import Similarity, similarity
+from infoscope.model_information.similarity.feature_distance import first_order, second_order, squared_mmd
+from infoscope.model_information.similarity.pairs import similarities
+from infoscope.model_information.similarity.question import Similarity, similarity
 from infoscope.models import MLP
 from infoscope.observation.cka import cka
 from infoscope.prequential.codelength import model_information

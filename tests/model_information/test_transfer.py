@@ -17,7 +17,7 @@ from infoscope.data.targets import Tokens
 from infoscope.data.task import Task
 from infoscope.measurement import Status
 from infoscope.model_information.starts import candidates
-from infoscope.model_information.transfer import Transfer, TransferAnswer
+from infoscope.model_information.transfer.question import Transfer, TransferAnswer
 from infoscope.models import MLP, model
 from infoscope.prequential.replay import Replay
 from infoscope.run.question import ask

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from infoscope.measurement import Measurement, Receipt
-from infoscope.model_information.distillation_answer import _told
+from infoscope.model_information.distillation.answer import _told
 from infoscope.model_information.wording import sentences
 from infoscope.record import Record, Row
 

@@ -25,7 +25,7 @@ from infoscope.cli.decode import Seen, decode
 from infoscope.data import tishby
 from infoscope.data.readers import inputs
 from infoscope.data.task import Task
-from infoscope.dynamics.saved_activations import plane_of_activations
+from infoscope.dynamics.plane.saved_activations import plane_of_activations
 from infoscope.measurement import Measurement
 from infoscope.mi.estimators.binning import Uniform
 from infoscope.prequential.encode import encode

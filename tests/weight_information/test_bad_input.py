@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from infoscope import LearningCoefficient, Merge, Quantise, RiskCertificate, Task, WeightInformation
-from infoscope.weight_information.between import Between
+from infoscope.weight_information.between.question import Between
 
 IRIS = Task.from_dataset("iris")
 

@@ -14,7 +14,7 @@ from infoscope.run.question import units
 from infoscope.symmetry.permutations import permutation_groups
 from infoscope.training.learner import Learner
 from infoscope.training.lora import Scaling, adapted
-from infoscope.weight_information.between_looks import divergence
+from infoscope.weight_information.between.looks import divergence
 
 IRIS = Task.from_dataset("iris")
 

@@ -8,11 +8,11 @@ from scipy.special import k0e, k1e
 
 from infoscope.weight_information.chains import Path, Stride, langevin_step
 from infoscope.weight_information.convergence import drift, split_r_hat, standard_error
-from infoscope.weight_information.floor import anneal, posterior_floor
 from infoscope.weight_information.free_energy import bridged, thermodynamic_integral
 from infoscope.weight_information.gaussian import Curvature, Posterior, QuadraticCurve, isotropic
-from infoscope.weight_information.reduced_rank import learning_coefficient, reduced_rank_loss
+from infoscope.weight_information.learning_coefficients.reduced_rank import learning_coefficient, reduced_rank_loss
 from infoscope.weight_information.tempering import along, climb, stay, temper
+from infoscope.weight_information.weights.floor import anneal, posterior_floor
 
 DOUBLE = {"dtype": torch.float64}
 

@@ -6,7 +6,6 @@ import torch
 from scipy.special import logsumexp
 
 from infoscope.measurement import Status
-from infoscope.weight_information.aggregate_prior import aggregate_information
 from infoscope.weight_information.gaussian import (
     Curvature,
     KroneckerVectors,
@@ -16,7 +15,12 @@ from infoscope.weight_information.gaussian import (
     isotropic,
 )
 from infoscope.weight_information.phase_transition import GateAndMemoriser
-from infoscope.weight_information.shannon import minimiser_jacobian, shannon_information, signal_to_noise
+from infoscope.weight_information.weights_and_data.aggregate_prior import aggregate_information
+from infoscope.weight_information.weights_and_data.closed_form import (
+    minimiser_jacobian,
+    shannon_information,
+    signal_to_noise,
+)
 
 DOUBLE = {"dtype": torch.float64}
 

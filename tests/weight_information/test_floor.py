@@ -9,9 +9,9 @@ from scipy.optimize import minimize
 from infoscope import Task
 from infoscope.ensembles.stacked_loss import StackedLoss
 from infoscope.models import MLP
-from infoscope.weight_information.floor import finer, posterior_floor
 from infoscope.weight_information.gaussian import Curvature, Posterior, QuadraticCurve, isotropic
 from infoscope.weight_information.tempering import Ladder
+from infoscope.weight_information.weights.floor import finer, posterior_floor
 
 
 def hessian(x: torch.Tensor, p: torch.Tensor) -> torch.Tensor:

@@ -11,9 +11,9 @@ import torch
 from scipy.special import logsumexp
 
 from infoscope.measurement import Bound, Status
-from infoscope.weight_information.aggregate_prior import SeedAverage, aggregate_information
 from infoscope.weight_information.gaussian import Eigenvectors, Posterior
-from infoscope.weight_information.information_bounds import (
+from infoscope.weight_information.weights_and_data.aggregate_prior import SeedAverage, aggregate_information
+from infoscope.weight_information.weights_and_data.information_bounds import (
     decoded_information,
     gaussian_information,
     prior_information,

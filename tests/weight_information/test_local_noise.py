@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from infoscope.weight_information.local_noise import used_once
-from infoscope.weight_information.noisy_weights import NoisyWeights, layers_of
+from infoscope.weight_information.certificate.local_noise import used_once
+from infoscope.weight_information.certificate.noisy_weights import NoisyWeights, layers_of
 
 DRAWS = 20_000
 

@@ -14,7 +14,7 @@ from infoscope.training.learner import Learner
 from infoscope.training.weights_file import tensors_from
 from infoscope.weight_information import EKFAC, Diagonal, FullMatrix
 from infoscope.weight_information.example_losses import losses
-from infoscope.weight_information.merging import fisher_merged
+from infoscope.weight_information.merge.merging import fisher_merged
 from infoscope.weight_information.second_order import second_order
 
 IRIS = Task.from_dataset("iris")

@@ -10,7 +10,7 @@ from infoscope import NoiseTolerance, Task, noise_tolerance
 from infoscope.data.targets import Real
 from infoscope.measurement import Status
 from infoscope.run.question import units
-from infoscope.weight_information.noisy_layers import size_of
+from infoscope.weight_information.noise_tolerance.noisy_layers import size_of
 
 IRIS = Task.from_dataset("iris")
 

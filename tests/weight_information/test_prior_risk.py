@@ -10,9 +10,9 @@ from torch import nn
 
 from infoscope import Learner, RiskCertificate, Status, Task, ask
 from infoscope.models import MLP
-from infoscope.weight_information.certificate import certificate_floor
-from infoscope.weight_information.noisy_weights import layers_of
-from infoscope.weight_information.prior_risk import PriorRisk, sample_prior_risk, steepest
+from infoscope.weight_information.certificate.certificate import certificate_floor
+from infoscope.weight_information.certificate.noisy_weights import layers_of
+from infoscope.weight_information.certificate.prior_risk import PriorRisk, sample_prior_risk, steepest
 
 
 def one_layer() -> nn.Module:

@@ -15,9 +15,9 @@ from infoscope.run.question import units
 from infoscope.training.learner import Learner
 from infoscope.weight_information import read_quantised
 from infoscope.weight_information.checkpoint import Checkpoint, checkpoints_of
-from infoscope.weight_information.quantisation import WIDTHS, allocated, quantised
-from infoscope.weight_information.quantised_file import content, packed, unpacked
-from infoscope.weight_information.quantised_layers import part
+from infoscope.weight_information.quantise.quantisation import WIDTHS, allocated, quantised
+from infoscope.weight_information.quantise.quantised_file import content, packed, unpacked
+from infoscope.weight_information.quantise.quantised_layers import part
 
 IRIS = Task.from_dataset("iris")
 

@@ -20,17 +20,23 @@ from infoscope import (
 from infoscope.models import MLP
 from infoscope.run.question import units
 from infoscope.training.fit import Moment
-from infoscope.weight_information.bound_training import KlInverse, SmoothBound
-from infoscope.weight_information.bounds_of_posterior import bounds_of
-from infoscope.weight_information.certificate import BOUND, DRAWS, certificate_floor
-from infoscope.weight_information.certified_posterior import CertifiedPosterior, Message
-from infoscope.weight_information.compression import message_bits
+from infoscope.weight_information.certificate.bound_training import KlInverse, SmoothBound
+from infoscope.weight_information.certificate.bounds_of_posterior import bounds_of
+from infoscope.weight_information.certificate.certificate import BOUND, DRAWS, certificate_floor
+from infoscope.weight_information.certificate.certified_posterior import CertifiedPosterior, Message
+from infoscope.weight_information.certificate.compression import message_bits
+from infoscope.weight_information.certificate.hidden_units import unnamed_units
+from infoscope.weight_information.certificate.kl_inverse import kl_inverse
+from infoscope.weight_information.certificate.ledger import Ledger
+from infoscope.weight_information.certificate.noisy_weights import (
+    SCALES,
+    Drawn,
+    GradientMoments,
+    NoisyWeights,
+    layers_of,
+)
+from infoscope.weight_information.certificate.pac_bayes import kl_bound
 from infoscope.weight_information.gaussian import Posterior
-from infoscope.weight_information.hidden_units import unnamed_units
-from infoscope.weight_information.kl_inverse import kl_inverse
-from infoscope.weight_information.ledger import Ledger
-from infoscope.weight_information.noisy_weights import SCALES, Drawn, GradientMoments, NoisyWeights, layers_of
-from infoscope.weight_information.pac_bayes import kl_bound
 
 IRIS = Task.from_dataset("iris")
 QUICK = {"steps": 60, "draws": 50}

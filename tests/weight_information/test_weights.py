@@ -23,7 +23,7 @@ from infoscope.weight_information.posterior import (
     refined,
     rescaled,
 )
-from infoscope.weight_information.weight_curve import WeightCurve
+from infoscope.weight_information.weights.curve import WeightCurve
 
 IRIS = Task.from_dataset("iris")
 

@@ -20,8 +20,8 @@ from infoscope.run.question import units
 from infoscope.training.learner import Learner
 from infoscope.training.recipe import SGD, Recipe
 from infoscope.weight_information.minimum import Pull, hessian, settled
-from infoscope.weight_information.noisy_network import Noise, following, noisy_network
-from infoscope.weight_information.shannon import minimiser_jacobian, signal_to_noise
+from infoscope.weight_information.weights_and_data.closed_form import minimiser_jacobian, signal_to_noise
+from infoscope.weight_information.weights_and_data.noisy_network import Noise, following, noisy_network
 
 IRIS = Task.from_dataset("iris")
 POOL = IRIS.shuffled(0)[:40]
@@ -111,8 +111,8 @@ def test_bounds_enclose_the_channel_of_a_convex_model():
 
 
 def test_weights_too_many_for_a_matrix_have_noise_each_and_no_channel(monkeypatch):
-    monkeypatch.setattr("infoscope.weight_information.noisy_network.MOST_FULL", 10)
-    monkeypatch.setattr("infoscope.weight_information.weights_and_data.MOST_FOLLOWED", 10)
+    monkeypatch.setattr("infoscope.weight_information.weights_and_data.noisy_network.MOST_FULL", 10)
+    monkeypatch.setattr("infoscope.weight_information.weights_and_data.question.MOST_FOLLOWED", 10)
     asked = ShannonInformation(POOL, MLP((4,)), seeds=0, replicates=4, epochs=5, draws=2)
     answer = ask(asked)
     (one,) = answer.found

@@ -32,7 +32,7 @@ from infoscope.training.learner import Learner, Weights
 from infoscope.weight_information.averaged_fisher import AveragedFisher, Form
 from infoscope.weight_information.gaussian import Posterior
 from infoscope.weight_information.posterior import Fitted, Prior, Rounds, closed_form
-from infoscope.weight_information.weight_look import estimator_for
+from infoscope.weight_information.weights.look import estimator_for
 
 Way = Literal["rounds", "closed"]
 """Curvature under the posterior's own noise, found in rounds, or at the weights as they are."""

@@ -16,7 +16,7 @@ from infoscope.data.targets import Classes, Labels, Real, Target, Tokens
 from infoscope.data.task import Task
 from infoscope.dynamics.schedule import SCHEDULES
 from infoscope.method_text import method_of, text_of
-from infoscope.model_information.continual import ALGORITHMS
+from infoscope.model_information.forgetting.continual import ALGORITHMS
 from infoscope.prequential.coders import CODERS
 from infoscope.training.learner import Weights
 from infoscope.training.recipe import OPTIMIZERS

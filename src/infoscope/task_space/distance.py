@@ -17,7 +17,7 @@ ALPHA = 0.15
 Distance = Callable[[Tensor, Tensor], Tensor]
 
 
-def symmetric(a: Float[Tensor, "... d"], b: Float[Tensor, "... d"]) -> Float[Tensor, ...]:
+def symmetric(a: Float[Tensor, "... d"], b: Float[Tensor, "... d"]) -> Float[Tensor, " ..."]:
     """d_sym = 1 − cos(F_a/(F_a + F_b), F_b/(F_a + F_b)), dimensionless (Achille et al. 2019, eq. 2).
 
     Each coordinate is divided by its own sum, whatever its scale; one that is 0 in both says nothing and is left out,
@@ -35,7 +35,7 @@ def symmetric(a: Float[Tensor, "... d"], b: Float[Tensor, "... d"]) -> Float[Ten
     return one_less_cosine(a / total, b / total)
 
 
-def one_less_cosine(a: Float[Tensor, "... d"], b: Float[Tensor, "... d"]) -> Float[Tensor, ...]:
+def one_less_cosine(a: Float[Tensor, "... d"], b: Float[Tensor, "... d"]) -> Float[Tensor, " ..."]:
     """1 − cos(a, b), dimensionless; NaN where either is 0. The slides print the cosine, which is no distance.
 
     >>> float(one_less_cosine(torch.tensor([1.0, 0.0]), torch.tensor([0.0, 2.0])))
@@ -47,7 +47,7 @@ def one_less_cosine(a: Float[Tensor, "... d"], b: Float[Tensor, "... d"]) -> Flo
 
 def asymmetric(
     a: Float[Tensor, "... d"], b: Float[Tensor, "... d"], trivial: Float[Tensor, "... d"], alpha: float = ALPHA
-) -> Float[Tensor, ...]:
+) -> Float[Tensor, " ..."]:
     """d_asym(a→b) = d_sym(a, b) − α d_sym(a, t₀), dimensionless; an expert for a, asked about b (eq. 3).
 
     `trivial` is t₀, a task to which no weight matters: what is far from it is a complex task, whose expert is the

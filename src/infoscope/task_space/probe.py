@@ -24,7 +24,7 @@ from infoscope.training.forward import device_of, forward
 from infoscope.training.learner import Learner, Weights
 from infoscope.training.weights_file import weights_from
 from infoscope.unreadable import listed
-from infoscope.weight_information.quantise import sample
+from infoscope.weight_information.quantise.question import sample
 
 AnyProbe = Any
 """A learner with weights, or without, a factory, or a word: NAME=FILE, FILE, NAME; None trains the default network."""

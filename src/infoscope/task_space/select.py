@@ -13,8 +13,8 @@ from infoscope.data.combine import occurring_classes
 from infoscope.data.named import Tasks, tasks, training_part
 from infoscope.data.targets import Classes
 from infoscope.data.task import Task
-from infoscope.model_information.choosing import Choosing
-from infoscope.model_information.choosing_answer import WHOLE, ChoosingAnswer
+from infoscope.model_information.choosing.answer import WHOLE, ChoosingAnswer
+from infoscope.model_information.choosing.question import Choosing
 from infoscope.options import AtLeast, check_fields
 from infoscope.prequential.loss_curve import LossCurve
 from infoscope.run.context import RunContext

@@ -21,7 +21,7 @@ from infoscope.training.lora import adapter_file
 from infoscope.training.weights_file import tensors_from
 from infoscope.unreadable import listed
 from infoscope.weight_information.example_losses import check_gradients
-from infoscope.weight_information.quantised_file import is_quantised, read_quantised
+from infoscope.weight_information.quantise.quantised_file import is_quantised, read_quantised
 
 AnyCheckpoint = Any
 """A file of weights (one that `quantise` wrote too), a folder that `save_pretrained` wrote or hf:NAME on the Hub, a

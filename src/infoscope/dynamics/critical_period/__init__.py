@@ -1,0 +1,1 @@
+"""Whether a deficit does harm for good."""

@@ -1,0 +1,1 @@
+"""Fisher information while a network trains."""

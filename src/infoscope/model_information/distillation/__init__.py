@@ -1,0 +1,1 @@
+"""What a student learns of its teacher."""

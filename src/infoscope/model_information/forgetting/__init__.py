@@ -1,0 +1,1 @@
+"""What a network forgets over a chain of tasks."""

@@ -1,0 +1,1 @@
+"""How much what is known of one task tells of another."""

@@ -1,0 +1,1 @@
+"""What pretrained weights bring to a task."""

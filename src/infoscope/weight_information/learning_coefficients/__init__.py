@@ -1,0 +1,1 @@
+"""How loss and volume go together near a minimum."""

@@ -1,0 +1,1 @@
+"""Several checkpoints as one."""

@@ -1,0 +1,1 @@
+"""What noise in a layer costs."""

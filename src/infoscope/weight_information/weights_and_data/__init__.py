@@ -1,0 +1,1 @@
+"""What weights tell of the examples they were trained on."""
