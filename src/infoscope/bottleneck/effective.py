@@ -13,7 +13,7 @@ from infoscope.bottleneck.effective_answer import EffectiveAnswer, TaskLayers
 from infoscope.bottleneck.input_spread import MOST_NUMBERS, Covariance
 from infoscope.bottleneck.weight_noise import Channels, Looking, Way, calls_of, channel_look
 from infoscope.data.inputs import Inputs, take
-from infoscope.data.named import Tasks, tasks, training_part
+from infoscope.data.named import Tasks, sample, tasks, training_part
 from infoscope.data.task import Task
 from infoscope.ensembles.planning import EnsembleSpec
 from infoscope.ensembles.population import Member, Population
@@ -138,7 +138,7 @@ class EffectiveInformation:
 
     def stages(self, device: str = "cpu") -> Stages[EffectiveAnswer]:
         """For one task after another: train, look at the last epoch, then at those before it under the same prior."""
-        given = [self._part(task) for task in tasks(self.data)]
+        given = [sample(training_part(task), self.examples, self.seed) for task in tasks(self.data)]
         for task in given:
             self._check(task)
         found: list[TaskLayers] = []
@@ -194,12 +194,6 @@ class EffectiveInformation:
                 "Recipe.loss out, so that the loss is the target's likelihood"
             )
         return learner
-
-    def _part(self, task: Task) -> Task:
-        part = training_part(task)
-        if self.examples is None or self.examples >= len(part):
-            return part
-        return dataclasses.replace(part.shuffled(self.seed)[: self.examples], name=task.name)
 
     def _check(self, task: Task) -> None:
         """ValueError for inputs that have no neighbourhood, before anything is trained."""

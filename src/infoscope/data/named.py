@@ -39,6 +39,20 @@ def training_part(task: Task) -> Task:
     return task["train"] if "train" in task.splits else task
 
 
+def measured_part(task: Task) -> Task:
+    """The examples that a loss is measured on: the `test` split where there is one, else all."""
+    return task["test"] if "test" in task.splits else task
+
+
+def sample(task: Task, examples: int | None, seed: int) -> Task:
+    """So many examples, drawn by the seed, under the same name; all where there are no more.
+
+    >>> len(sample(Task.from_dataset("iris"), 20, seed=0)), len(sample(Task.from_dataset("iris"), None, seed=0))
+    (20, 150)
+    """
+    return task if examples is None or examples >= len(task) else task.shuffled(seed)[:examples]
+
+
 @dataclass(frozen=True)
 class NamedTask:
     """A data set by its name, read when it is asked for, as a name may turn out to stand for something else.

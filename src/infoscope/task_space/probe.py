@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from infoscope.data.combine import union
 from infoscope.data.inputs import Batch, Inputs, pieces, take, to
+from infoscope.data.named import sample
 from infoscope.data.task import Task
 from infoscope.model_information.starts import name_and_file
 from infoscope.models import MODELS, model
@@ -24,7 +25,6 @@ from infoscope.training.forward import device_of, forward
 from infoscope.training.learner import Learner, Weights
 from infoscope.training.weights_file import weights_from
 from infoscope.unreadable import listed
-from infoscope.weight_information.quantise.question import sample
 
 AnyProbe = Any
 """A learner with weights, or without, a factory, or a word: NAME=FILE, FILE, NAME; None trains the default network."""

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from infoscope import __version__
-from infoscope.data.named import Tasks, tasks, training_part
+from infoscope.data.named import Tasks, sample, tasks, training_part
 from infoscope.data.task import Task
 from infoscope.figure import Figure, Line
 from infoscope.measurement import Bound, Measurement, Receipt
@@ -34,7 +34,6 @@ from infoscope.task_space.difficulty import rank_correlation
 from infoscope.task_space.distance import ALPHA, Distances, distances, matrix, one_less_cosine, symmetric
 from infoscope.task_space.embeddings import Embeddings, joined
 from infoscope.task_space.pictures import distance_figure, map_figures, tree_figure, tree_of
-from infoscope.weight_information.quantise.question import sample
 
 AnyEmbeddings = Any
 """Embeddings, folders or files that `embed` wrote, or several of them: tasks of all that have one probe."""

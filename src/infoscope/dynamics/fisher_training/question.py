@@ -6,7 +6,7 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from infoscope.data.named import AnyTask, task_of, training_part
+from infoscope.data.named import AnyTask, sample, task_of, training_part
 from infoscope.data.task import Task
 from infoscope.dynamics.fisher_training.answer import FisherTrainingAnswer
 from infoscope.dynamics.fisher_training.curve import Watching
@@ -84,9 +84,7 @@ class FisherTraining:
         if len(task) < 2:
             raise ValueError(f"{task.name!r} has {len(task)} examples; give 2 or more to train on")
         check_likelihood(task)
-        if self.train is None or self.train >= len(task):
-            return task
-        return dataclasses.replace(task.shuffled(self.seed)[: self.train], name=task.name)
+        return sample(task, self.train, self.seed)
 
     def _learner(self, task: Task) -> Learner:
         """All epochs are trained, so that every network has the same steps."""

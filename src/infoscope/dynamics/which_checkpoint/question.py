@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 import torch
 
-from infoscope.data.named import AnyTask, task_of, training_part
+from infoscope.data.named import AnyTask, sample, task_of, training_part
 from infoscope.data.task import Task
 from infoscope.dynamics.plane.checkpoints import checkpoints, read_weights
 from infoscope.dynamics.which_checkpoint.answer import Held, WhichCheckpointAnswer
@@ -146,8 +146,7 @@ class WhichCheckpoint:
         part = training_part(whole)
         if len(part) < 4:
             raise ValueError(f"{whole.name!r} has {len(part)} examples; give 4 or more that the network was trained on")
-        most = self.examples or _MOST
-        return part if most >= len(part) else dataclasses.replace(part.shuffled(self.seed)[:most], name=whole.name)
+        return sample(part, self.examples or _MOST, self.seed)
 
     def _held(self, whole: Task) -> Task | None:
         if self.held_out is not None:

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 from torch import Tensor
 
 from infoscope import __version__
-from infoscope.data.named import AnyTask, task_of, training_part
+from infoscope.data.named import AnyTask, sample, task_of, training_part
 from infoscope.data.task import Task
 from infoscope.measurement import Receipt
 from infoscope.models.default import Model, model_name
@@ -36,7 +36,6 @@ from infoscope.weight_information.example_losses import PerExample, check_likeli
 from infoscope.weight_information.fisher import Fisher
 from infoscope.weight_information.fisher_look import EKFAC, FisherOptions, network_fisher_look
 from infoscope.weight_information.gaussian import gaussian_learning_coefficients
-from infoscope.weight_information.quantise.question import sample
 from infoscope.weight_information.second_order import second_order_look
 
 

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 import numpy as np
 import torch
 
-from infoscope.data.named import Tasks, tasks, training_part
+from infoscope.data.named import Tasks, sample, tasks, training_part
 from infoscope.data.partition import without_overlap
 from infoscope.data.task import Task
 from infoscope.ensembles.population import Member, Population
@@ -233,9 +233,7 @@ class RiskCertificate:
         part = training_part(task)
         if len(part) < 2:
             raise ValueError(f"{task.name!r} has {len(part)} examples; a certificate needs 2 or more")
-        return (
-            part if self.examples is None or self.examples >= len(part) else part.shuffled(self.seed)[: self.examples]
-        )
+        return sample(part, self.examples, self.seed)
 
     def _asked(self, learner: Learner, part: Task) -> PosteriorSpec:
         layers = layers_of(learner.network(part.shape, part.target.outputs, self.seed), self.one_scale)

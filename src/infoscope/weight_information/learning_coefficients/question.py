@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import torch
 
-from infoscope.data.named import Tasks, tasks, training_part
+from infoscope.data.named import Tasks, sample, tasks, training_part
 from infoscope.data.task import Task
 from infoscope.ensembles.population import Member, Population
 from infoscope.ensembles.train import Train
@@ -115,9 +115,7 @@ class LearningCoefficient:
         return LearningCoefficientAnswer(self, tuple(found))
 
     def _part(self, task: Task) -> Task:
-        part = training_part(task)
-        most = _MOST if self.examples is None else self.examples
-        return part if most >= len(part) else part.shuffled(self.seed)[:most]
+        return sample(training_part(task), _MOST if self.examples is None else self.examples, self.seed)
 
     def _b(self, task: Task) -> float:
         if self.b is None and len(task) < 2:

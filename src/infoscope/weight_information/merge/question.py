@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 from safetensors.torch import save_file
 
 from infoscope import __version__
-from infoscope.data.named import Tasks, tasks, training_part
+from infoscope.data.named import Tasks, sample, tasks, training_part
 from infoscope.data.task import Task
 from infoscope.figure import Bars, Figure
 from infoscope.measurement import Measurement, Receipt
@@ -29,7 +29,6 @@ from infoscope.weight_information.fisher import Fisher
 from infoscope.weight_information.fisher_look import EKFAC, FisherOptions, network_fisher_look
 from infoscope.weight_information.merge.merging import Merged, fisher_merged, mean_weights
 from infoscope.weight_information.quantise.quantised_layers import Rise
-from infoscope.weight_information.quantise.question import sample
 from infoscope.weight_information.second_order import second_order_look
 
 Way = Literal["mean", "diagonal", "ekfac"]

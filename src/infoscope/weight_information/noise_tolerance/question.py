@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from infoscope import __version__
-from infoscope.data.named import AnyTask, task_of
+from infoscope.data.named import AnyTask, measured_part, sample, task_of
 from infoscope.figure import Figure, Line
 from infoscope.measurement import Measurement, Receipt, Status
 from infoscope.models.default import Model, model_name
@@ -27,7 +27,6 @@ from infoscope.weight_information.example_losses import PerExample, check_likeli
 from infoscope.weight_information.fisher import Fisher
 from infoscope.weight_information.fisher_look import FisherOptions, network_fisher_look
 from infoscope.weight_information.noise_tolerance.noisy_layers import Noised, noisy_look, predicted_rise
-from infoscope.weight_information.quantise.question import measured_part, sample
 
 
 @dataclass(frozen=True)

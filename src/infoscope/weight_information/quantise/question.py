@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from infoscope import __version__
-from infoscope.data.named import AnyTask, task_of
+from infoscope.data.named import AnyTask, measured_part, sample, task_of
 from infoscope.data.task import Task
 from infoscope.measurement import Receipt
 from infoscope.models.default import Model, model_name
@@ -158,18 +158,6 @@ class Quantise:
             method, task.fingerprint, found.name, n=len(task), seeds=(self.seed,), over="examples, paired",
             notes=found.notes, version=__version__, device=device,
         )  # fmt: skip
-
-
-def measured_part(task: Task) -> Task:
-    """The examples that a loss is measured on: the `test` split where there is one, else all."""
-    return task["test"] if "test" in task.splits else task
-
-
-def sample(task: Task, examples: int | None, seed: int) -> Task:
-    """So many examples, drawn by the seed; all where there are no more."""
-    if examples is None or examples >= len(task):
-        return task
-    return dataclasses.replace(task.shuffled(seed)[:examples], name=task.name)
 
 
 def quantise(

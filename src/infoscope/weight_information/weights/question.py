@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 
 import torch
 
-from infoscope.data.named import Tasks, tasks, training_part
+from infoscope.data.named import Tasks, sample, tasks, training_part
 from infoscope.data.targets import Real
 from infoscope.data.task import Task, coding_order
 from infoscope.ensembles.population import Member, Population
@@ -138,7 +138,7 @@ class WeightInformation:
 
     def stages(self, device: str = "cpu") -> Stages[WeightAnswer]:
         """For one task after another a network, unless one was given, and its posteriors."""
-        given = [self._part(task) for task in tasks(self.data)]
+        given = [sample(training_part(task), self.examples, self.seed) for task in tasks(self.data)]
         for task in given:
             check_likelihood(task)
         found: list[TaskWeights] = []
@@ -185,12 +185,6 @@ class WeightInformation:
             sent = yield Looks(tuple(dataclasses.replace(one, kind="codes", stand_in=stand_in) for one in looks))
         moved = None if initial is None else _distance(learner, task, weights, initial)
         return TaskWeights(whole.name, model_name(task, model), curves[0], moved, tuple(sent), _blind(task))
-
-    def _part(self, task: Task) -> Task:
-        part = training_part(task)
-        if self.examples is None or self.examples >= len(part):
-            return part
-        return dataclasses.replace(part.shuffled(self.seed)[: self.examples], name=task.name)
 
     def _look(self, task: Task, learner: Learner, weights: Weights, fitting: Fitting, device: str) -> Look[WeightCurve]:
         names = tuple(parameters_of(learner, task))

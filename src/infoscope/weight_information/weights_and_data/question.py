@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import numpy as np
 import torch
 
-from infoscope.data.named import Tasks, tasks, training_part
+from infoscope.data.named import Tasks, sample, tasks, training_part
 from infoscope.data.task import Task
 from infoscope.ensembles.population import Member, Population
 from infoscope.ensembles.train import Train
@@ -152,10 +152,9 @@ class ShannonInformation:
 
     def _part(self, task: Task) -> Task:
         part = training_part(task)
-        most = MOST if self.examples is None else self.examples
         if len(part) < 2:
             raise ValueError(f"{part.name!r} has {len(part)} examples; a data set is drawn from 2 or more")
-        return part if most >= len(part) else dataclasses.replace(part.shuffled(self.seed)[:most], name=part.name)
+        return sample(part, MOST if self.examples is None else self.examples, self.seed)
 
     def _noisy(
         self, pool: Task, drawn: Task, learner: Learner, weights: Any, noise: Noise, count: int, device: str
