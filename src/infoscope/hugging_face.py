@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -54,3 +55,22 @@ def digest_of(folder: Path) -> str:
             with path.open("rb") as file:
                 found.update(hashlib.file_digest(file, "blake2b").digest())
     return found.hexdigest()
+
+
+def revision_of(name: str) -> str:
+    """What tells one network from another under the same name: of a folder its files, else the commit on the Hub."""
+    folder = Path(name)
+    if folder.is_dir():
+        if not is_saved_network(folder):
+            raise ValueError(f"hf:{name}: the folder has no config.json; give one that save_pretrained wrote")
+        return digest_of(folder)
+    return getattr(loaded(name, "AutoConfig"), "_commit_hash", None) or "unknown"
+
+
+def file_of(name: str, file: str) -> dict[str, Any]:
+    """A file of JSON beside a network; nothing if there is none."""
+    path = Path(name) / file
+    if not Path(name).is_dir():
+        found = transformers().utils.cached_file(name, file, _raise_exceptions_for_missing_entries=False)
+        path = Path(found or "")
+    return json.loads(path.read_text()) if path.is_file() else {}

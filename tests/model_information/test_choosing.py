@@ -11,8 +11,8 @@ from torch import nn
 from infoscope.data.task import Task
 from infoscope.data.texts import Texts
 from infoscope.model_information.choosing.question import Choosing
-from infoscope.model_information.starts import candidates, name_and_file
-from infoscope.models import LeNet5, SmallCNN, model
+from infoscope.model_information.starts import candidates
+from infoscope.models import LeNet5, SmallCNN, model, name_and_file
 from infoscope.prequential.replay import Replay
 from infoscope.run.question import ask
 from infoscope.training.learner import Learner

@@ -110,6 +110,7 @@ def decode(
     model: str | None = None,
     size: Annotated[int | None, Parameter(validator=Number(gte=1))] = None,
     label: str | None = None,
+    features: str | None = None,
     json: bool = False,
     quiet: bool = False,
 ) -> None:
@@ -130,6 +131,8 @@ def decode(
         Scale images to squares of this many pixels, as they were when the file was written.
     label
         The column of a table that was predicted, if it was named when the file was written.
+    features
+        The frozen features that the file was written with, if it was: NAME=FILE, hf:NAME, or a file .npy.
     json
         Print one JSON object and nothing else on standard output.
     quiet
@@ -137,7 +140,7 @@ def decode(
     """
     from infoscope.cli import decode as command
 
-    command.decode(file, data, out, model, command.Seen(size, label), json, quiet)
+    command.decode(file, data, out, model, command.Seen(size, label, features), json, quiet)
 
 
 @app.command(name="list")

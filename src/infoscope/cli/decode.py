@@ -20,7 +20,8 @@ from infoscope.method_text import method_of
 from infoscope.model_information.files import check_writable
 from infoscope.models import model as named_model
 from infoscope.prequential.coders import CODERS
-from infoscope.prequential.label_file import Header, read_header, read_labels
+from infoscope.prequential.frozen import with_features
+from infoscope.prequential.label_file import Header, check_file_features, read_header, read_labels
 from infoscope.training.learner import Learner
 
 BYTES = 256
@@ -29,10 +30,11 @@ BYTES = 256
 
 @dataclass(frozen=True)
 class Seen:
-    """How the inputs were read when the file was written: images scaled to `size`, `label` the column left out."""
+    """What was read when the file was written: images scaled to `size`, `label` the column left out, and `features`."""
 
     size: int | None = None
     label: str | None = None
+    features: str | None = None
 
 
 def decode(
@@ -46,10 +48,12 @@ def decode(
     check_writable(place)
     if ":" in header.model and model != header.model:
         raise ValueError(f"{file}: was sent by the code of {header.model!r}; to run it, say --model {header.model}")
+    coder = with_features(method_of(header.coder, CODERS), how.features)
+    check_file_features(file, header, coder)
     x = _inputs(file, header, data, how)
     learner = Learner(named_model(header.model)) if header.model else None
     with bar(not quiet, "decoding") as advance:
-        decoded = read_labels(file, x, method_of(header.coder, CODERS), learner, on_label=advance)
+        decoded = read_labels(file, x, coder, learner, on_label=advance)
     with place.open("wb") as target:
         np.savez(target, y=decoded.labels, index=decoded.index, classes=np.array(header.alphabet))
     told = f"{place} (y, index)"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, overload
 
@@ -21,7 +21,8 @@ from infoscope.models.default import Model, learner_for, model_name
 from infoscope.options import AtLeast, check_fields
 from infoscope.prequential import codelength as estimate
 from infoscope.prequential.coders import CODERS
-from infoscope.prequential.encode import Coder
+from infoscope.prequential.encode import Coder, features_of
+from infoscope.prequential.frozen import AnyFeatures, frozen, told_of, with_features
 from infoscope.prequential.label_file import Written, write_labels
 from infoscope.prequential.loss_curve import LossCurve, is_curves
 from infoscope.prequential.mixed import Mixed
@@ -44,6 +45,9 @@ class Codelength:
         The data sets; their train splits where they have them.
     coder
         mixed or kernel (model-free), or a network's own: replay, entk, blocks, blocks-warm.
+    features
+        Frozen features that sender and receiver both own, beside the inputs, for mixed and kernel: NAME=FILE, a model's
+        name and its weights, hf:NAME, or a file .npy with a row an example. What they know themselves is not counted.
     model
         The network of such a coder, from its initial weights.
     replicates
@@ -66,9 +70,12 @@ class Codelength:
     examples: Annotated[int | None, AtLeast(1)] = None
     write: Path | None = None
     per_example: Path | None = None
+    features: AnyFeatures = None
 
     def __post_init__(self) -> None:
         check_fields(self)
+        object.__setattr__(self, "features", frozen(self.features))
+        with_features(self.coder, self.features)
 
     def stages(self, device: str = "cpu") -> Stages[CodelengthAnswer]:
         """The curves of one task after another."""
@@ -78,11 +85,16 @@ class Codelength:
         for task in wholes:
             learner = learner_for(task, self.model) if self.coder.needs_network else None
             looks = label_looks(
-                task, self.coder, learner, self.replicates, self.seed, self.examples, device, self.write is not None
+                task, self.sender, learner, self.replicates, self.seed, self.examples, device, self.write is not None
             )
             found.append(LabelCode(task, (yield looks)))
             yield Rows(found[-1].rows())
         return CodelengthAnswer(self, tuple(found))
+
+    @property
+    def sender(self) -> Coder:
+        """The coder with the features that it predicts from."""
+        return with_features(self.coder, self.features)
 
     def _check(self, given: Sequence[Task]) -> None:
         check_writable(self.write, self.per_example)
@@ -134,11 +146,12 @@ class CodelengthAnswer:
 
     def choices(self) -> Mapping[str, str]:
         """The coder, and its network if it has one."""
-        coder = text_of(self.question.coder, CODERS)
+        features, coder = features_of(self.question.sender), _name_of(self.question.coder)
         if self.question.coder.needs_network:
             names = dict.fromkeys(model_name(code.task, self.question.model) for code in self.codes)
             coder = f"{coder} of {', '.join(names)}"
-        return {"Coder": coder} | {code.task.name: "; ".join(code.task.notes) for code in self.codes if code.task.notes}
+        told = {"Coder": coder} | told_of(features)
+        return told | {code.task.name: "; ".join(code.task.notes) for code in self.codes if code.task.notes}
 
     def write(self, folder: Path) -> Mapping[str, str]:
         """The label file and the lengths of every example, where they were asked for."""
@@ -147,7 +160,14 @@ class CodelengthAnswer:
         if asked.write is not None:
             model = model_name(code.task, asked.model) if asked.coder.needs_network else ""
             told["Label file"] = _told(
-                write_labels(asked.write, code.task, code.curves[0], coder=text_of(asked.coder, CODERS), model=model)
+                write_labels(
+                    asked.write,
+                    code.task,
+                    code.curves[0],
+                    coder=_name_of(asked.coder),
+                    model=model,
+                    features=features_of(asked.sender),
+                )
             )
         if asked.per_example is not None:
             save_per_example(asked.per_example, {"": code.curves})
@@ -175,7 +195,7 @@ def codelength(what: Any, coder: Coder = Mixed(), *, strict: bool = True, **opti
     `what` is a task, or what `Task.of` makes one of (a name, a frame, a pair of arrays); its labels are sent by `coder`
     in `replicates` random orders (three unless said otherwise; the standard error is over them). Or it is loss curves
     that are already there. `model` gives the network to a coder that is a network's own; `examples` sends only the
-    first so many in coding order.
+    first so many in coding order. Frozen features stand in the coder, as in `Mixed(features=array)`.
 
     >>> import infoscope
     >>> print(infoscope.codelength(infoscope.LossCurve.from_probabilities([[0.5, 0.5]] * 4, [0, 1, 1, 0])))
@@ -234,6 +254,12 @@ def about_labels(task: Task, curves: Sequence[LossCurve]) -> list[Measurement]:
     receipt = Receipt("empirical label frequencies", data=task.fingerprint[:16], n=len(curves[0]))
     entropy = len(curves[0]) * task.label_entropy
     return [*lengths, Measurement("n H(Y)", entropy, 0.0, bound=Bound.EXACT, receipt=receipt)]
+
+
+def _name_of(coder: Coder) -> str:
+    """The coder as text, without features, which no text holds."""
+    plain: Any = coder if features_of(coder) is None else replace(coder, features=None)  # pyright: ignore
+    return text_of(plain, CODERS)
 
 
 def _is_hidden(task: Task) -> bool:

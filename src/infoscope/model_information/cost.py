@@ -173,7 +173,7 @@ def _seconds_of_teachers(task: Task, coder: Synced, learner: Learner | None, n: 
 
 
 def _sending(task: Task, coder: Coder, learner: Learner | None, n: int) -> float:
-    return _timed(lambda: encode(task[:n], coder, learner, 0))
+    return _timed(lambda: encode(task, coder, learner, 0, n))
 
 
 def _trial(task: Task, coder: Coder, learner: Learner | None, n: int) -> float:

@@ -27,6 +27,7 @@ from infoscope.model_information.task_information import TaskInformation
 from infoscope.models.default import Model, learner_for, model_name
 from infoscope.options import AtLeast, check_fields
 from infoscope.prequential.encode import Coder
+from infoscope.prequential.frozen import AnyFeatures, frozen, told_of
 from infoscope.prequential.mixed import Mixed
 from infoscope.prequential.replay import Replay
 from infoscope.record import Record, Row
@@ -68,6 +69,9 @@ class Difficulty:
     budget
         About how long it may take on two cores of a common machine: 90s, 5m, 2h. The sizes that are left open follow
         from it, the same for all data sets and on every machine.
+    features
+        Frozen features that sender and receiver of the labels both own, beside the inputs: NAME=FILE, a model's name
+        and its weights, or hf:NAME. What they know themselves is not counted; the network's own code has none.
     full
         Take all there is, whatever it takes, and code 10,000 as the papers do.
     """
@@ -83,9 +87,11 @@ class Difficulty:
     epochs: Annotated[int | None, AtLeast(1)] = None
     budget: str = "5m"
     full: bool = False
+    features: AnyFeatures = None
 
     def __post_init__(self) -> None:
         check_fields(self)
+        object.__setattr__(self, "features", frozen(self.features))
         check_own_code(self.coder)
         duration(self.budget)
 
@@ -99,7 +105,8 @@ class Difficulty:
         for task, part, learner in zip(given, parts, learners, strict=True):
             whole = training_part(task)
             some = self.examples or min(MOST_CODED, len(whole), sizes.examples or len(whole))
-            curves = yield label_looks(whole, Mixed(), None, self.replicates, self.seed, some, device)
+            sender = Mixed(features=self.features)
+            curves = yield label_looks(whole, sender, None, self.replicates, self.seed, some, device)
             seeds = range(self.seed, self.seed + self.replicates)
             known = yield from train_then_code(part, learner, self.coder, seeds, device)
             found.append(TaskDifficulty(task.name, LabelCode(whole, curves), known, part))
@@ -189,7 +196,8 @@ class DifficultyAnswer:
         """The networks, how each task was parted, and what the budget allowed."""
         question = self.question
         models = dict.fromkeys(model_name(one.labels.task, question.model) for one in self.found)
-        told = {"Network": ", ".join(models)} | {one.name: "; ".join(one.parts.notes) for one in self.found}
+        told = {"Network": ", ".join(models)} | told_of(question.features)
+        told |= {one.name: "; ".join(one.parts.notes) for one in self.found}
         if self.sizes != Sizes(question.examples, question.train, question.k):
             told["Sizes"] = (
                 f"as far as {question.budget} reach on two cores, the same for all data sets: "

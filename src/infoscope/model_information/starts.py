@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -21,7 +20,7 @@ from infoscope.data.texts import Texts
 from infoscope.hugging_face import HUB
 from infoscope.model_information.cost import PassTime, encoder_time
 from infoscope.model_information.heads import Head, head_layer, with_head
-from infoscope.models import model
+from infoscope.models import model, name_and_file
 from infoscope.models.default import model_name
 from infoscope.observation.activations import Activations
 from infoscope.observation.encoder import Encoder, encoder_layers, parameters_of
@@ -132,18 +131,6 @@ def _candidate(given: Start, task: Task) -> Candidate:
         weights, name = learner.weights, model_name(task, learner)
     bare = dataclasses.replace(learner, weights=None)
     return Candidate(name, _size(bare, task, name), bare, weights)
-
-
-def name_and_file(text: str) -> tuple[str, str | None]:
-    """A network's name with its options and its preparation, and the file of its weights.
-
-    >>> name_and_file("squeezenet[size=227]=a.pt"), name_and_file("cnn")
-    (('squeezenet[size=227]', 'a.pt'), ('cnn', None))
-    """
-    found = re.fullmatch(r"([^=(\[]+(?:\(.*\))?(?:\[.*\])?)(?:=(.+))?", text)
-    if found is None:
-        raise ValueError(f"{text!r}: write a network as NAME=FILE, such as resnet20[mean=0.5]=weights.safetensors")
-    return found[1], found[2]
 
 
 def _read(file: str) -> Weights:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import importlib
 import os
+import re
 import sys
 from collections.abc import Callable
 from functools import reduce
@@ -50,6 +51,7 @@ __all__ = [
     "YOLOv3",
     "loss_of",
     "model",
+    "name_and_file",
 ]
 
 Factory = Callable[[tuple[int, ...], int], nn.Module]
@@ -106,6 +108,18 @@ def model(name: str) -> Factory:
     raise ValueError(
         f"no model is called {name!r}; {choice} Your own goes as module:factory, one of transformers as hf:NAME"
     )
+
+
+def name_and_file(text: str) -> tuple[str, str | None]:
+    """A network's name with its options and its preparation, and the file of its weights.
+
+    >>> name_and_file("squeezenet[size=227]=a.pt"), name_and_file("cnn")
+    (('squeezenet[size=227]', 'a.pt'), ('cnn', None))
+    """
+    found = re.fullmatch(r"([^=(\[]+(?:\(.*\))?(?:\[.*\])?)(?:=(.+))?", text)
+    if found is None:
+        raise ValueError(f"{text!r}: write a network as NAME=FILE, such as resnet20[mean=0.5]=weights.safetensors")
+    return found[1], found[2]
 
 
 def loss_of(factory: Callable[..., nn.Module]) -> Loss | None:

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from infoscope.hugging_face import digest_of, is_saved_network, loaded, transformers
+from infoscope.hugging_face import loaded, revision_of, transformers
 from infoscope.observation.activations import Activations
 from infoscope.observation.pooled import Pooling, pooled
 from infoscope.training.isolation import isolated
@@ -31,13 +30,11 @@ class Encoder:
     @classmethod
     def of(cls, name: str) -> Encoder:
         """The encoder of this name; only its configuration is read."""
-        if Path(name).is_dir() and not is_saved_network(Path(name)):
-            raise ValueError(f"hf:{name}: the folder has no config.json; give one that save_pretrained wrote")
+        digest = revision_of(name)
         config = loaded(name, "AutoConfig")
         depth = getattr(config, "num_hidden_layers", None)
         if depth is None:
             raise ValueError(f"hf:{name}: its configuration counts no hidden layers; give an encoder of texts")
-        digest = digest_of(Path(name)) if Path(name).is_dir() else getattr(config, "_commit_hash", None) or "unknown"
         return cls(name, digest, depth)
 
     @property

@@ -47,6 +47,17 @@ def together(families: Sequence[Experts], target: ExampleTarget) -> Experts:
             return
 
 
+def side_by_side(families: Sequence[Experts]) -> Experts:
+    """What all families predict, one below the other; each is sent what comes."""
+    rows = [next(family) for family in families]
+    while True:
+        sent = yield np.concatenate(rows)
+        try:
+            rows = [family.send(sent) for family in families]
+        except StopIteration:
+            return
+
+
 def noisy(experts: Experts, own: int, sure: int) -> Experts:
     """Experts and what they would say of labels that are noisy: the first `own` rows as they are, and two more.
 

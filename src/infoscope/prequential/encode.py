@@ -17,6 +17,7 @@ from infoscope.data.targets import Boxes, Classes, Labels, Real, Target, Tokens
 from infoscope.data.task import Task, coding_order
 from infoscope.measurement import Receipt
 from infoscope.prequential import boxes, labels, language, real
+from infoscope.prequential.frozen import EXCLUDED, Features, check_features
 from infoscope.prequential.loss_curve import Code, LossCurve, lead, predictions
 from infoscope.prequential.mixture import Experts, mixture
 from infoscope.prequential.range_coder import Compressor
@@ -103,6 +104,7 @@ def encode(
     index = coding_order(len(task), seed)[:examples]
     x, y, target = select(task.x, torch.from_numpy(index)), task.y[torch.from_numpy(index)], task.target
     check_takes(coder, target)
+    check_features(features_of(coder), len(task), target)
     if isinstance(target, Tokens):
         language.check_behind(x, y)
     with isolated(seed, threads=1):
@@ -128,9 +130,12 @@ def encode(
 def _notes(coder: Coder, target: Target) -> tuple[str, ...]:
     """What a reader of the number must know of how it came about."""
     notes = ("boxes by counts alone; the images were not looked at",) if isinstance(target, Boxes) else ()
-    if getattr(coder, "features", None) is not None:
-        notes += ("given frozen features, whose own information is excluded",)
-    return notes
+    return notes if features_of(coder) is None else (*notes, EXCLUDED)
+
+
+def features_of(coder: Coder) -> Features | None:
+    """The frozen features that a coder predicts from beside the inputs, if it has any."""
+    return getattr(coder, "features", None)
 
 
 class _Sent:
@@ -197,6 +202,7 @@ def curve_looks(
     if examples is not None and not 0 <= examples <= len(task):
         raise ValueError(f"{task.name!r} has {len(task)} examples; {examples} were asked for")
     check_takes(coder, task.target)
+    check_features(features_of(coder), len(task), task.target)
     return [
         Look(
             encode,

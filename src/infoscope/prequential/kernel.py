@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from jaxtyping import Float
@@ -13,7 +13,9 @@ from torch import Tensor, nn
 from infoscope.data.inputs import Inputs, count
 from infoscope.data.targets import Boxes, Classes, Labels, Real, Target, Tokens
 from infoscope.options import at_least, share
+from infoscope.prequential.committee import side_by_side
 from infoscope.prequential.features import Patches, features
+from infoscope.prequential.frozen import checked, frozen
 from infoscope.prequential.gaussian_process import Regression
 from infoscope.prequential.gram import (
     centred,
@@ -52,6 +54,9 @@ class Kernel:
     is a Bayesian linear regression on the features, slopes N(0, 1/d), constant N(0, 1). Tokens are predicted from their
     own past by `contexts`. Boxes are sent by counts alone: nothing here looks at the image.
 
+    With `features`, a frozen network or array, come the same experts on what it says of the inputs: what it knows
+    itself is not counted, see `infoscope.prequential.frozen`.
+
     For noisy labels, `noisy` are further noises of the spreading, and `soft` further readouts (`OfClasses`).
 
     One preset serves all data. It says the more, the more the features' distance tells; where the labels turn on a
@@ -77,10 +82,12 @@ class Kernel:
     noisy: tuple[float, ...] = ()
     soft: tuple[float, ...] = ()
     contexts: Contexts = Contexts()
+    features: Any = None
     needs_network: ClassVar[bool] = False
     takes: ClassVar[tuple[type[Target], ...]] = (Classes, Labels, Real, Tokens, Boxes)
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "features", frozen(self.features))
         for name in ("neighbours", "rank", "landmarks", "components", "block", "threads"):
             at_least(self, name, 1)
         at_least(self, "exact", 0)
@@ -96,6 +103,14 @@ class Kernel:
         if isinstance(target, Tokens):
             yield from self.contexts.experts(tuple(ids_of(x).shape), target.vocabulary)
             return
+        own = self._of_inputs(x, target, seed)
+        if self.features is None:
+            yield from own
+            return
+        table = checked(self.features(x, seed), count(x))
+        yield from side_by_side([own, self._of_inputs(table, target, seed)])
+
+    def _of_inputs(self, x: Inputs, target: Target, seed: int) -> Experts:
         n = count(x)
         size = self.block if n <= self.exact else 2 * self.block
         self._check_memory(n, target)

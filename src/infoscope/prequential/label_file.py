@@ -2,7 +2,8 @@
 
 One line of text names the format, one line of JSON is the header, the rest is the payload of the range coder. The
 header says what both sides must share: the inputs' fingerprint, the target, what of it is sent, the coding order, the
-coder, versions, device and number of threads. Of the targets it holds nothing but a 32-bit check of the decoded ones.
+coder, versions, device and number of threads; of frozen features a hash. Of the targets it holds nothing but a 32-bit
+check of the decoded ones.
 """
 
 from __future__ import annotations
@@ -29,10 +30,12 @@ from infoscope.data.content import digest_of_inputs
 from infoscope.data.inputs import Inputs, count, select
 from infoscope.data.targets import Boxes, Classes, Labels, Real, Target, Tokens
 from infoscope.data.task import Task, coding_order, split
-from infoscope.prequential.encode import Coder, code, network_for
+from infoscope.prequential.encode import Coder, code, features_of, network_for
+from infoscope.prequential.frozen import Features, HubModel, check_features
 from infoscope.prequential.language import known
 from infoscope.prequential.loss_curve import Code, LossCurve
 from infoscope.prequential.range_coder import Decompressor
+from infoscope.run import key
 from infoscope.run.free_memory import available, mebibytes
 from infoscope.training.isolation import isolated
 from infoscope.training.learner import Learner, check_device
@@ -51,7 +54,8 @@ KINDS: dict[str, type[Target]] = {kind.__name__: kind for kind in (Classes, Labe
 class Header:
     """What the decoder must share with the encoder, and the size of what follows.
 
-    `mask` says which entries of the target are sent: its shape, and where not all are, its bits.
+    `mask` says which entries of the target are sent: its shape, and where not all are, its bits. Of frozen features,
+    which the decoder must have too, `features` is what they are in words, `features_key` a hash.
     """
 
     inputs: str
@@ -70,6 +74,8 @@ class Header:
     check: int
     codelength_bits: float
     payload_bytes: int
+    features: str | None = None
+    features_key: str | None = None
 
     @property
     def alphabet(self) -> tuple[str, ...]:
@@ -93,6 +99,8 @@ class Header:
         if isinstance(fields, dict) and "alphabet" in fields:
             alphabet, shape = {"kind": "Classes", "alphabet": fields["alphabet"]}, [fields.get("examples")]
             fields |= {"target": alphabet, "shape": shape, "mask": None}
+        if isinstance(fields, dict):  # what was written before there were features has none
+            fields = {"features": None, "features_key": None} | fields
         held = {field.name: field for field in dataclasses.fields(cls)}
         _check_fields(fields, {name: _KINDS_OF_FIELDS[str(field.type)] for name, field in held.items()}, "header")
         fields = {name: fields[name] for name in held} | {"target": _target(fields["target"])}
@@ -190,10 +198,12 @@ def write_labels(
     *,
     coder: str,
     model: str = "",
+    features: Features | None = None,
 ) -> Written:
     """Write the targets of a curve that kept what was sent; the file appears whole or not.
 
-    `coder` and `model` are the names from which `read_labels` is given the same coder and learner.
+    `coder` and `model` are the names from which `read_labels` is given the same coder and learner; `features` are those
+    of the coder, if it has any, of which the file holds a hash.
     """
     if curve.payload is None:
         raise ValueError("this curve did not keep what was sent; make it with keep_first=True")
@@ -210,12 +220,14 @@ def write_labels(
         curve.seed,
         coder,
         model,
-        versions(),
+        versions(features),
         curve.receipt.device,
         curve.receipt.threads,
         _check(task.target.cut(y)[0]),
         curve.total / np.log(2),
         len(curve.payload),
+        None if features is None else features.told,
+        None if features is None else key(features),
     )
     head = MAGIC + header.to_json() + b"\n"
     path = Path(path)
@@ -270,7 +282,8 @@ def read_labels(
         raise ValueError(f"{path}: was written for {header.n} inputs; these are {count(inputs)}")
     index = coding_order(header.n, header.order)[: header.examples]
     mask = header.sent()
-    _check_same(path, header, inputs, index, mask)
+    check_file_features(path, header, coder)
+    _check_same(path, header, inputs, index, mask, features_of(coder))
     x = select(inputs, torch.from_numpy(index))
     x = known(x, mask) if isinstance(header.target, Tokens) else x
     with isolated(header.order, threads=header.threads):
@@ -319,9 +332,9 @@ def _part(task: Task) -> str | None:
     return arguments["which"] if task.origin.step is split else None
 
 
-def versions() -> dict[str, str]:
+def versions(features: Features | None = None) -> dict[str, str]:
     """What the last bit of a prediction depends on."""
-    return {
+    found = {
         "infoscope": __version__,
         "python": platform.python_version(),
         "torch": torch.__version__,
@@ -330,6 +343,7 @@ def versions() -> dict[str, str]:
         "constriction": _version_of("constriction"),
         "cpu": f"{platform.machine()} {torch.backends.cpu.get_cpu_capability()}",
     }
+    return found | ({"transformers": _version_of("transformers")} if isinstance(features, HubModel) else {})
 
 
 def _version_of(package: str) -> str:
@@ -338,13 +352,34 @@ def _version_of(package: str) -> str:
     return next((one for one in found if one), "unknown")
 
 
-def _check_same(path: str | Path, header: Header, inputs: Inputs, index: np.ndarray, mask: np.ndarray) -> None:
+def check_file_features(path: str | Path, header: Header, coder: Coder) -> None:
+    """ValueError unless the coder has the features that the file was written with."""
+    features = features_of(coder)
+    check_features(features, header.n, header.target)
+    if features is None and header.features_key is not None:
+        raise ValueError(f"{path}: was written with features, {header.features}; give the same again as features")
+    if features is not None and header.features_key is None:
+        raise ValueError(f"{path}: was written without features; leave out {features.told}")
+    if features is not None and key(features) != header.features_key:
+        raise ValueError(
+            f"{path}: was written with other features, {header.features}; {features.told} hash to another value"
+        )
+
+
+def _check_same(
+    path: str | Path,
+    header: Header,
+    inputs: Inputs,
+    index: np.ndarray,
+    mask: np.ndarray,
+    features: Features | None,
+) -> None:
     if _fingerprint(inputs, header.target, index, mask) != header.inputs:
         raise ValueError(
             f"{path}: was written for other inputs (their fingerprint differs); give the same data, "
             "of a table with --label the column that was predicted"
         )
-    here = versions()
+    here = versions(features)
     unlike = [f"{k} {v} (here {here.get(k)})" for k, v in header.versions.items() if v and here.get(k) != v]
     if unlike:
         told = " ".join(", ".join(unlike).split())

@@ -16,8 +16,7 @@ from infoscope.data.combine import union
 from infoscope.data.inputs import Batch, Inputs, pieces, take, to
 from infoscope.data.named import sample
 from infoscope.data.task import Task
-from infoscope.model_information.starts import name_and_file
-from infoscope.models import MODELS, model
+from infoscope.models import MODELS, model, name_and_file
 from infoscope.models.default import learner_for, model_name
 from infoscope.observation.layers import last_layer, unwrapped
 from infoscope.run.key import key

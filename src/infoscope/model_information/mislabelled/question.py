@@ -22,7 +22,7 @@ from infoscope.model_information.mislabelled import given_probabilities, label_n
 from infoscope.model_information.mislabelled.suspicion import Suspicion
 from infoscope.model_information.mislabelled.tiles import tile
 from infoscope.options import AtLeast, check_fields
-from infoscope.prequential.frozen import AnyFeatures, frozen
+from infoscope.prequential.frozen import AnyFeatures, check_features, frozen
 from infoscope.prequential.leave_one_out import LeaveOneOut, leave_one_out
 from infoscope.record import Coordinate, Record, Row
 from infoscope.run.context import RunContext
@@ -84,6 +84,7 @@ class Mislabelled:
         """One look, or none where the caller has looked."""
         task = training_part(task_of(self.data))
         self._check(task)
+        check_features(self.features, len(task), task.target)
         if self.probs is not None:
             p = given_probabilities.read(self.probs, task)
             parts = (Part("", np.arange(len(task)), label_noise.of_probabilities(p, task.labels.numpy())),)
