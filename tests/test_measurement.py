@@ -94,7 +94,7 @@ def test_json_gives_back_the_very_same_measurement(values, bound, status):
 
 
 def test_printing_is_in_bits():
-    assert str(Measurement("L(y|x)", 8 * math.log(2), bound=Bound.UPPER)) == "L(y|x) = 8.000 bit (upper bound)"
+    assert str(Measurement("L(y|x)", 8 * math.log(2), bound=Bound.UPPER)) == "L(y|x) = 8 bit (upper bound)"
 
 
 def test_a_measurement_reads_as_the_number_that_is_printed():

@@ -14,6 +14,8 @@ from enum import Enum
 from html import escape
 from typing import Any, Literal
 
+from infoscope.rounding import digits
+
 NATS_PER_BIT = math.log(2.0)
 
 Unit = Literal["nat", "1"]
@@ -283,12 +285,23 @@ class Measurement:
         extra = {Status.INCOMPARABLE} if varying > 1 else set()
         return self.status | other.status | extra
 
+    def with_error(self) -> str:
+        """The value and its standard error, where it is known, for a sentence; in bits, if not dimensionless.
+
+        >>> [Measurement("S", value * NATS_PER_BIT, 2 * NATS_PER_BIT).with_error() for value in (1234.5, -0.4)]
+        ['1,234.5 ± 2.0', '-0.4 ± 2.0']
+        >>> Measurement("accuracy", 0.9, 0.0123, unit="1").with_error(), Measurement("n", 1797.0, unit="1").with_error()
+        ('0.900 ± 0.012', '1,797')
+        """
+        scale = NATS_PER_BIT if self.unit == "nat" else 1.0
+        value, stderr = self.value / scale, self.stderr / scale
+        return digits(value, stderr) + ("" if math.isnan(stderr) else f" ± {digits(stderr, stderr)}")
+
     def __str__(self) -> str:
-        scale, unit = (NATS_PER_BIT, " bit") if self.unit == "nat" else (1.0, "")
-        error = "" if math.isnan(self.stderr) else f" ± {_digits(self.stderr / scale)}"
+        unit = " bit" if self.unit == "nat" else ""
         side = {Bound.LOWER: " (lower bound)", Bound.UPPER: " (upper bound)"}.get(self.bound, "")
         flags = "".join(f" [{s.name}]" for s in sorted_status(self.status))
-        return f"{self.quantity} = {_digits(self.value / scale)}{error}{unit}{side}{flags}"
+        return f"{self.quantity} = {self.with_error()}{unit}{side}{flags}"
 
     def as_dict(self) -> dict[str, Any]:
         """A JSON-ready dictionary in bits, for people and programs; unknown numbers are None, never NaN."""
@@ -367,14 +380,6 @@ def finite_or_none(value: float) -> float | None:
 
 def _nan_if_none(value: float | None) -> float:
     return math.nan if value is None else value
-
-
-def _digits(value: float) -> str:
-    """Four significant digits, and never fewer than all of the digits before the point."""
-    if not math.isfinite(value):
-        return str(value)
-    decimals = max(0, 3 - math.floor(math.log10(abs(value)))) if value else 0
-    return f"{value:,.{min(decimals, 6)}f}"
 
 
 def _paired_seeds(a: Measurement, b: Measurement) -> list[int]:

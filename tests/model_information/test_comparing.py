@@ -135,8 +135,8 @@ def test_what_only_both_together_tell_is_a_synergy():
     assert parts.shared.value == pytest.approx(-2)
     assert [one.value for one in parts.unique] == pytest.approx([2, 2])
     assert parts.sentence() == (
-        "Of 2.9 ± 0.0 bits about T, 2.9 ± 0.0 are told by A alone, 2.9 ± 0.0 by B alone, "
-        "2.9 ± 0.0 only by both together."
+        "Of 2.8854 ± 0 bits about T, 2.8854 ± 0 are told by A alone, 2.8854 ± 0 by B alone, "
+        "2.8854 ± 0 only by both together."
     )
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 from infoscope.measurement import Measurement, Status
 from infoscope.record import Record
 
@@ -30,11 +28,13 @@ def _of_labels(task: str, length: Measurement, uniform: Measurement) -> str:
     n = length.receipt.n
     labels = f"the {n:,} labels of {task}" if n != 1 else f"the one label of {task}"
     if Status.WORSE_THAN_UNIFORM in length.status:
-        return f"{labels} cost {length.bits:,.0f} bits, no less than the {uniform.bits:,.0f} of one who knows nothing"
+        return (
+            f"{labels} cost {length.with_error()} bits, no less than the {uniform.bits:,.0f} of one who knows nothing"
+        )
     if not n:
         return f"no labels of {task} were sent"
     each = f"{length.bits / n:.2f} instead of {uniform.bits / n:.2f} a label"
-    return f"{labels} can be sent in {length.bits:,.0f} bits instead of {uniform.bits:,.0f}, {each}"
+    return f"{labels} can be sent in {length.with_error()} bits instead of {uniform.bits:,.0f}, {each}"
 
 
 def _of_network(task: str, known: Measurement, rows: dict[str, Measurement]) -> str:
@@ -43,7 +43,7 @@ def _of_network(task: str, known: Measurement, rows: dict[str, Measurement]) -> 
         return f"no example of {task} was coded, so nothing is known of the network"
     new = "which nobody could check to be new to it" if Status.UNVERIFIED_SPLIT in known.status else "new to it"
     return (
-        f"training put {known.bits:z,.0f} bits about {task} into the network, measured on {n:,} examples {new}"
+        f"training put {known.with_error()} bits about {task} into the network, measured on {n:,} examples {new}"
         f"{_how_well(rows)}"
     )
 
@@ -52,21 +52,7 @@ def _how_well(rows: dict[str, Measurement]) -> str:
     """The measure that is usual for the target, in brackets."""
     for name in ("accuracy", "micro-accuracy"):
         if name in rows:
-            return f" ({name} {rows[name].value:.1%})"
+            return f" ({name} {rows[name].with_error()})"
     if "R²" in rows:
-        return f" (R² {rows['R²'].value:.2f})"
-    return f" ({rows['loss a token'].bits:.2f} bits a token)" if "loss a token" in rows else ""
-
-
-def bits_and_error(m: Measurement) -> str:
-    """Bits as a sentence tells them, with their standard error where it is known.
-
-    >>> [bits_and_error(Measurement("S", value * math.log(2), 2 * math.log(2))) for value in (1234.5, -0.4)]
-    ['1,234.5 ± 2.0', '-0.4 ± 2.0']
-    >>> bits_and_error(Measurement("S", 1234.5 * math.log(2), 20 * math.log(2)))
-    '1,234 ± 20'
-    """
-    if math.isnan(m.stderr):
-        return f"{m.bits:z,.0f}"
-    places = 1 if m.stderr_bits < 10 else 0
-    return f"{m.bits:z,.{places}f} ± {m.stderr_bits:,.{places}f}"
+        return f" (R² {rows['R²'].with_error()})"
+    return f" ({rows['loss a token'].with_error()} bits a token)" if "loss a token" in rows else ""

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from infoscope.measurement import Measurement, sorted_status
-from infoscope.report.wording import digits, printed
+from infoscope.report.wording import printed
+from infoscope.rounding import digits
 from infoscope.run.study import Cell, Claim, StudyAnswer, Table
 
 

@@ -12,6 +12,7 @@ from infoscope.measurement import Bound, Measurement
 from infoscope.record import Record, Row
 from infoscope.report import wording
 from infoscope.report.thinning import RULE, spread
+from infoscope.rounding import digits
 
 RECEIPT_FIELDS = ("method", "data", "model", "coder", "seeds", "version", "device", "threads", "notes")
 
@@ -95,7 +96,7 @@ def _quantity(m: Measurement, glossary: Mapping[str, str]) -> str:
 def _value(m: Measurement) -> str:
     value, stderr = wording.printed(m)
     unit = f'<span class="unit">{wording.unit(m)}</span>'
-    return f'<data value="{value!r}">{_minus(wording.digits(value, stderr))}</data> {unit}'
+    return f'<data value="{value!r}">{_minus(digits(value, stderr))}</data> {unit}'
 
 
 def _error(m: Measurement, shared_over: str) -> str:
@@ -224,8 +225,8 @@ def _table_of_grid(whole: Figure, grid: Grid) -> str:
 def _grid_cell(value: float, stderr: float) -> str:
     if not math.isfinite(value):
         return "<td>—</td>"
-    error = f" ± {wording.digits(stderr, stderr)}" if math.isfinite(stderr) else ""
-    return f"<td>{_minus(wording.digits(value, stderr) if error else _four_digits(value))}{error}</td>"
+    error = f" ± {digits(stderr, stderr)}" if math.isfinite(stderr) else ""
+    return f"<td>{_minus(digits(value, stderr) if error else _four_digits(value))}{error}</td>"
 
 
 def _table_of_places(whole: Figure) -> str:
@@ -271,7 +272,7 @@ def _places(name: str, pairs: Sequence[tuple[float, float]]) -> str:
 
 
 def _figure_row(x: float | str, i: int, lines: Sequence[Line | Bars]) -> str:
-    first = wording.digits(x) if isinstance(x, float) else str(x)
+    first = digits(x) if isinstance(x, float) else str(x)
     cells = "".join(f"<td>{_minus(_banded(line, i))}</td>" for line in lines)
     return f'<tr><th scope="row">{escape(_minus(first) if isinstance(x, float) else first)}</th>{cells}</tr>'
 
@@ -284,7 +285,7 @@ def _banded(line: Line | Bars, i: int) -> str:
 
 
 def _four_digits(value: float) -> str:
-    return wording.digits(value, abs(value) / 100)
+    return digits(value, abs(value) / 100)
 
 
 def facts(record: Record, given: Mapping[str, str]) -> str:

@@ -7,6 +7,7 @@ from html import escape
 from infoscope.measurement import Measurement
 from infoscope.record import Record
 from infoscope.report import wording
+from infoscope.rounding import digits
 
 TASK = "task"
 MOST = 6
@@ -49,6 +50,6 @@ def _row(place: _Place, measurements: list[Measurement | None]) -> str:
 def _shown(m: Measurement | None) -> str:
     if m is None:
         return ""
-    value, error = wording.digits(*wording.printed(m)), wording.error(m)
+    value, error = digits(*wording.printed(m)), wording.error(m)
     parts = [value.replace("-", "−"), f"± {error}" if error else "", wording.unit(m), "*" if m.status else ""]
     return " ".join(filter(None, parts))

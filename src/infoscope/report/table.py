@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from infoscope.record import Record
 from infoscope.report import wording
+from infoscope.rounding import digits
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -91,7 +92,7 @@ def _are_numbers(record: Record, name: str) -> bool:
 
 
 def _value(measurement: Any) -> str:
-    value = wording.digits(*wording.printed(measurement))
+    value = digits(*wording.printed(measurement))
     error = wording.error(measurement)
     return " ".join(part for part in (value, error and f"± {error}", wording.unit(measurement)) if part)
 

@@ -22,7 +22,6 @@ from infoscope.model_information.codes import code_looks
 from infoscope.model_information.held_out_loss import loss_looks
 from infoscope.model_information.information import check_own_code
 from infoscope.model_information.trained_pairs import OwnWeights, TrainedPairs, own_pairs, trained_pairs
-from infoscope.model_information.wording import bits_and_error
 from infoscope.models.default import Model, learner_for, model_name
 from infoscope.options import AtLeast, check_fields
 from infoscope.prequential.encode import Coder
@@ -237,18 +236,17 @@ class AblationAnswer:
         most = max(parts, key=lambda name: parts[name].value)
         whole, total = each["all"]["L(M,D)"], each["sum"]["Σ I(c)"]
         if not whole.value > 0 or whole.value < NOTHING * whole.stderr:
-            error = f" ± {whole.stderr_bits:,.1f}" if len(whole.replicates) > 1 else ""
             return (
                 f"Training put nothing about {self.task.name} into the network that could be told from none "
-                f"({whole.bits:z,.1f}{error} bits), so there is nothing to find in its components; train it for "
+                f"({whole.with_error()} bits), so there is nothing to find in its components; train it for "
                 "longer, or on more examples."
             )
         apart = total - whole
         why = ", as what they know is shared or joint" if abs(apart.value) > 2 * apart.stderr else ""
         return (
-            f"Of the {bits_and_error(whole)} bits about {self.task.name} that training put into the network, most is "
-            f"missed without {most} ({bits_and_error(parts[most])} bits, reset to {self.question.reset}); the "
-            f"components by themselves come to {bits_and_error(total)} bits{why}."
+            f"Of the {whole.with_error()} bits about {self.task.name} that training put into the network, most is "
+            f"missed without {most} ({parts[most].with_error()} bits, reset to {self.question.reset}); the "
+            f"components by themselves come to {total.with_error()} bits{why}."
         )
 
     def choices(self) -> Mapping[str, str]:

@@ -246,10 +246,9 @@ def _line(name: str, x: Sequence[float], found: Sequence[Measurement]) -> Line:
 
 def _sentence(one: Held) -> str:
     found = one.capacity()
-    error = f" ± {found.stderr_bits:,.0f}" if len(found.replicates) > 1 else ""
     if (first := one.plateau) is not None:
-        return f"{one.model} holds {found.bits:,.0f}{error} bits: more it does not learn from {one.tasks[first]} on."
-    return f"{one.model} holds at least {found.bits:,.0f}{error} bits; no plateau is in sight."
+        return f"{one.model} holds {found.with_error()} bits: more it does not learn from {one.tasks[first]} on."
+    return f"{one.model} holds at least {found.with_error()} bits; no plateau is in sight."
 
 
 def _name(task: Task, model: Model) -> str:

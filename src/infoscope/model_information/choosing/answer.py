@@ -139,17 +139,17 @@ class ChoosingAnswer:
     def sentence(self) -> str:
         """Where to start, how surely, from how many labels on, and whether no network would do as well."""
         first, second = self.ranked[:2]
-        bits = {name: self.length(name, self.use).bits for name in self.ranked}
-        share, data = self.shares[self.use][first], self.length(DATA, OF_DATA).bits
+        best, next_best = (self.length(name, self.use) for name in (first, second))
+        share, data = self.shares[self.use][first], self.length(DATA, OF_DATA)
         sure = share >= SURE
         labels = f"the {len(self.task):,} labels of {self.task.name}"
         start = f"For {labels} start from {first}" if sure else f"Which network to start from for {labels} is open"
         said = (
-            f"{start}: {first} needs {bits[first]:,.0f} bits and {second} {bits[second]:,.0f}; {first} is the best "
-            f"with a probability of {share:.2f}"
+            f"{start}: {first} needs {best.with_error()} bits and {second} {next_best.with_error()}; {first} is the "
+            f"best with a probability of {share:.2f}"
         )
-        if data < bits[first]:
-            said += f". Without any network the labels cost {data:,.0f} bits: fewer"
+        if data.value < best.value:
+            said += f". Without any network the labels cost {data.with_error()} bits: fewer"
         return f"{said}{self._lead(first, second) if sure else ''}."
 
     def _lead(self, first: str, second: str) -> str:

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from infoscope.figure import Bars, Figure
 from infoscope.measurement import Measurement, Status
 from infoscope.model_information.ratio import ratio
-from infoscope.model_information.wording import bits_and_error
 from infoscope.prequential.codelength import model_information
 from infoscope.prequential.loss_curve import LossCurve
 from infoscope.record import Row
@@ -85,9 +84,9 @@ class Parts:
 
     def sentence(self) -> str:
         """The parts in words."""
-        first, second, both = (bits_and_error(one) for one in (*self.unique, self.known[2]))
+        first, second, both = (one.with_error() for one in (*self.unique, self.known[2]))
         shared = self.shared
-        told = bits_and_error(shared if shared.value >= 0 else -shared)
+        told = (shared if shared.value >= 0 else -shared).with_error()
         joint = f"{told} are told by both" if shared.value >= 0 else f"{told} only by both together"
         each = f"{first} are told by {self.a} alone, {second} by {self.b} alone"
         return f"Of {both} bits about {self.task}, {each}, {joint}."

@@ -151,8 +151,7 @@ def _same(a: Setting, b: Setting) -> bool:
 
 
 def _told(gain: Measurement) -> str:
-    error = "" if gain.stderr != gain.stderr else f" ± {gain.stderr_bits:.1f}"
-    return f"{gain.bits:z,.1f}{error} bits"
+    return f"{gain.with_error()} bits"
 
 
 def _band(values: Sequence[Measurement]) -> tuple[list[float] | None, list[float] | None]:

@@ -16,7 +16,6 @@ from infoscope.figure import Bars, Figure, Line
 from infoscope.measurement import Measurement, Receipt, Status
 from infoscope.model_information.performance import performance
 from infoscope.model_information.ratio import ratio
-from infoscope.model_information.wording import bits_and_error
 from infoscope.prequential.codelength import codelength, model_information
 from infoscope.prequential.loss_curve import LossCurve
 from infoscope.record import Row
@@ -192,7 +191,7 @@ def _share(one: Found, depth: Depth) -> str:
     lost, share, *_ = one.all_forgotten(depth)
     bounded = not np.isnan(share.value) and Status.UNBOUNDED not in share.status
     part = f" ({share.value:z.0%})" if bounded else ""
-    return f"{bits_and_error(lost)} bits{part} by {one.algorithm}"
+    return f"{lost.with_error()} bits{part} by {one.algorithm}"
 
 
 _AT = {

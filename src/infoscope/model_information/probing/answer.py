@@ -133,10 +133,10 @@ class ProbingAnswer:
         length, n = winner.length(), len(self.labels)
         uniform = self.layers[0].curves[NONE][0].uniform
         if length.value >= self.alone.length().value:
-            alone = f"{self.alone.length().bits:,.0f} bits"
-            return f"No layer saves anything: alone, the {n:,} labels of {self.labels.name} cost {alone}."
+            alone = self.alone.length().with_error()
+            return f"No layer saves anything: alone, the {n:,} labels of {self.labels.name} cost {alone} bits."
         said = (
-            f"Given {winner.name}, the {n:,} labels of {self.labels.name} cost {length.bits:,.0f} bits instead of "
+            f"Given {winner.name}, the {n:,} labels of {self.labels.name} cost {length.with_error()} bits instead of "
             f"{uniform / math.log(2):,.0f}"
         )
         if len(self.layers) > 1:
@@ -147,9 +147,9 @@ class ProbingAnswer:
         """What plain inputs and the untrained network reach."""
         told = []
         if self.plain is not None:
-            told.append(f"given {_article(self.plain.name)} they cost {self.plain.length().bits:,.0f}")
+            told.append(f"given {_article(self.plain.name)} they cost {self.plain.length().with_error()}")
         if UNTRAINED in winner.curves:
-            told.append(f"given the same layer untrained {winner.length(UNTRAINED).bits:,.0f}")
+            told.append(f"given the same layer untrained {winner.length(UNTRAINED).with_error()}")
         return f"; {', '.join(told)}" if told else ""
 
     def choices(self) -> Mapping[str, str]:

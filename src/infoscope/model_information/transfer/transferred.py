@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 from infoscope.measurement import Measurement, Status
 from infoscope.model_information.heads import HEADS, Head
-from infoscope.model_information.wording import bits_and_error
 from infoscope.prequential.codelength import codelength, model_information
 from infoscope.prequential.loss_curve import LossCurve
 from infoscope.record import Row
@@ -51,5 +50,5 @@ class Transferred:
 
     def words(self) -> str:
         """How much of the untrained network's bits is brought along."""
-        whole = codelength(self.fresh).bits
-        return f"{self.network} brings {bits_and_error(self.transferred)} of {whole:z,.0f} bits ({HEADS[self.head]})"
+        brought, whole = self.transferred.with_error(), codelength(self.fresh).with_error()
+        return f"{self.network} brings {brought} of {whole} bits ({HEADS[self.head]})"
