@@ -6,7 +6,8 @@ Images: whitened patches against a dictionary learned by spherical k-means, rect
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -14,7 +15,8 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from infoscope.data.inputs import Array, Inputs
+from infoscope.data.inputs import Array, Inputs, count
+from infoscope.prequential.rows import AT_ONCE, HELD, Made, Rows, held, many, parts
 
 SMALLEST_IMAGE = 5  # an image with a shorter side has no patches worth learning and is read as a vector
 CHUNK = 2**20  # entries of a map that are made at once, so that they stay in cache
@@ -47,14 +49,22 @@ class Patches:
     def __call__(self, x: Float[Tensor, "n c h w"], seed: int = 0) -> Float[Tensor, "n features"]:
         """The features of every image, float32, at least zero."""
         x = standardised(x)
+        change, _ = self.learned(x, seed)
+        return change(x)
+
+    def learned(self, x: Rows, seed: int = 0) -> tuple[Callable[[Tensor], Tensor], int]:
+        """What makes features of standardised images, once the dictionary is learned from these; and how many."""
         size, cells = layout(min(x.shape[2:]))
         filters, offsets = self._dictionary(x, size, torch.Generator().manual_seed(seed))
         rows, columns = (tents(side - size + 1, cells, self.overlap) for side in x.shape[2:])
         pooling = torch.kron(rows, columns)
         step = max(1, CHUNK // (pooling.shape[1] * len(offsets)))
-        return torch.cat(
-            [self._pooled(x[i : i + step], size, filters, offsets, pooling) for i in range(0, len(x), step)]
-        )
+
+        def change(part: Tensor) -> Tensor:
+            on = [each.to(part.device) for each in (filters, offsets, pooling)]
+            return torch.cat([self._pooled(part[i : i + step], size, *on) for i in range(0, len(part), step)])
+
+        return change, 2 * len(pooling) * len(offsets)
 
     def _pooled(self, x: Tensor, size: int, filters: Tensor, offsets: Tensor, pooling: Tensor) -> Tensor:
         answer = F.softshrink(normalised_patches(x, size, self.contrast) @ filters - offsets, self.threshold)
@@ -62,11 +72,11 @@ class Patches:
         either = pooling @ answer.abs_()
         return torch.cat([either + signed, either - signed], dim=2).flatten(1).div_(2).clamp_min_(0).sqrt_()
 
-    def _dictionary(self, x: Tensor, size: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Filters and offsets that whiten a patch and compare it with every atom, in one product."""
+    def _dictionary(self, x: Rows, size: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Filters and offsets that whiten a patch and compare it with every atom, in one product; found on the CPU."""
         places = (x.shape[2] - size + 1) * (x.shape[3] - size + 1)
         some = torch.randperm(len(x), generator=generator)[: max(1, self.sample // places)]
-        patches = normalised_patches(x[some], size, self.contrast).flatten(0, 1)
+        patches = normalised_patches(x[some].cpu(), size, self.contrast).flatten(0, 1)
         patches = patches[patches.square().mean(1) > 0.1]
         if not len(patches):
             patches = torch.ones(1, x.shape[1] * size * size)
@@ -137,18 +147,61 @@ def features(x: Inputs, patches: Patches | None = None, seed: int = 0) -> Float[
     """
     if isinstance(x, Mapping):
         return torch.cat([features(each, patches, seed) for each in x.values()], 1)
-    given = x[:].detach().cpu()
+    given = x[:].detach()
     if is_words(given):
         return _columns(_bag(given))
+    given = _prepared(given)
+    return (patches or Patches())(given, seed) if is_images(given) else _columns(given)
+
+
+def feature_rows(x: Inputs, patches: Patches | None = None, seed: int = 0) -> Rows:
+    """The same, of many examples made block by block: neither these nor what they are made from are held whole.
+
+    Then means and deviations are sums in double precision.
+    """
+    if not many(count(x)):
+        return features(x, patches, seed)
+    return held(_made(x, patches or Patches(), seed), HELD)
+
+
+def _made(x: Inputs, patches: Patches, seed: int) -> Made:
+    if isinstance(x, Mapping):
+        each = [_made(one, patches, seed) for one in x.values()]
+        width = sum(one.shape[1] for one in each)
+        return Made((count(x), width), lambda rows: torch.cat([one[rows] for one in each], 1))
+    if is_words(x):
+        width = 1 + max(int(part.remainder(WORDS).max()) for part in x.split(AT_ONCE))
+        return _standard(Made((len(x), width), lambda rows: _bag(x[rows].detach(), width)), by_column=True)
+    shape = _prepared(x[:1].detach()).shape[1:]
+    given = Made((len(x), *shape), lambda rows: _prepared(x[rows].detach()))
+    if len(shape) == 1:
+        return _standard(given, by_column=True)
+    images = _standard(given, by_column=False)
+    change, width = patches.learned(images, seed)
+    return Made((len(x), width), lambda rows: change(images[rows]))
+
+
+def _standard(x: Made, by_column: bool) -> Made:
+    """Shifted and scaled to mean 0 and variance 1, each column by itself or all entries together."""
+    over, size = (0, len(x)) if by_column else (None, math.prod(x.shape))
+    mean = torch.stack([part.sum(over, dtype=torch.float64) for part in parts(x)]).sum(0) / size
+    squares = torch.stack([(part.double() - mean).square().sum(over) for part in parts(x)]).sum(0) / size
+    spread = torch.where(squares > 0, squares.sqrt(), 1).float()
+    mean = mean.float()
+    return Made(x.shape, lambda rows: (x[rows] - mean).div_(spread))
+
+
+def _prepared(given: Tensor) -> Float[Tensor, "n ..."]:
+    """Images no larger than is looked at, vectors as such; a ValueError for what is no number."""
     given = given.float()
     if bad := int((~torch.isfinite(given.flatten(1))).any(1).sum()):
         raise ValueError(f"x has {bad} of {len(given)} examples with NaN or infinite entries; drop or fix them")
-    if is_images(given):
-        if max(given.shape[2:]) > LARGEST_IMAGE:
-            sides = min(given.shape[2], LARGEST_IMAGE), min(given.shape[3], LARGEST_IMAGE)
-            given = F.adaptive_avg_pool2d(given, sides)
-        return (patches or Patches())(given, seed)
-    return _columns(given.flatten(1))
+    if not is_images(given):
+        return given.flatten(1)
+    if max(given.shape[2:]) > LARGEST_IMAGE:
+        sides = min(given.shape[2], LARGEST_IMAGE), min(given.shape[3], LARGEST_IMAGE)
+        given = F.adaptive_avg_pool2d(given, sides)
+    return given
 
 
 def is_words(x: Array) -> bool:
@@ -167,8 +220,9 @@ def _columns(x: Float[Tensor, "n d"]) -> Float[Tensor, "n d"]:
     return centred / torch.where(spread > 0, spread, 1)
 
 
-def _bag(words: Int[Tensor, "n length"]) -> Float[Tensor, "n words"]:
+def _bag(words: Int[Tensor, "n length"], width: int | None = None) -> Float[Tensor, "n words"]:
     """Square roots of how often each word occurs."""
     used = words.remainder(WORDS).long()
-    counts = torch.zeros(len(words), int(used.max()) + 1).scatter_add_(1, used, torch.ones(used.shape))
+    ones = torch.ones(used.shape, device=used.device)
+    counts = ones.new_zeros(len(words), width or int(used.max()) + 1).scatter_add_(1, used, ones)
     return counts.sqrt()

@@ -16,68 +16,107 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from infoscope.prequential.rows import Rows, many, parts, whole
+
 Block = tuple[Float[np.ndarray, "b b"], Float[np.ndarray, "b classes"]]
 Blocks = Generator[Block, Float[np.ndarray, "b classes"], None]
 """Yields, for the next block, the Cholesky factor of its covariance (noise included) and its mean, both given the past;
 is then sent the block's targets."""
 
 
+STRIP = 1000
+"""Columns of A that are added to at a time."""
+
+
 @dataclass(frozen=True, eq=False)
 class Regression:
-    """Regression with noise λ on a kernel: `whole`, (n, n), or by features (n, m), whose inner products it is."""
+    """Regression with noise λ on a kernel: `whole`, (n, n), or by features (n, m), whose inner products it is.
 
-    kernel: Float[Tensor, "n k"]
+    Features may be `Rows` that are made block by block. All is computed where these lie.
+    """
+
+    kernel: Rows
     noise: float
     whole: bool = True
 
     def blocks(self, width: int, size: int) -> Blocks:
         """Its predictions of `width` targets in blocks of `size`; a whole kernel is overwritten."""
-        return (exact if self.whole else projected)(self.kernel, self.noise, width, size)
+        if self.whole:
+            return exact(whole(self.kernel), self.noise, width, size)
+        return projected(self.kernel, self.noise, width, size)
 
 
 def exact(k: Float[Tensor, "n n"], noise: float, width: int, size: int) -> Blocks:
     """The whole kernel, factored once, in blocks of `size`; n³/3 operations. The kernel is overwritten."""
     k.diagonal().add_(noise)
     factor = torch.linalg.cholesky(k, out=k)
-    errors = torch.zeros(len(k), width, dtype=k.dtype)
+    errors = k.new_zeros(len(k), width)
     for start in range(0, len(k), size):
         rows = factor[start : start + size]
         own = rows[:, start : start + len(rows)]
         mean = rows[:, :start] @ errors[:start]
-        targets = yield own.double().numpy(), mean.double().numpy()
-        rest = torch.from_numpy(targets).to(k.dtype) - mean
+        targets = yield on_host(own), on_host(mean)
+        rest = torch.from_numpy(targets).to(mean) - mean
         errors[start : start + len(rows)] = torch.linalg.solve_triangular(own, rest, upper=False)
 
 
 class Ridge:
-    """The regression on m features, as examples come in: A = ΦᵀΦ + λ1 and ΦᵀY over the past."""
+    """The regression on m features, as examples come in: A = ΦᵀΦ + λ1 and ΦᵀY over the past.
 
-    def __init__(self, m: int, width: int, noise: float, dtype: torch.dtype = torch.float64) -> None:
+    `sums` is the precision of these and of A's factor. A sum over n examples in single precision errs by about n / 10⁷,
+    which must stay below λ; what A⁻¹ is multiplied with may well be in single precision.
+    """
+
+    def __init__(
+        self,
+        m: int,
+        width: int,
+        noise: float,
+        sums: torch.dtype = torch.float64,
+        device: torch.device | str = "cpu",
+    ) -> None:
         self.noise = noise
-        self.a = torch.eye(m, dtype=dtype) * noise
-        self.b = torch.zeros(m, width, dtype=dtype)
+        self.a = torch.eye(m, dtype=sums, device=device) * noise
+        self.b = torch.zeros(m, width, dtype=sums, device=device)
 
     def block(self, rows: Float[Tensor, "b m"]) -> Block:
         """The next examples' mean, Φ A⁻¹ ΦᵀY, and the factor of their covariance, λ Φ A⁻¹ Φᵀ + λ1."""
         factor = torch.linalg.cholesky(self.a)
-        reach = torch.linalg.solve_triangular(factor, rows.T, upper=False)
-        mean = reach.T @ torch.linalg.solve_triangular(factor, self.b, upper=False)
+        weights = torch.linalg.solve_triangular(factor, self.b, upper=False).to(rows.dtype)
+        reach = torch.linalg.solve_triangular(factor.to(rows.dtype), rows.T, upper=False)
         covariance = self.noise * (reach.T @ reach)
         covariance.diagonal().add_(self.noise)
-        return torch.linalg.cholesky(covariance).double().numpy(), mean.double().numpy()
+        return on_host(torch.linalg.cholesky(covariance)), on_host(reach.T @ weights)
 
     def learn(self, rows: Float[Tensor, "b m"], targets: Float[Tensor, "b classes"]) -> None:
-        """Add examples to the past."""
-        self.a.addmm_(rows.T, rows)
-        self.b.addmm_(rows.T, targets.to(rows.dtype))
+        """Add examples to the past; of A the lower triangle, which is all that is factored, where that is worth it."""
+        self.b.addmm_(rows.T.to(self.b), targets.to(self.b))
+        if rows.dtype == self.a.dtype:
+            self.a.addmm_(rows.T, rows)
+            return
+        wide = rows.to(self.a)
+        for start in range(0, len(self.a), STRIP):
+            strip = slice(start, start + STRIP)
+            self.a[start:, strip].addmm_(wide[:, start:].T, wide[:, strip])
 
 
-def projected(phi: Float[Tensor, "n m"], noise: float, width: int, size: int) -> Blocks:
-    """The kernel ΦΦᵀ by its features, in blocks of `size`; n m² operations."""
-    ridge = Ridge(phi.shape[1], width, noise, phi.dtype)
-    for rows in phi.split(size):
+def projected(phi: Rows, noise: float, width: int, size: int) -> Blocks:
+    """The kernel ΦΦᵀ by its features, in blocks of `size`; n m² operations.
+
+    Of many examples the sums are kept in double precision.
+    """
+    ridge = None
+    for rows in parts(phi, size):
+        if ridge is None:
+            sums = torch.float64 if many(len(phi)) else rows.dtype
+            ridge = Ridge(phi.shape[1], width, noise, sums, rows.device)
         targets = yield ridge.block(rows)
         ridge.learn(rows, torch.from_numpy(targets))
+
+
+def on_host(found: Tensor) -> np.ndarray:
+    """In double precision where labels are sent one by one: the only way back from a device."""
+    return found.cpu().double().numpy()
 
 
 def substitute(

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
+
+from infoscope.prequential.rows import Made, Rows, held, sample
 
 
 def squared_distances(a: Float[Tensor, "n d"], b: Float[Tensor, "m d"]) -> Float[Tensor, "n m"]:
@@ -27,6 +32,31 @@ def to_landmarks(
     return some, squared_distances(f, some).div_(scale), among.div_(scale)
 
 
+@dataclass(frozen=True, eq=False)
+class Landmarks:
+    """Random rows that stand for all: squared distances to and among them, in units of the median among them."""
+
+    squares: Made
+    among: Float[Tensor, "m m"]
+
+    @classmethod
+    def drawn(cls, f: Rows, most: int, generator: torch.Generator) -> Landmarks:
+        """At most so many of the rows of f, as `to_landmarks` draws them."""
+        some = f[torch.randperm(len(f), generator=generator)[:most]]
+        among = squared_distances(some, some)
+        scale = median(among)
+        squares = Made((len(f), len(some)), lambda rows: squared_distances(f[rows], some).div_(scale))
+        return cls(squares, among.div_(scale))
+
+    def features(self, kind: Callable[[Tensor], Tensor]) -> Rows:
+        """Features whose inner products are the projection of the kernel that `kind` makes of squared distances.
+
+        Of many rows they are made block by block, see `infoscope.prequential.rows`.
+        """
+        factor = root(kind(self.among)).to(self.among.dtype)
+        return held(Made(self.squares.shape, lambda rows: _onto(kind(self.squares[rows]), factor)))
+
+
 def gaussian(squares: Tensor) -> Tensor:
     """The Gaussian kernel exp(−d²/2) of squared distances d², for labels that change smoothly."""
     return squares.mul(-0.5).exp_()
@@ -44,7 +74,7 @@ def median(squares: Tensor) -> Tensor:
 
 def unless_zero(scale: Tensor) -> Tensor:
     """A scale to divide by: itself, or one if it is zero."""
-    return scale if scale > 1e-12 else torch.ones_like(scale)
+    return torch.where(scale > 1e-12, scale, torch.ones_like(scale))
 
 
 def centred(k: Float[Tensor, "n n"]) -> Float[Tensor, "n n"]:
@@ -68,14 +98,32 @@ def centred_features(phi: Float[Tensor, "n m"]) -> Float[Tensor, "n m"]:
     return phi.div_(unless_zero(torch.linalg.vector_norm(phi, dim=1).square().mean()).sqrt())
 
 
+def centred_rows(phi: Rows) -> Rows:
+    """The same of rows that may be too many to hold, by the mean and the scale of a `sample` of them."""
+    some = sample(phi)
+    if len(some) == len(phi):
+        return centred_features(some)
+    mean = some.mean(0)
+    scale = unless_zero(torch.linalg.vector_norm(some.sub_(mean), dim=1).square().mean()).sqrt()
+    return Made((len(phi), phi.shape[1]), lambda rows: (phi[rows] - mean).div_(scale))
+
+
 def nystrom(cross: Float[Tensor, "n m"], among: Float[Tensor, "m m"], jitter: float = 1e-4) -> Float[Tensor, "n m"]:
     """Features whose inner products are the kernel's projection on m landmarks (Williams & Seeger 2001).
 
     Φ = K_nm L⁻ᵀ with L Lᵀ = K_mm + jitter. `cross`, K_nm, is overwritten.
     """
-    among = among.double()
-    among.diagonal().add_(jitter)
-    factor = torch.linalg.cholesky(among).to(cross.dtype)
+    return _onto(cross, root(among, jitter).to(cross.dtype))
+
+
+def root(among: Float[Tensor, "m m"], jitter: float = 1e-4) -> Float[Tensor, "m m"]:
+    """L with L Lᵀ = K_mm + jitter, in double precision."""
+    wide = among.double()
+    wide.diagonal().add_(jitter)
+    return torch.linalg.cholesky(wide)
+
+
+def _onto(cross: Float[Tensor, "n m"], factor: Float[Tensor, "m m"]) -> Float[Tensor, "n m"]:
     for rows in cross.split(4096):
         rows.copy_(torch.linalg.solve_triangular(factor, rows.T, upper=False).T)
     return cross

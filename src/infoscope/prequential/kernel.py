@@ -14,24 +14,25 @@ from infoscope.data.inputs import Inputs, count
 from infoscope.data.targets import Boxes, Classes, Labels, Real, Target, Tokens
 from infoscope.options import at_least, share
 from infoscope.prequential.committee import side_by_side
-from infoscope.prequential.features import Patches, features
+from infoscope.prequential.features import Patches, feature_rows
 from infoscope.prequential.frozen import checked, frozen
 from infoscope.prequential.gaussian_process import Regression
 from infoscope.prequential.gram import (
+    Landmarks,
     centred,
     centred_features,
+    centred_rows,
     exponential,
     gaussian,
     median,
-    nystrom,
     squared_distances,
-    to_landmarks,
     with_constant,
 )
-from infoscope.prequential.graph import Edges, leading_components, nearest, nearest_by_rows, spread
+from infoscope.prequential.graph import Edges, leading_components, nearest, neighbours, spread
 from infoscope.prequential.language import Contexts, ids_of
 from infoscope.prequential.mixture import Experts
 from infoscope.prequential.readouts import by_example, in_blocks, readout
+from infoscope.prequential.rows import Rows, changed, whole
 from infoscope.run.free_memory import available, mebibytes
 
 
@@ -142,9 +143,9 @@ class Kernel:
 
     def regressions(self, x: Inputs, target: Target, seed: int) -> Iterator[Regression]:
         """The kernels, each with its noise."""
-        f, real = features(x, self.patches, seed), isinstance(target, Real)
+        f, real = feature_rows(x, self.patches, seed), isinstance(target, Real)
         if len(f) <= self.exact:
-            near, edges = self._whole(f, real)
+            near, edges = self._whole(whole(f), real)
         else:
             near, edges = self._projected(f, real, torch.Generator().manual_seed(seed))
         yield from near
@@ -152,8 +153,9 @@ class Kernel:
         if not real:
             yield from (Regression(phi, noise, whole=False) for noise in (self.noises[2], *self.noisy))
             return
-        for each in (phi, f / f.shape[1] ** 0.5):
-            yield Regression(with_constant(each), 1.0, whole=False)
+        columns = f.shape[1]
+        for each in (phi, changed(f, lambda rows: rows / columns**0.5, columns)):
+            yield Regression(changed(each, with_constant, each.shape[1] + 1), 1.0, whole=False)
 
     def _whole(self, f: Float[Tensor, "n d"], real: bool) -> tuple[list[Regression], Edges]:
         squares = squared_distances(f, f)
@@ -166,17 +168,15 @@ class Kernel:
             pairs = list(zip(kernels, self.noises, strict=False))
         return [Regression(k, noise) for k, noise in pairs], edges
 
-    def _projected(
-        self, f: Float[Tensor, "n d"], real: bool, generator: torch.Generator
-    ) -> tuple[list[Regression], Edges]:
-        edges = nearest_by_rows(leading_components(f, self.components, generator), self.neighbours)
-        _, squares, among = to_landmarks(f, self.landmarks, generator)
-        near = centred_features(nystrom(gaussian(squares), gaussian(among)))
-        far = nystrom(exponential(squares), exponential(among))
+    def _projected(self, f: Rows, real: bool, generator: torch.Generator) -> tuple[list[Regression], Edges]:
+        edges = neighbours(leading_components(f, self.components, generator), self.neighbours)
+        landmarks = Landmarks.drawn(f, self.landmarks, generator)
+        both = centred_rows(landmarks.features(gaussian)), landmarks.features(exponential)
         if real:
-            pairs = [(with_constant(phi), noise) for phi in (near, far) for noise in self.real_noises]
+            both = tuple(changed(phi, with_constant, phi.shape[1] + 1) for phi in both)
+            pairs = [(phi, noise) for phi in both for noise in self.real_noises]
         else:
-            pairs = list(zip((near, far), self.noises, strict=False))
+            pairs = list(zip(both, self.noises, strict=False))
         return [Regression(phi, noise, whole=False) for phi, noise in pairs], edges
 
 

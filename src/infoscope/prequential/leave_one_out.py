@@ -31,6 +31,7 @@ from infoscope.prequential.frozen import checked, frozen
 from infoscope.prequential.gaussian_process import Regression
 from infoscope.prequential.kernel import Kernel, of_examples
 from infoscope.prequential.mixed import LIKE, MANY
+from infoscope.prequential.rows import whole
 from infoscope.run.look import pack, unpack
 from infoscope.run.progress import report
 from infoscope.training.isolation import isolated
@@ -54,7 +55,7 @@ def left_out(regression: Regression, y: Float[Tensor, "n width"]) -> LeftOut:
     >>> mean.round(decimals=9).abs().ravel().tolist(), variance.round(decimals=9).tolist()
     ([0.0, 0.0], [2.0, 2.0])
     """
-    return (_whole if regression.whole else _projected)(regression.kernel, regression.noise, y.double())
+    return (_whole if regression.whole else _projected)(whole(regression.kernel), regression.noise, y.double())
 
 
 def _whole(k: Float[Tensor, "n n"], noise: float, y: Float[Tensor, "n width"]) -> LeftOut:
@@ -171,13 +172,14 @@ def _targets(y: Tensor, target: ExampleTarget) -> Float[Tensor, "n width"]:
 
 def _left_out_of(regression: Regression, y: Float[Tensor, "n width"]) -> LeftOut:
     """The same, each column from the rows that have it; the variances are those of all rows."""
-    whole = ~y.isnan().any(0)
+    complete = ~y.isnan().any(0)
     mean = torch.full_like(y, torch.nan)
-    known, variance = left_out(regression, y[:, whole] if whole.any() else y[:, :1].nan_to_num())
-    if whole.any():
-        mean[:, whole] = known
-    for j in (~whole).nonzero().ravel().tolist():
+    known, variance = left_out(regression, y[:, complete] if complete.any() else y[:, :1].nan_to_num())
+    if complete.any():
+        mean[:, complete] = known
+    for j in (~complete).nonzero().ravel().tolist():
         rows = (~y[:, j].isnan()).nonzero().ravel()
-        kernel = regression.kernel[rows][:, rows] if regression.whole else regression.kernel[rows]
+        kernel = whole(regression.kernel)[rows]
+        kernel = kernel[:, rows] if regression.whole else kernel
         mean[rows, j] = left_out(dataclasses.replace(regression, kernel=kernel), y[rows, j : j + 1])[0][:, 0]
     return mean, variance

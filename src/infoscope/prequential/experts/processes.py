@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -15,19 +16,20 @@ from infoscope.prequential.experts.columns import ranked, standard
 from infoscope.prequential.experts.family import ExampleTarget
 from infoscope.prequential.gaussian_process import Regression
 from infoscope.prequential.gram import (
+    Landmarks,
     centred,
     centred_features,
+    centred_rows,
     exponential,
     gaussian,
     median,
-    nystrom,
     squared_distances,
-    to_landmarks,
     with_constant,
 )
-from infoscope.prequential.graph import leading_components, nearest_by_rows, spread
+from infoscope.prequential.graph import leading_components, neighbours, spread
 from infoscope.prequential.mixture import Experts
 from infoscope.prequential.readouts import by_example, in_blocks, readout
+from infoscope.prequential.rows import changed
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,7 @@ class Processes:
         f = parts[0]
         linear = with_constant(f / max(1, f.shape[1]) ** 0.5)
         yield from (Regression(linear, noise, whole=False) for noise in ((1.0,) if real else (0.1, 1.0)))
-        edges = nearest_by_rows(leading_components(f, 100, generator), self.neighbours)
+        edges = neighbours(leading_components(f, 100, generator), self.neighbours)
         phi = centred_features(spread(*edges, self.rank, self.alpha))
         yield from (Regression(with_constant(phi) if real else phi, noise, whole=False) for noise in self.spreads)
 
@@ -87,12 +89,17 @@ class Processes:
             yield Regression(kernel + 1 if real else kernel, noise)
 
     def _projected(self, f: Float[Tensor, "n d"], real: bool, generator: torch.Generator) -> Iterator[Regression]:
-        _, squares, among = to_landmarks(f, self.landmarks, generator)
+        landmarks = Landmarks.drawn(f, self.landmarks, generator)
         for kind, grid in ((gaussian, self.gaussians), (exponential, self.exponentials)):
             for scale in dict.fromkeys(scale for scale, _ in grid):
-                phi = nystrom(kind(squares / scale**2), kind(among / scale**2))
+                phi = landmarks.features(partial(_scaled, kind, scale))
                 if real:
-                    phi = with_constant(phi)
+                    phi = changed(phi, with_constant, phi.shape[1] + 1)
                 elif kind is gaussian:
-                    phi = centred_features(phi)
+                    phi = centred_rows(phi)
                 yield from (Regression(phi, noise, whole=False) for own, noise in grid if own == scale)
+
+
+def _scaled(kind: Callable[[Tensor], Tensor], scale: float, squares: Tensor) -> Tensor:
+    """A kernel so many times as wide."""
+    return kind(squares / scale**2)
