@@ -2,10 +2,10 @@
 
     python benchmarks/scale.py --data DIR --n 60000 [--set mnist | cifar10] [--device cuda]
 
-Up to a set's own training examples these are sent. Of MNIST there may be more: its 60,000 are gone through again and again,
-from the second time on each turned, sheared, scaled and moved a little at random (up to 15°, 10 %, 10 % and two pixels), and
-mapped from a file. Such are no new handwriting, and cost less than as many new digits: what is measured is time and memory.
-Every n runs in a process of its own, as memory is the most that a process ever held.
+Up to a set's own training examples these are sent. Of MNIST there may be more: its 60,000 are gone through again and
+again, from the second time on each turned, sheared, scaled and moved a little at random (up to 15°, 10 %, 10 % and two
+pixels), and mapped from a file. Such are no new handwriting, and cost less than as many new digits: what is measured is
+time and memory. Every n runs in a process of its own, as memory is the most that a process ever held.
 """
 
 from __future__ import annotations
@@ -87,8 +87,9 @@ def foretold(rows: list[dict[str, Any]]) -> str:
     a, b, c, d = law(streamed)
     used = ", ".join(f"{row['n']:,}" for row in streamed)
     return (
-        f"Of MNIST's {used}: {a:.0f} + {1e3 * b:.2f} n/1000 CPU s and {c:.2f} + {1e6 * d:.2f} n/10⁶ GiB. A million would "
-        f"take {(a + b * ASKED) / HOUR:.2f} hours in one thread and {c + d * ASKED:.1f} GiB; a forecast, no measurement."
+        f"Of MNIST's {used}: {a:.0f} + {1e3 * b:.2f} n/1000 CPU s and {c:.2f} + {1e6 * d:.2f} n/10⁶ GiB. A million "
+        f"would take {(a + b * ASKED) / HOUR:.2f} hours in one thread and {c + d * ASKED:.1f} GiB: a forecast, no "
+        "measurement."
     )
 
 
