@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -15,13 +16,30 @@ from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 from torch.nn import functional as F
 
-from infoscope.observation.convolved import Convolved, by_group, windows
+from infoscope.observation.convolved import Convolved, beside, by_group, windows
 from infoscope.observation.forms import Dense, Form, Outer, Picked
 
 Shape = tuple[int, ...]
 
-Rule = Callable[[str, Shape, Tensor, Tensor], Form]
-"""The rows of a part of this shape, from what entered (n, …) and what came back (n, columns, …).
+
+@dataclass(frozen=True)
+class Back:
+    """What came back to a use: (n, …) of each column."""
+
+    columns: tuple[Tensor, ...]
+
+    @cached_property
+    def beside(self) -> Float[Tensor, "n c ..."]:
+        """The columns beside each other."""
+        return beside(self.columns)
+
+    def each(self, rows: Callable[[Tensor], Tensor]) -> Dense:
+        """Rows that are made column by column, which with many of them is kinder to memory."""
+        return Dense(beside([rows(g) for g in self.columns]))
+
+
+Rule = Callable[[str, Shape, Tensor, Back], Form]
+"""The rows of a part of this shape, from what entered (n, …) and what came back.
 
 Where examples were folded into a longer first axis, that axis comes next in both.
 """
@@ -51,14 +69,15 @@ def _addmm(input: Tensor, mat1: Tensor, mat2: Tensor, *, beta: float = 1, alpha:
     return Call(_linear_rows, mat1, {"transposed weight": mat2, "bias": input}) if plain else None
 
 
-def _linear_rows(part: str, shape: Shape, a: Float[Tensor, "n ..."], g: Float[Tensor, "n c ..."]) -> Form:
+def _linear_rows(part: str, shape: Shape, a: Float[Tensor, "n ..."], back: Back) -> Form:
+    g = back.beside
     g = g.flatten(2, -2) if g.ndim > 3 else g[:, :, None]
     if part == "bias":
         return Dense(g.sum(2))
     a = a.flatten(1, -2) if a.ndim > 2 else a[:, None]
-    back, entered = g.mT[:, :, None], a.mT[:, None, None]
+    returned, entered = g.mT[:, :, None], a.mT[:, None, None]
     # A matrix that is used as (inputs, outputs) has what entered on its left.
-    return Outer(back, entered, shape) if part == "weight" else Outer(entered, back, shape, turned=True)
+    return Outer(returned, entered, shape) if part == "weight" else Outer(entered, returned, shape, turned=True)
 
 
 def _conv(
@@ -69,11 +88,11 @@ def _conv(
     step, spread = _many(stride, d), _many(dilation, d)
     pads = tuple(_pads(padding, spread, weight.shape[2:]))
 
-    def rows(part: str, shape: Shape, a: Float[Tensor, "n ..."], g: Float[Tensor, "n c ..."]) -> Form:
-        back = _framed(g, 2, d)
+    def rows(part: str, shape: Shape, a: Float[Tensor, "n ..."], back: Back) -> Form:
         if part == "bias":
-            return Dense(back.flatten(4).sum((2, 4)))
-        return Convolved(_framed(a, 1, d), back, shape, step, spread, pads, groups)
+            return back.each(lambda g: _sums(_framed(g, 1, d)))
+        returned = tuple(_framed(g, 1, d) for g in back.columns)
+        return Convolved(_framed(a, 1, d), returned, shape, step, spread, pads, groups)
 
     return Call(rows, input, {"weight": weight, "bias": bias}) if input.ndim == d + 2 else None
 
@@ -87,12 +106,12 @@ def _conv_transpose(
     beyond = zip(_many(padding, d), _many(output_padding, d), strict=True)
     pads = [(p, max(0, p - extra)) for p, extra in beyond]
 
-    def rows(part: str, shape: Shape, a: Float[Tensor, "n ..."], g: Float[Tensor, "n c ..."]) -> Form:
-        entered, back = _framed(a, 1, d), _framed(g, 2, d)
+    def rows(part: str, shape: Shape, a: Float[Tensor, "n ..."], back: Back) -> Form:
         if part == "bias":
-            return Dense(back.flatten(4).sum((2, 4)))
-        seen = windows(back.flatten(0, 1), kernel, step, spread, pads, entered.shape[3:], groups)
-        return Outer(by_group(entered[:, None], groups), seen.unflatten(0, back.shape[:2]), shape, turned=True)
+            return back.each(lambda g: _sums(_framed(g, 1, d)))
+        entered, returned = _framed(a, 1, d), _framed(back.beside, 2, d)
+        seen = windows(returned.flatten(0, 1), kernel, step, spread, pads, entered.shape[3:], groups)
+        return Outer(by_group(entered[:, None], groups), seen.unflatten(0, returned.shape[:2]), shape, turned=True)
 
     return Call(rows, input, {"weight": weight, "bias": bias}) if input.ndim == d + 2 else None
 
@@ -101,11 +120,12 @@ def _embedding(
     input: Tensor, weight: Tensor, padding_idx: int | None = None, max_norm: float | None = None,
     norm_type: float = 2.0, scale_grad_by_freq: bool = False, sparse: bool = False,
 ) -> Call | None:  # fmt: skip
-    def rows(part: str, shape: Shape, a: Int[Tensor, "n ..."], g: Float[Tensor, "n c ..."]) -> Form:
-        index, back = a.flatten(1) if a.ndim > 1 else a[:, None], g.flatten(2, -2) if g.ndim > 3 else g[:, :, None]
+    def rows(part: str, shape: Shape, a: Int[Tensor, "n ..."], back: Back) -> Form:
+        g, index = back.beside, a.flatten(1) if a.ndim > 1 else a[:, None]
+        g = g.flatten(2, -2) if g.ndim > 3 else g[:, :, None]
         if padding_idx is not None:
-            back = back * (index != padding_idx % shape[0])[:, None, :, None]
-        return Picked(index, back, shape)
+            g = g * (index != padding_idx % shape[0])[:, None, :, None]
+        return Picked(index, g, shape)
 
     return Call(rows, input, {"weight": weight}) if max_norm is None and not scale_grad_by_freq else None
 
@@ -114,8 +134,8 @@ def _layer_norm(
     input: Tensor, normalized_shape: Sequence[int], weight: Tensor | None = None, bias: Tensor | None = None,
     eps: float = 1e-5,
 ) -> Call:  # fmt: skip
-    def rows(part: str, shape: Shape, a: Float[Tensor, "n ..."], g: Float[Tensor, "n c ..."]) -> Form:
-        return _scale(part, shape, F.layer_norm(a, normalized_shape, None, None, eps), g)
+    def rows(part: str, shape: Shape, a: Float[Tensor, "n ..."], back: Back) -> Form:
+        return _scale(part, shape, lambda: F.layer_norm(a, normalized_shape, None, None, eps), back)
 
     return Call(rows, input, {"weight": weight, "bias": bias})
 
@@ -123,16 +143,20 @@ def _layer_norm(
 def _rms_norm(
     input: Tensor, normalized_shape: Sequence[int], weight: Tensor | None = None, eps: float | None = None
 ) -> Call:
-    def rows(part: str, shape: Shape, a: Float[Tensor, "n ..."], g: Float[Tensor, "n c ..."]) -> Form:
-        return _scale(part, shape, F.rms_norm(a, normalized_shape, None, eps), g)
+    def rows(part: str, shape: Shape, a: Float[Tensor, "n ..."], back: Back) -> Form:
+        return _scale(part, shape, lambda: F.rms_norm(a, normalized_shape, None, eps), back)
 
     return Call(rows, input, {"weight": weight})
 
 
-def _scale(part: str, shape: Shape, normed: Float[Tensor, "n ..."], g: Float[Tensor, "n c ..."]) -> Form:
+def _scale(part: str, shape: Shape, normalise: Callable[[], Float[Tensor, "n ..."]], back: Back) -> Form:
     """Rows of a scale and a shift of the last axes."""
-    one = g if part == "bias" else g * normed[:, None]
-    return Dense(one.reshape(*g.shape[:2], -1, *shape).sum(2))
+    normed = None if part == "bias" else normalise()
+
+    def rows(g: Tensor) -> Tensor:
+        return (g if normed is None else g * normed).reshape(len(g), -1, *shape).sum(1)
+
+    return back.each(rows)
 
 
 def _group_norm(
@@ -140,10 +164,12 @@ def _group_norm(
 ) -> Call:
     d = input.ndim - 2
 
-    def rows(part: str, shape: Shape, a: Float[Tensor, "n ..."], g: Float[Tensor, "n c ..."]) -> Form:
+    def rows(part: str, shape: Shape, a: Float[Tensor, "n ..."], back: Back) -> Form:
+        if part == "bias":
+            return back.each(lambda g: _sums(_framed(g, 1, d)))
         entered = _framed(a, 1, d)
         normed = F.group_norm(entered.flatten(0, 1), num_groups, None, None, eps).view_as(entered)
-        return _by_channel(part, normed, _framed(g, 2, d))
+        return back.each(lambda g: _sums(_framed(g, 1, d) * normed))
 
     return Call(rows, input, {"weight": weight, "bias": bias})
 
@@ -156,13 +182,17 @@ def _batch_norm(
     if training or running_mean is None or running_var is None:
         return None
 
-    def rows(part: str, shape: Shape, a: Float[Tensor, "n ..."], g: Float[Tensor, "n c ..."]) -> Form:
-        entered, back = _framed(a, 1, d), _framed(g, 2, d)
-        shifts = _by_channel("bias", entered, back).rows
+    def rows(part: str, shape: Shape, a: Float[Tensor, "n ..."], back: Back) -> Form:
         if part == "bias":
-            return Dense(shifts)
-        # Centred after the sum, so that nothing as large as what entered is written.
-        return Dense((_by_channel(part, entered, back).rows - shifts * running_mean) * (running_var + eps).rsqrt())
+            return back.each(lambda g: _sums(_framed(g, 1, d)))
+        entered, scale = _framed(a, 1, d), (running_var + eps).rsqrt()
+
+        def scales(g: Tensor) -> Tensor:
+            g = _framed(g, 1, d)
+            # Centred after the sum, so that what entered isn't written again.
+            return (_sums(g * entered) - _sums(g) * running_mean) * scale
+
+        return back.each(scales)
 
     def affine() -> Tensor:
         scale = (running_var + eps).rsqrt() * (1 if weight is None else weight)
@@ -172,22 +202,18 @@ def _batch_norm(
     return Call(rows, input, {"weight": weight, "bias": bias}, affine)
 
 
-def _by_channel(part: str, normed: Float[Tensor, "n f ch *s"], g: Float[Tensor, "n c f ch *s"]) -> Dense:
-    """Rows of a scale and a shift of each channel."""
-    g, normed = (
-        g.flatten(4) if g.ndim > 4 else g[..., None],
-        normed.flatten(3) if normed.ndim > 3 else normed[..., None],
-    )
-    return Dense(g.sum((2, 4)) if part == "bias" else torch.einsum("icfks,ifks->ick", g, normed))
+def _sums(t: Float[Tensor, "n f ch ..."]) -> Float[Tensor, "n ch"]:
+    """For each channel."""
+    return t.flatten(3).sum((1, 3)) if t.ndim > 3 else t.sum(1)
 
 
 def _add(input: Any, other: Any, *, alpha: float = 1) -> Call | None:
-    return Call(_shift, input, {"added": other}) if alpha == 1 and _broadcasts(input, other) else None
+    return Call(_shifted, input, {"added": other}) if alpha == 1 and _broadcasts(input, other) else None
 
 
 def _mul(input: Any, other: Any) -> Call | None:
-    def rows(part: str, shape: Shape, a: Float[Tensor, "n ..."], g: Float[Tensor, "n c ..."]) -> Form:
-        return _shift(part, shape, a, g * a[:, None])
+    def rows(part: str, shape: Shape, a: Float[Tensor, "n ..."], back: Back) -> Form:
+        return _shift(shape, back.beside * a[:, None])
 
     return Call(rows, input, {"factor": other}) if _broadcasts(input, other) else None
 
@@ -196,7 +222,11 @@ def _broadcasts(input: Any, other: Any) -> bool:
     return isinstance(input, Tensor) and isinstance(other, Tensor) and input.ndim >= other.ndim
 
 
-def _shift(part: str, shape: Shape, a: Shaped[Tensor, "n ..."], g: Float[Tensor, "n c ..."]) -> Form:
+def _shifted(part: str, shape: Shape, a: Shaped[Tensor, "n ..."], back: Back) -> Form:
+    return _shift(shape, back.beside)
+
+
+def _shift(shape: Shape, g: Float[Tensor, "n c ..."]) -> Form:
     """Rows of what is added to every example alike."""
     inner = shape[1:] if len(shape) == g.ndim - 1 else shape  # a first axis of 1 stands for the examples
     over = [k for k in range(2, g.ndim) if k < g.ndim - len(inner) or inner[k - g.ndim] == 1]
@@ -204,7 +234,7 @@ def _shift(part: str, shape: Shape, a: Shaped[Tensor, "n ..."], g: Float[Tensor,
 
 
 def _expand(input: Tensor, *sizes: Any) -> Call:
-    return Call(_shift, input, {"expanded": input})
+    return Call(_shifted, input, {"expanded": input})
 
 
 def _framed(t: Tensor, lead: int, d: int) -> Tensor:

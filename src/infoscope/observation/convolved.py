@@ -19,11 +19,12 @@ FEW = 2
 class Convolved:
     """Σ over places of what comes back to a place ⊗ what its kernel sees.
 
-    `frames` are images of one example that were folded into the batch. `pads` are put before and after each axis.
+    `frames` are images of one example that were folded into the batch. `back` is a tensor a column. `pads` are put
+    before and after each axis.
     """
 
     entered: Float[Tensor, "n frames channels ..."]
-    back: Float[Tensor, "n c frames out ..."]
+    back: tuple[Float[Tensor, "n frames out ..."], ...]
     shape: tuple[int, ...]
     step: tuple[int, ...]
     spread: tuple[int, ...]
@@ -33,27 +34,44 @@ class Convolved:
     @property
     def n(self) -> int:
         """How many examples."""
-        return len(self.back)
+        return len(self.entered)
 
     @property
     def columns(self) -> int:
         """How many directions were propagated back."""
-        return self.back.shape[1]
+        return len(self.back)
+
+    @property
+    def handled(self) -> int:
+        """Numbers an example that are held while its rows are written out."""
+        back = sum(g[0].numel() for g in self.back)
+        rows = self.columns * math.prod(self.shape)
+        if self._few:
+            return rows + back + self.entered[0].numel()
+        return rows + back + self.groups * math.prod(self.shape[1:]) * self.back[0][0, :, 0].numel()
 
     def of(self, rows: slice) -> Convolved:
         """The same for these examples."""
-        return replace(self, entered=self.entered[rows], back=self.back[rows])
+        return replace(self, entered=self.entered[rows], back=tuple(g[rows] for g in self.back))
 
     def dense(self) -> Float[Tensor, "n c ..."]:
         """All rows written out."""
-        even = all(a == b for a, b in self.pads)
-        if self.columns <= FEW and self.entered.shape[1] == 1 and even:
-            return torch.stack([self._backwards(g) for g in self.back.unbind(1)], 1)
+        if self._few:
+            return beside([self._backwards(g) for g in self.back])
         seen = self.windows(channels_last=True)
-        back = by_group(self.back, self.groups).transpose(1, 2).flatten(2, 3)  # n groups c·rows places
+        back = self.by_group().transpose(1, 2).flatten(2, 3)  # n groups c·rows places
         r = torch.bmm(back.flatten(0, 1), seen.flatten(0, 1))
         r = r.view(self.n, self.groups, self.columns, -1, *self.shape[2:], self.shape[1]).transpose(1, 2)
         return r.flatten(2, 3).movedim(-1, 3)
+
+    @property
+    def _few(self) -> bool:
+        """Whether a convolution backwards gives the rows, and is fast."""
+        return self.columns <= FEW and self.entered.shape[1] == 1 and all(a == b for a, b in self.pads)
+
+    def by_group(self) -> Float[Tensor, "n c groups rows places"]:
+        """What came back, all columns beside each other."""
+        return by_group(beside(self.back), self.groups)
 
     def _backwards(self, back: Float[Tensor, "n one out ..."]) -> Float[Tensor, "n ..."]:
         """One column by the gradient of a convolution in which every example is a group."""
@@ -70,7 +88,7 @@ class Convolved:
     def windows(self, channels_last: bool = False) -> Float[Tensor, "n groups x y"]:
         """What the kernel sees: (columns, places), or (places, columns) with the channels last, which copies faster."""
         return windows(
-            self.entered, self.shape[2:], self.step, self.spread, self.pads, self.back.shape[4:], self.groups,
+            self.entered, self.shape[2:], self.step, self.spread, self.pads, self.back[0].shape[3:], self.groups,
             channels_last,
         )  # fmt: skip
 
@@ -95,6 +113,11 @@ def windows(
     sizes = (n, groups, group, *kernel, frames, *out)
     seen = t.as_strided(sizes, (first, group * channel, channel, *kernels, frame, *steps))
     return seen.reshape(n, groups, columns, places)
+
+
+def beside(columns: Sequence[Float[Tensor, "n ..."]]) -> Float[Tensor, "n c ..."]:
+    """Columns beside each other, without a copy where there is one."""
+    return torch.stack(list(columns), 1) if len(columns) > 1 else columns[0][:, None]
 
 
 def by_group(t: Float[Tensor, "n c f ch ..."], groups: int) -> Float[Tensor, "n c groups rows places"]:

@@ -15,10 +15,10 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from infoscope.observation.convolved import Convolved, by_group
+from infoscope.observation.convolved import Convolved
 
-CHUNK = 1 << 18
-"""Numbers of rows that are written out at once: about what a processor keeps near."""
+CHUNK = 1 << 19
+"""Numbers that are handled at once: about what a processor keeps near."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,11 @@ class Outer:
     def places(self) -> int:
         """Over how many places the parameter is used for an example."""
         return self.left.shape[-1]
+
+    @property
+    def handled(self) -> int:
+        """Numbers an example that are held while its rows are written out."""
+        return self.columns * math.prod(self.shape) + self.left[0].numel() + self.right[0].numel()
 
     def of(self, rows: slice) -> Outer:
         """The same for these examples."""
@@ -80,17 +85,27 @@ class Picked:
         """How many directions were propagated back."""
         return self.back.shape[1]
 
+    @property
+    def handled(self) -> int:
+        """Numbers an example that are held while its rows are written out."""
+        return self.columns * math.prod(self.shape) + self.back[0].numel()
+
     def of(self, rows: slice) -> Picked:
         """The same for these examples."""
         return Picked(self.index[rows], self.back[rows], self.shape)
 
     def dense(self) -> Float[Tensor, "n c ..."]:
         """All rows written out."""
+        return self.onto(self.back.new_zeros(self.n, self.columns, *self.shape))
+
+    def onto(self, rows: Float[Tensor, "n c ..."]) -> Float[Tensor, "n c ..."]:
+        """Add these rows to others, which are changed: few of a table's rows occur in an example."""
         n, c, height = self.n, self.columns, self.shape[0]
+        rows = rows.contiguous()
         tables = torch.arange(n * c, device=self.index.device).view(n, c, 1) * height
-        r = self.back.new_zeros(n * c * height, self.shape[1])
-        r.index_add_(0, (tables + self.index[:, None]).flatten(), self.back.flatten(0, 2))
-        return r.view(n, c, *self.shape)
+        index = (tables + self.index[:, None]).flatten()
+        rows.view(n * c * height, self.shape[1]).index_add_(0, index, self.back.flatten(0, 2))
+        return rows
 
     def squares(self) -> Float[Tensor, "c ..."]:
         """Σ_i r_ic², touching only the rows of the table that occur."""
@@ -123,6 +138,11 @@ class Dense:
     def shape(self) -> tuple[int, ...]:
         """The parameter's shape."""
         return tuple(self.rows.shape[2:])
+
+    @property
+    def handled(self) -> int:
+        """Numbers an example that are held while its rows are written out."""
+        return self.rows[0].numel()
 
     def of(self, rows: slice) -> Dense:
         """The same for these examples."""
@@ -164,7 +184,7 @@ def outer(form: Outer | Convolved) -> Outer:
     """A convolution as a sum over places of outer products."""
     if isinstance(form, Outer):
         return form
-    return Outer(by_group(form.back, form.groups), form.windows()[:, None], form.shape)
+    return Outer(form.by_group(), form.windows()[:, None], form.shape)
 
 
 Forms = dict[Slot, list[Form]]
@@ -172,17 +192,26 @@ Forms = dict[Slot, list[Form]]
 
 
 def written_out(forms: Sequence[Form], most: int = CHUNK) -> Iterator[Float[Tensor, "n c ..."]]:
-    """Rows of all uses together, so many examples at a time that about `most` numbers are written out."""
-    step = max(1, most // max(1, forms[0].columns * math.prod(forms[0].shape)))
-    for start in range(0, forms[0].n, step):
-        first, *others = (form.of(slice(start, start + step)).dense() for form in forms)
+    """Rows of all uses together, so many examples at a time that about `most` numbers are handled.
+
+    They are made for this, but for those of a single use that are there as they are.
+    """
+    step = max(1, most // max(1, *(form.handled for form in forms)))
+    first, *others = sorted(forms, key=lambda form: (isinstance(form, Dense), isinstance(form, Picked)))
+    for start in range(0, first.n, step):
+        some = slice(start, start + step)
+        rows, own = first.of(some).dense(), not isinstance(first, Dense)
         for other in others:
-            first = first + other
-        yield first
+            if isinstance(other, Picked):
+                rows = other.of(some).onto(rows)
+            else:
+                rows = rows.add_(other.of(some).dense()) if own else rows + other.of(some).dense()
+            own = True
+        yield rows
 
 
-def squares(forms: Sequence[Form]) -> Float[Tensor, "c ..."]:
-    """Σ_i r_ic² for each column, of the uses of one parameter.
+def squares(forms: Sequence[Form], *, apart: bool = True) -> Float[Tensor, "c ..."]:
+    """Σ_i r_ic² for each column, of the uses of one parameter; summed over columns, of which one is left, or `apart`.
 
     >>> a, g = torch.tensor([[[[[3.0]]]]]), torch.tensor([[[[[2.0]]]]])
     >>> squares([Outer(g, a, (1, 1))]).item(), squares([Outer(g, a, (1, 1))] * 2).item()
@@ -190,11 +219,15 @@ def squares(forms: Sequence[Form]) -> Float[Tensor, "c ..."]:
     """
     first = forms[0]
     if len(forms) == 1 and isinstance(first, Picked):
-        return first.squares()
+        found = first.squares()
+        return found if apart else found.sum(0, keepdim=True)
     if len(forms) == 1 and isinstance(first, Outer) and first.places == 1 and first.left.shape[2] == 1:
-        return _of_one_place(first)
-    parts = (rows.square().sum(0) for rows in written_out(forms))
-    return functools.reduce(Tensor.add_, parts)
+        return _of_one_place(first, apart)
+    over = (0,) if apart else (0, 1)
+    as_they_are = len(forms) == 1 and isinstance(first, Dense)
+    parts = ((rows.square() if as_they_are else rows.square_()).sum(over) for rows in written_out(forms))
+    found = functools.reduce(Tensor.add_, parts)
+    return found if apart else found[None]
 
 
 def norms(forms: Sequence[Form]) -> Float[Tensor, "n c"]:
@@ -216,9 +249,11 @@ def norms(forms: Sequence[Form]) -> Float[Tensor, "n c"]:
     return torch.cat([rows.flatten(2).square().sum(2) for rows in written_out(forms)])
 
 
-def _of_one_place(form: Outer) -> Float[Tensor, "c ..."]:
+def _of_one_place(form: Outer, apart: bool) -> Float[Tensor, "c ..."]:
     """(left²)ᵀ(right²): true for one place only, since with more the places add up before the square."""
     left, right = (t[:, :, 0, :, 0].square() for t in (form.left, form.right))
+    if not apart:
+        return (left.sum(1).T @ right.sum(1)).view(1, *form.shape)
     if right.shape[1] == 1:
         product = left.flatten(1).T @ right[:, 0]
         return product.view(form.columns, *form.shape)

@@ -118,7 +118,7 @@ class InBasis:
             [Dense(self.basis.into(rows))] if isinstance(rows, Tensor) else [self.basis.turned(use) for use in rows]
         )
         self.examples += turned[0].n if first else 0
-        self.sums = self.sums + squares(turned).sum(0).double()
+        self.sums = self.sums + squares(turned, apart=False)[0].double()
 
     def mean(self, draws: int) -> Float[Tensor, "rows columns"]:
         """The mean over examples."""

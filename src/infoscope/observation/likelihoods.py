@@ -74,10 +74,11 @@ class Categorical:
         """L ε, one ε for each place."""
         p, q = _masses(z)
         # u / q = √(p / (q (q + p))) ε, where u itself is √(p q / (q + p)) ε.
-        safe = torch.where(q > 0, q, 1)
-        ratio = torch.where(q > 0, (p / (safe + p)).sqrt() / safe.sqrt(), 0) * _signs(z, draws)
-        before = torch.cat([torch.zeros_like(ratio[..., :1]), ratio.cumsum(-1)[..., :-1]], -1)
-        return ((ratio * q - p * before) * self._seen(z, y)).to(z.dtype)
+        ratio = _ratio(p, q).mul_(_signs(z, draws))
+        before = ratio.cumsum(-1)[..., :-1]
+        found = ratio.mul_(q)
+        found[..., 1:].addcmul_(p[..., 1:], before, value=-1)
+        return (found if y is None else found.mul_(self._seen(z, y))).to(z.dtype)
 
     def sampled(self, z: Tensor, y: Tensor | None, draws: torch.Generator) -> Float[Tensor, "n ... classes"]:
         """The probabilities less one for the class ŷ ~ p."""
@@ -108,14 +109,19 @@ class Categorical:
 def _masses(z: Tensor) -> tuple[Tensor, Tensor]:
     """The probabilities, and for each class the sum of those after it."""
     p = z.double().softmax(-1)
-    after = p.flip(-1).cumsum(-1).flip(-1)
-    return p, torch.cat([after[..., 1:], torch.zeros_like(after[..., :1])], -1)
+    q = torch.zeros_like(p)
+    q[..., :-1] = p[..., 1:].flip(-1).cumsum(-1).flip(-1)
+    return p, q
+
+
+def _ratio(p: Tensor, q: Tensor) -> Tensor:
+    """L_jj / q_j, which is 0 where nothing is left."""
+    return p.div(q + p).sqrt_().div_(q.sqrt()).masked_fill_(q == 0, 0.0)
 
 
 def _root(z: Tensor) -> Float[Tensor, "... classes columns"]:
     p, q = _masses(z)
-    safe = torch.where(q > 0, q, 1)
-    ratio = torch.where(q > 0, (p / (safe + p)).sqrt() / safe.sqrt(), 0)  # L_jj / q_j
+    ratio = _ratio(p, q)
     below = -p[..., :, None] * ratio[..., None, :]
     return torch.diag_embed(ratio * q) + below.tril(-1)
 
@@ -125,7 +131,8 @@ def _less_one(p: Tensor, y: Tensor) -> Tensor:
 
 
 def _signs(z: Tensor, draws: torch.Generator) -> Tensor:
-    return (torch.randint(0, 2, z.shape, generator=draws, dtype=torch.int8) * 2 - 1).to(z.device, torch.float64)
+    drawn = torch.randint(0, 2, z.shape, generator=draws, dtype=torch.int8)
+    return drawn.mul_(2).sub_(1).to(z.device, torch.float64)
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from infoscope.observation.by_example import Columns
+from infoscope.observation.closed_forms import Back
 from infoscope.observation.forms import Forms, Slot
 from infoscope.observation.uses import Listening, Placement, Use, placement
 
@@ -61,8 +62,7 @@ class Plan:
         found: Forms = {}
         for (placed, use), *back in zip(chosen, *backs, strict=True):
             entered = placed.entered.of(use.entered, n)
-            each = [placed.left.of(_or_zero(g, use, outputs), n) for g in back]
-            came = torch.stack(each, 1) if len(each) > 1 else each[0][:, None]
+            came = Back(tuple(placed.left.of(_or_zero(g, use, outputs), n) for g in back))
             for part in use.parts:
                 if part.slot.name in self.names:
                     form = use.rule(part.role, part.shape, entered, came)

@@ -32,7 +32,7 @@ class Squares:
         """The rows of some columns of this batch; `by_column` keeps the total of each apart."""
         found: dict[str, Tensor] = {}
         for slot, uses in forms.items():
-            part = squares(uses)
+            part = squares(uses, apart=by_column)
             if slot.whole:
                 found[slot.name] = part
             else:
