@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+import torch
 from torch import Tensor, nn
 
 
 def move(here: Iterable[Tensor], there: Iterable[Tensor], fraction: float) -> None:
     """In place, by a fraction of the way."""
-    for a, b in zip(here, there, strict=True):
-        a.lerp_(b, fraction)
+    torch._foreach_lerp_(list(here), list(there), fraction)
 
 
 def state(network: nn.Module) -> list[Tensor]:

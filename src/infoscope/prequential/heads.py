@@ -22,7 +22,13 @@ def predicted(
     Of `Classes` log softmax(f / T) (n, experts, classes), uniform where diverged; of `Labels` logits f / T, 0 there; of
     `Real` means and deviations (n, experts, dim, 2), the middle of the range there, and no temperatures.
     """
-    outputs = torch.stack([outputs_of(each, x, target) for each in networks])
+    return as_experts(torch.stack([outputs_of(each, x, target) for each in networks]), temperatures, target)
+
+
+def as_experts(
+    outputs: Float[Tensor, "networks n ..."], temperatures: Sequence[float], target: Target
+) -> Float[np.ndarray, "n experts ..."]:
+    """What networks gave, float64, read at every temperature, as in `predicted`."""
     match target:
         case Classes():
             logs = _at(outputs, temperatures).log_softmax(-1).flatten(0, 1).transpose(0, 1)
@@ -45,7 +51,12 @@ def _at(outputs: Tensor, temperatures: Sequence[float]) -> Float[Tensor, "networ
 @torch.no_grad()
 def outputs_of(network: nn.Module, x: Inputs, target: Target) -> Float[Tensor, "n ..."]:
     """What a network, put in eval mode, gives for these examples, float64; checked."""
-    return torch.cat([_piece(network.eval(), part, target) for part in pieces(x, 1024)])
+    return torch.cat([_piece(network.eval(), part, target) for part in pieces(x, at_once(network))])
+
+
+def at_once(network: nn.Module) -> int:
+    """Examples to ask a network of together: on a processor so few that what its layers give stays in the cache."""
+    return 64 if device_of(network).type == "cpu" else 1024
 
 
 def _piece(network: nn.Module, x: Batch, target: Target) -> Tensor:

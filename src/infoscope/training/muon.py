@@ -43,7 +43,9 @@ class Muon(torch.optim.Optimizer):
 def orthogonal(g: Tensor, iterations: int = 3) -> Tensor:
     """U Vᵀ of g = U S Vᵀ, roughly: singular values above 2 % of the Frobenius norm end between 0.68 and 1.21.
 
-    Newton and Schulz's iteration with the quintic of Jordan et al. (2024): x ← 3.4445 x − 4.7750 x³ + 2.0315 x⁵.
+    Newton and Schulz's iteration with the quintic of Jordan et al. (2024): x ← 3.4445 x − 4.7750 x³ + 2.0315 x⁵. Of a
+    matrix that is at least twice as long as wide only the small Gram matrix is iterated: every x is g times a
+    polynomial of it.
 
     >>> orthogonal(torch.tensor([[3.0, 0.0], [0.0, 4.0]])).round(decimals=1)
     tensor([[0.8000, 0.0000],
@@ -51,7 +53,25 @@ def orthogonal(g: Tensor, iterations: int = 3) -> Tensor:
     """
     x = g.T if g.shape[0] > g.shape[1] else g
     x = x / (x.norm() + 1e-7)
+    x = _by_gram(x, iterations) if x.shape[1] >= 2 * x.shape[0] else _by_products(x, iterations)
+    return x.T if g.shape[0] > g.shape[1] else x
+
+
+def _by_products(x: Tensor, iterations: int) -> Tensor:
     for _ in range(iterations):
         a = x @ x.T
         x = 3.4445 * x + (2.0315 * a @ a - 4.7750 * a) @ x
-    return x.T if g.shape[0] > g.shape[1] else x
+    return x
+
+
+def _by_gram(x: Tensor, iterations: int) -> Tensor:
+    """With A = x xᵀ, x ← P x means A ← P A P, P being the polynomial of A; all P together meet x once."""
+    a = x @ x.T
+    whole = torch.eye(len(a), dtype=x.dtype, device=x.device)
+    for i in range(iterations):
+        step = torch.addmm(a, a, a, beta=-4.7750, alpha=2.0315)
+        step.diagonal().add_(3.4445)
+        whole = step @ whole
+        if i + 1 < iterations:
+            a = step @ a @ step
+    return whole @ x
