@@ -73,7 +73,7 @@ class DistillationStudy:
     data: str = "digits"
     teachers: tuple[str, ...] = ("mlp(widths=(8,))", "mlp(widths=(64,))", "mlp(widths=(512,))")
     student: str = "mlp(widths=(16,))"
-    coder: Coder = Replay(growth=1.1, replays=4, start=1000, last_layer=None)
+    coder: Coder = Replay(growth=1.1, replays=4, start=1000, last_layer=None, nearby=None)
     train: Annotated[int, AtLeast(2)] = 300
     k: Annotated[int, AtLeast(1)] = 300
     replicates: Annotated[int, AtLeast(2)] = 3
@@ -83,7 +83,7 @@ class DistillationStudy:
         "data": "cifar10",
         "teachers": ("preact-resnet20", "preact-resnet56", "preact-resnet101"),
         "student": "lenet5",
-        "coder": Replay(last_layer=None),
+        "coder": Replay(last_layer=None, nearby=None),
         "train": 10_000,
         "k": 10_000,
     }

@@ -8,7 +8,7 @@ from scipy.stats import multivariate_t, norm, rankdata
 from sklearn.linear_model import LogisticRegression as Plain
 
 from infoscope.data.targets import Classes, Labels, Real
-from infoscope.prequential.committee import Committee, Stack, noisy
+from infoscope.prequential.committee import Committee, Stack, in_families, noisy
 from infoscope.prequential.experts.boosting import Boosting
 from infoscope.prequential.experts.class_gaussians import ClassGaussians, log_student
 from infoscope.prequential.experts.columns import categories, components, ranked, standard
@@ -207,3 +207,21 @@ def test_means_are_weighed_by_their_residuals():
         residuals.mean(np.array([[0.0], [1.0]]))
         residuals.learn(np.array([0.0]))
     assert residuals.mean(np.array([[5.0], [9.0]]))[0] == pytest.approx(5, abs=1e-9)
+
+
+def test_experts_of_several_families_are_one_committee_s():
+    draws, sizes = np.random.default_rng(3), [2, 3, 1]
+    logits, labels = draws.normal(size=(30, 6, 4)), draws.integers(4, size=30).tolist()
+    rows = logits - np.logaddexp.reduce(logits, axis=2, keepdims=True)
+
+    def experts():
+        for each in rows:  # noqa: UP028 - what is sent is let fall
+            yield each
+
+    committee, told = Committee(sizes, 4), in_families(experts(), sizes, 4)
+    for i, (each, label) in enumerate(zip(rows, labels, strict=True)):
+        own = next(told) if not i else told.send(labels[i - 1])
+        np.testing.assert_array_equal(own, committee.predict([each[:2], each[2:5], each[5:]]))
+        committee.learn(label)
+    with pytest.raises(StopIteration):
+        told.send(labels[-1])

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from infoscope.data.targets import Boxes, Labels, Real, Tokens
 from infoscope.data.task import Task
 from infoscope.model_information.codelength import loss_curves
-from infoscope.models import MLP
+from infoscope.models import MLP, SmallCNN
 from infoscope.prequential.encode import encode
 from infoscope.prequential.entk import NTK
 from infoscope.prequential.kernel import Kernel
@@ -79,6 +79,18 @@ def test_a_network_s_own_code_decodes_too(task, tmp_path):
     decoded = read_labels(file.path, task.x, coder, learner)
     assert np.array_equal(decoded.labels, task.y.numpy()[decoded.index])
     assert len(decoded.labels) == 80
+
+
+def test_images_that_are_learned_a_little_moved_decode(tmp_path):
+    draws = torch.Generator().manual_seed(0)
+    y = torch.randint(3, (50,), generator=draws)
+    images = Task.from_arrays(torch.randn(50, 1, 14, 14, generator=draws) + y[:, None, None, None], y)
+    learner, coder = Learner(SmallCNN((4, 4, 4), 8)), Replay(start=200, replays=2)
+    (curve,) = loss_curves(images, coder, model=learner, replicates=1, keep_first=True)
+    file = write_labels(tmp_path / "a.bits", images, curve, coder="replay(start=200,replays=2)", model="cnn")
+    decoded = read_labels(file.path, images.x, coder, learner)
+    assert np.array_equal(decoded.labels, y.numpy()[decoded.index])
+    assert curve.total < curve.uniform
 
 
 def test_other_inputs_versions_and_cut_files_are_refused(task, written, tmp_path):

@@ -57,6 +57,7 @@ def test_what_was_learned_stays_when_the_features_are_taken_anew():
     once = state.blocks(30, 60)
     state.targets = np.empty((0, 0, 3))
     state.renew([f], torch.Generator().manual_seed(0))
+    state.blocks(0, 30)
     state.learn(np.stack([np.eye(3)[y[:30]] - 1 / 3] * 2))
     for (factor, mean), (other, again) in zip(once, state.blocks(30, 60), strict=True):
         np.testing.assert_allclose(factor, other, atol=1e-12)
@@ -98,7 +99,7 @@ def test_gradients_are_as_many_as_promised():
     torch.manual_seed(0)
     preset, x = Replay(), torch.randn(700, 4)
     y = torch.arange(700) % 3
-    student = _Student(preset, nn.Linear(4, 3), of(3), 0)
+    student = _Student(preset, nn.Linear(4, 3), x, of(3), 0)
     drawn = [0]
     for stop in (1, 2, 3, 5, 60, 61, 150, 400, 700):
         rows = student._rows(stop)

@@ -58,6 +58,18 @@ def side_by_side(families: Sequence[Experts]) -> Experts:
             return
 
 
+def in_families(experts: Experts, sizes: Sequence[int], classes: int) -> Experts:
+    """What a `Committee` makes of experts that are families of these sizes, one below the other."""
+    committee, edges, rows = Committee(sizes, classes), np.cumsum(sizes)[:-1], next(experts)
+    while True:
+        sent = yield committee.predict(np.split(rows, edges))
+        committee.learn(sent)
+        try:
+            rows = experts.send(sent)
+        except StopIteration:
+            return
+
+
 def noisy(experts: Experts, own: int, sure: int) -> Experts:
     """Experts and what they would say of labels that are noisy: the first `own` rows as they are, and two more.
 

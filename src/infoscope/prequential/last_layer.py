@@ -13,8 +13,10 @@ from torch import Tensor, nn
 from infoscope.data.inputs import Batch, Inputs, pieces, to
 from infoscope.data.targets import Classes, Labels, Real
 from infoscope.options import at_least
-from infoscope.prequential.gaussian_process import Block, Ridge
+from infoscope.prequential.ahead import Ahead
+from infoscope.prequential.gaussian_process import Block
 from infoscope.prequential.gram import centred_features, gaussian, nystrom, to_landmarks, with_constant
+from infoscope.prequential.heads import at_once
 from infoscope.prequential.readouts import Pairs, readout
 from infoscope.training.forward import device_of, forward
 
@@ -29,9 +31,10 @@ class LastLayer:
     gradient teaches in hundreds of samples is known after a few labels, also where a trained network comes to classes
     under new names.
 
-    The features are those of the network as it was given, and of the learning one, which are taken anew each time the
-    past has grown by `refresh`: all labels together cost 2 / (`refresh` − 1) + 2 passes forward each. A kernel is
-    projected on at most `landmarks` inputs. Of a network that does not end in a linear layer the outputs are taken.
+    The features are those of the network as it was given, taken once of all inputs, and of the learning one, which are
+    taken anew each time the past has grown by `refresh`: all labels together cost 1 + `refresh` / (`refresh` − 1)
+    passes forward each, of images that `Replay.nearby` changes five times the second. A kernel is projected on at most
+    `landmarks` inputs. Of a network that does not end in a linear layer the outputs are taken.
     """
 
     refresh: float = 1.25
@@ -52,8 +55,8 @@ class Regressions:
     def __init__(self, preset: LastLayer, target: Classes | Labels | Real) -> None:
         self.preset = preset
         self.real, self.read = isinstance(target, Real), readout(target, preset.readouts)
-        self.rows: list[Float[Tensor, "reach _"]] = []
-        self.ridges: list[Ridge] = []
+        self.ahead: list[Ahead] = []
+        self.means: list[Float[np.ndarray, "b width"]] = []
         self.targets = np.empty((0, 0, self.read.width))
         self.reach = 0
 
@@ -70,22 +73,23 @@ class Regressions:
             for phi, own in zip(self._kernels(f, draws), self.preset.noises, strict=True)
             for noise in (self.preset.real_noises if self.real else (own,))
         ]
-        self.rows = [phi for phi, _ in kernels]
-        self.ridges = [Ridge(phi.shape[1], self.read.width, noise) for phi, noise in kernels]
+        self.ahead = [Ahead(phi, noise, self.read.width) for phi, noise in kernels]
         if not len(self.targets):
-            self.targets = np.empty((len(self.ridges), 0, self.read.width))
-        for ridge, phi, own in zip(self.ridges, self.rows, self.targets, strict=True):
-            ridge.learn(phi[: len(own)], torch.from_numpy(own))
+            self.targets = np.empty((len(self.ahead), 0, self.read.width))
+        for each, own in zip(self.ahead, self.targets, strict=True):
+            each.begin(own)
 
     def blocks(self, start: int, stop: int) -> list[Block]:
         """What is predicted of the next examples, for `by_example` to read."""
-        return [ridge.block(phi[start:stop]) for ridge, phi in zip(self.ridges, self.rows, strict=True)]
+        blocks = [each.block(start, stop) for each in self.ahead]
+        self.means = [mean for _, mean in blocks]
+        return blocks
 
     def learn(self, targets: Float[np.ndarray, "kernels b width"]) -> None:
         """Add the next examples to the past."""
         start = self.targets.shape[1]
-        for ridge, phi, own in zip(self.ridges, self.rows, targets, strict=True):
-            ridge.learn(phi[start : start + len(own)], torch.from_numpy(own))
+        for each, mean, own in zip(self.ahead, self.means, targets, strict=True):
+            each.learn(start, mean, own)
         self.targets = np.concatenate([self.targets, targets], 1)
 
     def _kernels(self, f: Float[Tensor, "reach d"], draws: torch.Generator) -> list[Float[Tensor, "reach _"]]:
@@ -104,7 +108,7 @@ def last_features(network: nn.Module, x: Inputs) -> Float[Tensor, "n d"]:
     >>> last_features(nn.Sequential(nn.ReLU(), nn.Linear(2, 3)), torch.tensor([[-1.0, 2.0]]))
     tensor([[0., 2.]], dtype=torch.float64)
     """
-    return torch.cat([_piece(network.eval(), part) for part in pieces(x, 1024)])
+    return torch.cat([_piece(network.eval(), part) for part in pieces(x, at_once(network))])
 
 
 @torch.no_grad()

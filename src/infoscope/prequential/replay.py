@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
@@ -17,17 +18,23 @@ from infoscope.data.targets import Classes, Labels, Real, Target, Tokens
 from infoscope.options import above_zero, at_least
 from infoscope.prequential.averages import move, state
 from infoscope.prequential.blocks import as_tensor, boundaries
+from infoscope.prequential.committee import in_families
 from infoscope.prequential.gaussian_process import Block
-from infoscope.prequential.heads import predicted
+from infoscope.prequential.heads import as_experts, outputs_of
 from infoscope.prequential.kernel import of_examples
 from infoscope.prequential.last_layer import LastLayer, Regressions, last_features
+from infoscope.prequential.memory_layout import pixelwise
 from infoscope.prequential.mixture import Experts
+from infoscope.prequential.nearby import Nearby
 from infoscope.prequential.online import Online
 from infoscope.prequential.readouts import ByExample, by_example
 from infoscope.training.forward import device_of, forward
 from infoscope.training.isolation import isolated
 from infoscope.training.learner import copy_network
 from infoscope.training.muon import Muon
+
+PIECE = 1024
+"""Examples whose features are taken at once."""
 
 
 class Lesson(Protocol):
@@ -55,7 +62,13 @@ class Replay:
     takes steps of `Muon` on the new batch once and on `replays` × (new) examples drawn uniformly from the prefix;
     `start` more are spread over the first `early` labels, the fewer the longer the prefix. So all labels together cost
     (1 + `replays`) n + `start` gradients. What they teach slowly, closed-form regressions on the network's own
-    features know at once: the experts of `last_layer` (None leaves them out).
+    features know at once: the experts of `last_layer` (None leaves them out). With these, classes are predicted by what
+    a `Committee` makes of all, a network or a regression being a family of it.
+
+    Images are learned a little moved, turned and stretched, another way each time (`nearby`, None leaves them as they
+    are), and the averages' outputs and features are means over each image and its neighbours by a pixel. Which way
+    follows from the seed and the place in the order, so both terms of eq. (2) see the same. Other inputs, and images
+    below 14 pixels a side, stay as they are.
 
     The learning rate falls as (1 + prefix / `half`)^−½. Each step also pulls the weights to the given ones by the
     fraction lr · `pull` / √prefix: a network moves no farther than its data says, and one that comes trained does not
@@ -68,7 +81,7 @@ class Replay:
 
     >>> code = Replay().experts(torch.zeros(3, 2), Classes(("a", "b")), network=nn.Linear(2, 2))
     >>> next(code).shape
-    (36, 2)
+    (14, 2)
     """
 
     growth: float = 1.02
@@ -84,9 +97,11 @@ class Replay:
     averages: tuple[float, ...] = (8.0, 32.0)
     temperatures: tuple[float, ...] = (0.5, 0.7, 1.0, 1.4, 2.0)
     threads: int = 1
+    nearby: Nearby | None = Nearby()
     last_layer: LastLayer | None = LastLayer()
     tokens: Online = Online()
     needs_network: ClassVar[bool] = True
+    version: ClassVar[int] = 2
     takes: ClassVar[tuple[type[Target], ...]] = (Classes, Labels, Real, Tokens)
 
     def __post_init__(self) -> None:
@@ -119,7 +134,11 @@ class Replay:
             raise ValueError("Replay is the code of a network; give a network")
         if isinstance(target, Tokens):
             return self.tokens.experts(x, target, seed, network, self.threads)
-        return self.learning(x, target, seed, network)
+        coded = self.learning(x, target, seed, network)
+        if self.last_layer is None or not isinstance(target, Classes):
+            return coded
+        networks = [len(self.temperatures)] * (2 + len(self.averages))
+        return in_families(coded, [*networks, *[len(self.last_layer.readouts)] * 4], target.outputs)
 
     def learning(
         self, x: Inputs, target: Target, seed: int, network: nn.Module, lesson: Lesson | None = None
@@ -128,26 +147,27 @@ class Replay:
 
         With a lesson it takes the same steps, on the same examples.
         """
-        student, n = _Student(self, network, of_examples(target), seed, lesson), count(x)
-        past: list[object] = []
+        n, past = count(x), list[object]()
+        with isolated(seed, self.threads):
+            student = _Student(self, network, x, of_examples(target), seed, lesson)
         for event, (start, stop) in enumerate(boundaries(n, 1, self.growth)):
             # No context may stay open across a yield: the caller draws and computes there as if we were not here.
             with isolated(seed + event, self.threads):
                 table, blocks = student.predict(x, start, stop)
             targets = None
-            if student.last is None:
+            if not blocks:
                 for row in table:
                     past.append((yield row))
             else:
-                targets = yield from _joined(table, by_example(blocks, student.last.read), past)
+                targets = yield from _joined(table, by_example(blocks, student.lasts[0].read), past)
             if stop < n:
                 sent = as_tensor(past)
                 if lesson is not None:
                     with isolated(seed, self.threads):
                         lesson.prepare(x, sent)
                 with isolated(seed + event, self.threads):
-                    if student.last is not None and targets is not None:
-                        student.last.learn(targets)
+                    if targets is not None:
+                        student.solve(targets)
                     student.learn(x, sent)
 
 
@@ -173,11 +193,14 @@ class _Student:
         self,
         preset: Replay,
         network: nn.Module,
+        x: Inputs,
         target: Classes | Labels | Real,
         seed: int,
         lesson: Lesson | None = None,
     ):
         self.preset, self.target, self.lesson = preset, target, lesson
+        if pixelwise(network, x):
+            network = copy_network(network).to(memory_format=torch.channels_last)
         self.beginning, self.network = copy_network(network).eval(), copy_network(network)
         self.averages = [copy_network(network).eval() for _ in preset.averages]
         self.draws = torch.Generator().manual_seed(seed)
@@ -185,20 +208,46 @@ class _Student:
         self.start = [p.detach().clone() for p in self.weights]
         self.device = device_of(network)
         self.step = self.learned = self.drawn = 0
-        self.last = None if preset.last_layer is None else Regressions(preset.last_layer, target)
+        kept = preset.last_layer
+        self.lasts = [] if kept is None else [Regressions(kept, target) for _ in ("given", "learning")]
         if self.weights:
             self.optimizer = Muon(self.weights, preset.lr, preset.momentum)
 
     def predict(self, x: Inputs, start: int, stop: int) -> tuple[Float[np.ndarray, "b experts ..."], list[Block]]:
         """What the given network, the learning one and its averages say, at every temperature; and the last layers."""
-        networks = [self.beginning, self.network, *self.averages]
-        table = predicted(networks, self.preset.temperatures, take(x, slice(start, stop)), self.target)
-        if self.last is None:
-            return table, []
-        if stop > self.last.reach:
-            part = take(x, slice(self.last.next_reach(stop, count(x))))
-            self.last.renew([last_features(each, part) for each in (self.beginning, self.averages[0])], self.draws)
-        return table, self.last.blocks(start, stop)
+        part = take(x, slice(start, stop))
+        outputs = [self._outputs(each, part) for each in (self.beginning, self.network)]
+        outputs += [self._mean(partial(self._outputs, each), part) for each in self.averages]
+        table = as_experts(torch.stack(outputs), self.preset.temperatures, self.target)
+        if self.lasts:
+            self._renew(x, stop)
+        return table, [block for each in self.lasts for block in each.blocks(start, stop)]
+
+    def solve(self, targets: Float[np.ndarray, "kernels b width"]) -> None:
+        """Give the last layers what was sent."""
+        for each, own in zip(self.lasts, np.split(targets, len(self.lasts)), strict=True):
+            each.learn(own)
+
+    def _renew(self, x: Inputs, stop: int) -> None:
+        """Features where the last layers do not reach: of the given network once, of all inputs; of an average anew."""
+        given, own = self.lasts
+        if stop > given.reach:
+            given.renew([self._features(self.beginning, x, count(x))], self.draws)
+        if stop > own.reach:
+            reach, network = own.next_reach(stop, count(x)), [*self.averages, self.network][0]
+            own.renew([self._features(network, x, reach)], self.draws)
+
+    def _features(self, network: nn.Module, x: Inputs, reach: int) -> Float[Tensor, "reach d"]:
+        say = partial(last_features, network)
+        parts = (take(x, slice(start, min(reach, start + PIECE))) for start in range(0, reach, PIECE))
+        return torch.cat([say(part) if network is self.beginning else self._mean(say, part) for part in parts])
+
+    def _mean(self, say: Callable[[Any], Tensor], part: Any) -> Tensor:
+        """What is said of inputs, or the mean over images and their neighbours."""
+        return say(part) if self.preset.nearby is None else self.preset.nearby.mean(say, part)
+
+    def _outputs(self, network: nn.Module, part: Any) -> Float[Tensor, "b ..."]:
+        return outputs_of(network, part, self.target)
 
     @torch.inference_mode(False)
     @torch.enable_grad()
@@ -236,7 +285,9 @@ class _Student:
 
     def _say(self, x: Inputs, rows: Tensor) -> Any:
         """What the learning network gives for these rows."""
-        return forward(self.network, to(take(x, rows), self.device))
+        part = take(x, rows)
+        part = part if self.preset.nearby is None else self.preset.nearby.drawn(part, self.draws)
+        return forward(self.network, to(part, self.device))
 
     def _rows(self, stop: int) -> Tensor:
         """The new rows once and old and new ones at random, shuffled, in whole batches; none while less is due."""

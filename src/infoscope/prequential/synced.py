@@ -46,7 +46,7 @@ class Synced:
     labels drawn at random, or labels smoothed by `smoothing`.
 
     The student is coded by its gradients alone: regressions on its features would learn the labels at once whatever
-    the teacher says, and hide what he tells.
+    the teacher says, and hide what he tells. It learns images as they are, of which the teacher speaks.
 
     >>> code = Synced().experts(torch.zeros(3, 2), Classes(("a", "b")), network=nn.Linear(2, 2))
     >>> next(code).shape
@@ -58,14 +58,14 @@ class Synced:
     temperature: float = 4.0
     teaches: Teaches = "labels"
     everywhere: bool = False
-    student: Replay = Replay(last_layer=None)
+    student: Replay = Replay(last_layer=None, nearby=None)
     first: int = 32
     refit: float = 1.5
     held_out: float = 0.2
     smoothing: float = 0.1
     recipe: Recipe = Recipe()
     needs_network: ClassVar[bool] = True
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     takes: ClassVar[tuple[type[Target], ...]] = (Classes,)
 
     def __post_init__(self) -> None:

@@ -91,7 +91,7 @@ class Distillation:
     student: Model = None
     alpha: tuple[float, ...] = (0.5,)
     temperature: tuple[float, ...] = (4.0,)
-    coder: Coder = Replay(last_layer=None)
+    coder: Coder = Replay(last_layer=None, nearby=None)
     controls: bool = False
     everywhere: bool = False
     refit: float = 1.5
