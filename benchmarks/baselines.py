@@ -93,6 +93,16 @@ def bits_of_classes(baseline: Baseline, x: np.ndarray, y: np.ndarray, classes: i
     return _mixed(costs)
 
 
+def bits_of_labels(baseline: Baseline, x: np.ndarray, y: np.ndarray) -> float:
+    """Label by label, those of the same example that were sent before among the inputs; −1 is a label not sent."""
+    bits = 0.0
+    for j, label in enumerate(y.T):
+        sent = label >= 0
+        inputs = np.concatenate([x, y[:, :j]], 1)
+        bits += bits_of_classes(baseline, inputs[sent], label[sent], 2)
+    return bits
+
+
 def bits_of_numbers(baseline: Baseline, x: np.ndarray, y: np.ndarray, target: Real) -> float:
     """The code of `Real` with the settings' means for experts: the noise is learned from their past residuals."""
     numbers = target.standard(torch.from_numpy(y)).numpy()

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 from sklearn import datasets
 
-from infoscope import Task
+from infoscope import Labels, Task
+from infoscope.data.tables import features
 
 
 @dataclass(frozen=True)
@@ -152,6 +153,47 @@ FILES = ("german_credit", "phoneme", "wine_quality_red", "ionosphere", "banknote
 
 NUMBERS = ("abalone", "auto_imports", "wine_quality_red")
 """Real tables whose last column is predicted as a number."""
+
+
+SEVERAL: dict[str, tuple[str, dict[str, tuple[str, object]]]] = {
+    "auto_imports, 5 labels": (
+        "auto_imports",
+        {
+            "diesel": ("x3", "diesel"),
+            "turbo": ("x4", "turbo"),
+            "two doors": ("x5", "two"),
+            "sedan": ("x6", "sedan"),
+            "rear wheels": ("x7", "rwd"),
+        },
+    ),
+    "german_credit, 5 labels": (
+        "german_credit",
+        {
+            "bad": ("label", 2),
+            "other credits": ("history", "A34"),
+            "owns property": ("property", "A121"),
+            "owns housing": ("housing", "A152"),
+            "telephone": ("telephone", "A192"),
+        },
+    ),
+}
+"""Real tables of which several columns are predicted at once: the file, and of each label column and value that is 1.
+
+A missing value is a label that is not sent; the last column of `auto_imports`, the price, is among the inputs.
+"""
+
+
+def several_of(name: str, folder: Path) -> Task:
+    """The task of several labels at once: all other columns are the inputs."""
+    import pandas
+
+    file, labels = SEVERAL[name]
+    frame = pandas.read_csv(folder / "tables" / f"{file}.csv", na_values=["?"])
+    columns = [frame[column] for column, _ in labels.values()]
+    values = [value for _, value in labels.values()]
+    y = np.stack([np.where(c.isna(), -1, c == v) for c, v in zip(columns, values, strict=True)], 1)
+    x = features(frame.drop(columns=[column for column, _ in labels.values()]), name)
+    return Task.from_arrays(x, y.astype(int), target=Labels(tuple(labels)), name=name)
 
 
 def task_of(name: str, folder: Path | None) -> Task:

@@ -17,16 +17,16 @@ from typing import Any
 
 import numpy as np
 
-from baselines import CLASSIFIERS, REGRESSORS, bits_of_classes, bits_of_numbers
-from infoscope import Kernel, Mixed, Real, Task
+from baselines import CLASSIFIERS, REGRESSORS, Baseline, bits_of_classes, bits_of_labels, bits_of_numbers
+from infoscope import Kernel, Labels, Mixed, Real, Task
 from infoscope.data.task import coding_order
 from infoscope.prequential.encode import encode
 from infoscope.training.isolation import threaded
 from ledger import RESULTS, circumstances, merge, table, told
-from table_sets import FILES, NUMBERS, SETS, task_of
+from table_sets import FILES, NUMBERS, SETS, SEVERAL, several_of, task_of
 
 NUMBER = " as a number"
-ROWS = (*SETS, *FILES, *(name + NUMBER for name in NUMBERS))
+ROWS = (*SETS, *FILES, *SEVERAL, *(name + NUMBER for name in NUMBERS))
 
 
 def main() -> None:
@@ -46,7 +46,9 @@ def main() -> None:
 
 
 def read(name: str, folder: Path | None) -> Task:
-    """A row's task: of classes, or of numbers."""
+    """A row's task: of classes, of several labels, or of numbers."""
+    if name in SEVERAL:
+        return several_of(name, folder)
     if not name.endswith(NUMBER):
         return task_of(name, folder)
     return Task.from_dataset(str(folder / "tables" / f"{name.removesuffix(NUMBER)}.csv"), target=Real)
@@ -67,18 +69,31 @@ def measure(task: Task, oracle: float | None, known: Mapping[str, Any] | None) -
             costs[name], seconds[name] = known["bits"][name], known["seconds"][name]
             continue
         start = time.process_time()
-        bits = bits_of_numbers(baseline, x, y, task.target) if real else bits_of_classes(baseline, x, y, task.classes)
-        costs[name], seconds[name] = bits, time.process_time() - start
+        costs[name], seconds[name] = bits_of(baseline, x, y, task), time.process_time() - start
     uniform = float(np.sum(task.target.uniform(task.y)) / math.log(2))
     return {"examples": len(task), "uniform": uniform, "oracle": oracle, "bits": costs, "seconds": seconds}
+
+
+def bits_of(baseline: Baseline, x: np.ndarray, y: np.ndarray, task: Task) -> float:
+    """What a baseline pays for the targets of this task."""
+    match task.target:
+        case Real():
+            return bits_of_numbers(baseline, x, y, task.target)
+        case Labels():
+            return bits_of_labels(baseline, x, y)
+        case _:
+            return bits_of_classes(baseline, x, y, task.classes)
 
 
 def keep(folder: Path, rows: Mapping[str, Any]) -> str:
     """The tables of all results, these put in; both files are written."""
     results = merge(folder / "tables.json", rows, ROWS)
-    classes = {name: result for name, result in results.items() if not name.endswith(NUMBER)}
-    numbers = {name: result for name, result in results.items() if name.endswith(NUMBER)}
-    parts = [_table(part, kinds) for part, kinds in ((classes, CLASSIFIERS), (numbers, REGRESSORS)) if part]
+    kinds = {
+        name: "numbers" if name.endswith(NUMBER) else "labels" if name in SEVERAL else "classes" for name in results
+    }
+    baselines = {"classes": CLASSIFIERS, "labels": CLASSIFIERS, "numbers": REGRESSORS}
+    found = {kind: {name: results[name] for name in results if kinds[name] == kind} for kind in baselines}
+    parts = [_table(part, baselines[kind]) for kind, part in found.items() if part]
     text = "\n\n".join(parts)
     (folder / "tables.md").write_text(f"{text}\n\n{told(results)}\n")
     return text

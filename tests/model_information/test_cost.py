@@ -86,11 +86,25 @@ def test_what_only_the_first_trial_loads_is_not_counted(monkeypatch):
 
 
 def test_a_code_of_tables_is_not_told_to_grow_faster_than_evenly(monkeypatch):
-    """From 32 labels to 64 it grows threefold, where trees begin: evenly from there on, not with a power above 1."""
-    monkeypatch.setattr(cost_of, "_sending", lambda task, coder, learner, n: {8: 0.1, 16: 0.1, 32: 0.2}.get(n, 0.6))
+    """From 32 labels to 128 it grows tenfold, where trees begin: evenly from there on, not with a power above 1."""
+    monkeypatch.setattr(cost_of, "_sending", lambda task, coder, learner, n: {2: 0.1, 8: 0.1, 32: 0.2}.get(n, 2.0))
     monkeypatch.setattr(cost_of, "_seconds_of_factors", lambda task, coder, n: 0.0)
     many = Task.from_arrays(np.zeros((640, 3)), np.arange(640) % 2)
-    assert cost_of.seconds_to_send(many, Mixed(), None, 640) == pytest.approx(0.6 + 0.4 / 32 * 576)
+    assert cost_of.seconds_to_send(many, Mixed(), None, 640) == pytest.approx(2.0 + 1.8 / 96 * 512)
+
+
+def test_a_trial_that_takes_as_long_as_expected_is_made_once(monkeypatch):
+    """100 ms a label from the first on: 2 labels to load what there is, 8 of which take more than a trial may."""
+    tried: list[int] = []
+    monkeypatch.setattr(cost_of, "_sending", lambda task, coder, learner, n: tried.append(n) or 0.1 * n)
+    many = Task.from_arrays(np.zeros((1000, 3)), np.arange(1000) % 2)
+    assert cost_of.seconds_to_send(many, ClosedForm(), None, 1000) == pytest.approx(100.0)
+    assert tried == [2, 8]
+
+
+def test_an_array_of_features_is_tried_on_its_first_rows():
+    table = np.random.default_rng(0).normal(size=(150, 3))
+    assert cost_of.seconds_to_send(IRIS, Mixed(features=table), None, 12) > 0
 
 
 def test_what_the_first_training_loads_is_not_counted_for_every_epoch(monkeypatch):

@@ -17,7 +17,8 @@ from infoscope.data.texts import Texts
 from infoscope.ensembles.planning import USUAL_EPOCHS
 from infoscope.observation.encoder import Encoder, encoder_layers
 from infoscope.observation.pooled import Pooling
-from infoscope.prequential.encode import Coder, encode
+from infoscope.prequential.encode import Coder, encode, features_of
+from infoscope.prequential.frozen import Given
 from infoscope.prequential.kernel import Kernel, of_examples
 from infoscope.prequential.leave_one_out import leave_one_out, limits
 from infoscope.prequential.mixed import Mixed
@@ -26,8 +27,11 @@ from infoscope.prequential.synced import Synced
 from infoscope.training.fit import fit
 from infoscope.training.learner import Learner
 
-BUDGET = 0.4
+BUDGET = 0.25
 """Seconds after which a trial is not made larger."""
+
+STEP = 4
+"""Times as large as the one before is the next trial of a code."""
 
 FEW, MANY = 8, 32
 """Examples of the two trials of a pass."""
@@ -136,7 +140,7 @@ def seconds_to_learn(learner: Learner, task: Task, examples: int, stops: bool = 
 
 
 def seconds_to_send(task: Task, coder: Coder, learner: Learner | None, n: int) -> float:
-    """One coding order of n labels, from trials of 8, 16, 32 … until one takes `BUDGET` seconds, and again.
+    """One coding order of n labels, from trials of 8, 32, 128 … until one takes `BUDGET` seconds, and again.
 
     A network's code grows with its gradients, others as the last two trials do, that of tables by no more than evenly,
     as trees are fitted ever more seldom; what grows with a power of n that no small trial shows, the factoring of
@@ -144,19 +148,19 @@ def seconds_to_send(task: Task, coder: Coder, learner: Learner | None, n: int) -
     """
     if isinstance(coder, Synced):
         return seconds_to_send(task, coder.student, learner, n) + _seconds_of_teachers(task, coder, learner, n)
-    few = min(n, 8)
-    _sending(task, coder, learner, min(n, 2))  # what only the first pays for
-    before, now, half = 0.0, _trial(task, coder, learner, few), 0
+    few, least = min(n, 8), min(n, 2)
+    warm = _sending(task, coder, learner, least) / least if n else 0.0  # what only the first pays for
+    before, now, half = 0.0, _trial(task, coder, learner, few, warm * few), 0
     while few < n and now < BUDGET:
-        half, few = few, min(n, 2 * few)
-        before, now = now, _trial(task, coder, learner, few)
+        half, few = few, min(n, STEP * few)
+        before, now = now, _trial(task, coder, learner, few, now * few / half)
     if few == n:
         return now
     if isinstance(coder, Replay) and not isinstance(task.target, Tokens):
         return now * coder.gradients(n) / coder.gradients(few)
     slope = max(now - before, 0.0) / (few - half)
-    grows = half and now > 2 * before and not _of_tables(task, coder)
-    steep = now * (n / few) ** min(1.3, math.log2(now / before)) if grows else 0.0
+    power = math.log(now / before) / math.log(few / half) if half and before > 0 else 0.0
+    steep = now * (n / few) ** min(1.3, power) if power > 1 and not _of_tables(task, coder) else 0.0
     return max(now + slope * (n - few), steep) + _seconds_of_factors(task, coder, n)
 
 
@@ -173,13 +177,16 @@ def _seconds_of_teachers(task: Task, coder: Synced, learner: Learner | None, n: 
 
 
 def _sending(task: Task, coder: Coder, learner: Learner | None, n: int) -> float:
-    return _timed(lambda: encode(task, coder, learner, 0, n))
+    given: Any = coder
+    if isinstance(features := features_of(coder), Given):
+        given = dataclasses.replace(given, features=Given(features.values[:n]))
+    return _timed(lambda: encode(task[:n], given, learner, 0))
 
 
-def _trial(task: Task, coder: Coder, learner: Learner | None, n: int) -> float:
-    """Seconds of one; of two where the first seems long, as what it is the first to load is loaded for all others."""
+def _trial(task: Task, coder: Coder, learner: Learner | None, n: int, expected: float) -> float:
+    """Seconds of one; of two where the first is longer than expected, as what it has loaded is there for all others."""
     once = _sending(task, coder, learner, n)
-    return once if once < BUDGET else min(once, _sending(task, coder, learner, n))
+    return once if once < max(BUDGET, 1.5 * expected) else min(once, _sending(task, coder, learner, n))
 
 
 def _of_tables(task: Task, coder: Coder) -> bool:

@@ -68,7 +68,7 @@ class FrozenNetwork:
             raise ValueError(f"features of {self.model}: takes one array of numbers; for texts give hf:NAME")
         given = weights_from(self.weights)
         with isolated(0, threads=1), torch.no_grad():
-            channels = next((each.shape[1] for each in given.values() if each.ndim == 4), None)
+            channels = _channels(model(self.model)(tuple(x.shape[1:]), 2), given)
             parts = [self._prepared(part.float(), channels) for part in pieces(x, 64)]
             network, last = self._network(given, tuple(parts[0].shape[1:]))
             return torch.cat([before(network, last, part) for part in parts])
@@ -128,6 +128,13 @@ def before(network: nn.Module, layer: str, x: Tensor) -> Float[Tensor, "b d"]:
 def over_places(found: Float[Tensor, "b d *places"]) -> Float[Tensor, "b d"]:
     """Means over the places of a map."""
     return found.flatten(2).mean(2) if found.ndim > 2 else found
+
+
+def _channels(network: nn.Module, given: Mapping[str, Tensor]) -> int | None:
+    """Of the images that these weights take: those of the first convolution; None if there is none."""
+    first = next((name for name, layer in network.named_modules() if isinstance(layer, nn.Conv2d)), None)
+    weight = given.get(f"{first}.weight")
+    return None if weight is None else weight.shape[1]
 
 
 def _last_layer(network: nn.Module) -> str:
