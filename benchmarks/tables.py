@@ -33,7 +33,7 @@ def main() -> None:
     options = _options()
     for name in options.only or ROWS:
         if name not in SETS and options.data is None:
-            print(f"{name}: left out; give --data, the folder that holds tables/{name}.csv")
+            print(f"{name}: left out; give --data, the folder that holds `tables`")
             continue
         task = read(name, options.data)
         known = merge(options.out / "tables.json", {}, ROWS).get(name) if options.ours else None
@@ -47,7 +47,7 @@ def main() -> None:
 
 def read(name: str, folder: Path | None) -> Task:
     """A row's task: of classes, of several labels, or of numbers."""
-    if name in SEVERAL:
+    if name in SEVERAL and folder is not None:
         return several_of(name, folder)
     if not name.endswith(NUMBER):
         return task_of(name, folder)
@@ -88,15 +88,16 @@ def bits_of(baseline: Baseline, x: np.ndarray, y: np.ndarray, task: Task) -> flo
 def keep(folder: Path, rows: Mapping[str, Any]) -> str:
     """The tables of all results, these put in; both files are written."""
     results = merge(folder / "tables.json", rows, ROWS)
-    kinds = {
-        name: "numbers" if name.endswith(NUMBER) else "labels" if name in SEVERAL else "classes" for name in results
-    }
     baselines = {"classes": CLASSIFIERS, "labels": CLASSIFIERS, "numbers": REGRESSORS}
-    found = {kind: {name: results[name] for name in results if kinds[name] == kind} for kind in baselines}
+    found = {kind: {name: each for name, each in results.items() if _kind(name) == kind} for kind in baselines}
     parts = [_table(part, baselines[kind]) for kind, part in found.items() if part]
     text = "\n\n".join(parts)
     (folder / "tables.md").write_text(f"{text}\n\n{told(results)}\n")
     return text
+
+
+def _kind(name: str) -> str:
+    return "numbers" if name.endswith(NUMBER) else "labels" if name in SEVERAL else "classes"
 
 
 def _table(results: Mapping[str, Any], baselines: Mapping[str, Any]) -> str:
