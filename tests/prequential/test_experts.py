@@ -13,11 +13,13 @@ from infoscope.prequential.experts.boosting import Boosting
 from infoscope.prequential.experts.class_gaussians import ClassGaussians, log_student
 from infoscope.prequential.experts.columns import categories, components, ranked, standard
 from infoscope.prequential.experts.family import refitted
+from infoscope.prequential.experts.few_columns import FewColumns
 from infoscope.prequential.experts.forest import Forest
 from infoscope.prequential.experts.logistic import LogisticRegression, mode
 from infoscope.prequential.experts.numbers import Regression, Residuals
 from infoscope.prequential.experts.processes import Processes
 from infoscope.prequential.experts.relevance import Relevance
+from infoscope.prequential.experts.text import WordProcesses, WordRegression
 
 FAMILIES = (Processes(), LogisticRegression(), ClassGaussians(), Forest(), Boosting(), Relevance())
 
@@ -42,6 +44,37 @@ def test_every_family_yields_probabilities_and_learns_a_rule(family, draws):
     assert np.allclose(np.exp(rows).sum(2), 1, atol=1e-6)
     last = -rows[60:][np.arange(60), :, y[60:]].mean(0) / np.log(2)
     assert last.min() < 0.5
+
+
+SERVED = [
+    *((family, kind) for family in FAMILIES for kind in (Classes, Labels)),
+    *((family, Real) for family in (Processes(), Forest(), Boosting())),
+    *((FewColumns(), kind) for kind in (Classes, Real)),
+    *((family, kind) for family in (WordProcesses(), WordRegression()) for kind in (Classes, Labels)),
+    (WordProcesses(), Real),
+]
+"""Every family with each target that it is given."""
+
+
+@pytest.mark.parametrize(
+    ("family", "kind"), SERVED, ids=[f"{type(family).__name__}-{kind.__name__}" for family, kind in SERVED]
+)
+def test_no_family_knows_what_is_not_sent_and_all_say_the_same_again(family, kind, draws):
+    """With other targets from the 20th on, all predictions up to it are the same to the last bit, and others differ."""
+    x = np.round(draws.normal(size=(50, 3)), 1)
+    target, y = {
+        Classes: (Classes(("a", "b", "c")), (x[:, 0] > 0).astype(int) + (x[:, 1] > 0.5)),
+        Labels: (Labels(("u", "v")), np.where(x[:, 2:] < 1, (x[:, :2] > 0).astype(int), [0, -1])),
+        Real: (Real(0.1, -9.0, 9.0, centre=0.0, scale=1.0), x[:, :2].sum(1, keepdims=True)),
+    }[kind]
+    words = np.array(["good", "bad", "film", "plot", "very"])
+    texts = [" ".join(words[np.add(row > 0, [0, 1, 3])]) for row in x]
+    inputs = texts if isinstance(family, WordProcesses | WordRegression) else x
+    other = np.where(y >= 0, y.max() - y, y)[20:]
+    first = rows_of(family.experts(inputs, target, 5), list(y))
+    again = rows_of(family.experts(inputs, target, 5), [*y[:20], *other])
+    assert np.array_equal(first[:21], again[:21])
+    assert not np.array_equal(first[21:], again[21:])
 
 
 @pytest.mark.parametrize("family", FAMILIES, ids=lambda family: type(family).__name__)
