@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from infoscope import __version__
+from infoscope.data.combine import occurring_classes
 from infoscope.data.named import Tasks, tasks, training_part
 from infoscope.data.task import Task
 from infoscope.ensembles.population import Member, Population
@@ -120,7 +121,7 @@ class Embed:
 
     def _parts(self, task: Task) -> list[Task]:
         check_task(task)
-        parts = parts_of(task, self.examples, self.replicates, self.seed)
+        parts = parts_of(occurring_classes(task), self.examples, self.replicates, self.seed)
         for part in parts:
             check_task(part)
         return parts
@@ -230,7 +231,7 @@ class EmbedAnswer:
             f"{len(norms)} tasks were embedded in {self.embeddings.values.shape[2]} filters of {self.embeddings.probe}"
         )
         if len(norms) == 1:
-            return f"{told}: |F| is {norms[first]:.3g}."
+            return f"{told.replace('1 tasks were', '1 task was', 1)}: |F| is {norms[first]:.3g}."
         return f"{told}: |F| is largest for {first} ({norms[first]:.3g}), smallest for {last} ({norms[last]:.3g})."
 
     def choices(self) -> Mapping[str, str]:

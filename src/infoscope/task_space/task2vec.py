@@ -21,6 +21,7 @@ from infoscope.prequential.encode import curve_looks
 from infoscope.prequential.loss_curve import LossCurve
 from infoscope.run.key import key
 from infoscope.run.look import Look, pack, unpack
+from infoscope.task_space.cost import CodeTime, embedding_time
 from infoscope.task_space.filter_noise import FilterNoise, prior_variances
 from infoscope.task_space.head import check_target, fit_head
 from infoscope.task_space.probe import Headed, Probe, features_of
@@ -129,10 +130,10 @@ def check_task(task: Task) -> None:
 def embedding_look(task: Task, probe: Probe, way: Way, seed: int, device: str) -> Look[Embedding]:
     """An embedding as a look."""
     args = (task, probe, way, seed, device)
-    kind = "embeddings"
     return Look(
-        embed_task, args, Embedding, VERSION, f"embedding of {task.name}", kind, stand_in=partial(_flat, len(task))
-    )
+        embed_task, args, Embedding, VERSION, f"embedding of {task.name}", "embeddings",
+        embedding_time(embed_task, *args), partial(_flat, len(task)),
+    )  # fmt: skip
 
 
 def _flat(n: int) -> Embedding:
@@ -144,17 +145,22 @@ def _flat(n: int) -> Embedding:
 def code_on_features(task: Task, probe: Probe, seed: int, device: str = "cpu") -> LossCurve:
     """The prequential code of a task's labels by a head in closed form, given what the probe says of the inputs."""
     with isolated(seed, threads=1):
-        features = features_of(probe.body(task).to(device), task.x)
+        features = _features(task, probe, device)
     told = Task.from_arrays(features, task.y, target=task.target, name=task.name, as_is=True)
     (one,) = curve_looks(told, ClosedForm(), [None], seeds=[seed], device=device)
     return one.step(*one.args)
 
 
 def code_look(task: Task, probe: Probe, seed: int, device: str) -> Look[LossCurve]:
-    """The code as a look; the task's classes are those that occur."""
+    """The code as a look, over the task's own classes: parts of one task are sent in one alphabet."""
     label = f"code of {task.name} given {probe.name}"
-    args = (occurring_classes(task), probe, seed, device)
-    return Look(code_on_features, args, LossCurve, 1, label, "codes", stand_in=partial(_coin, len(task), seed))
+    args = (task, probe, seed, device)
+    seconds = CodeTime.of(_features, task, probe, device)
+    return Look(code_on_features, args, LossCurve, 1, label, "codes", seconds, partial(_coin, len(task), seed))
+
+
+def _features(task: Task, probe: Probe, device: str) -> Tensor:
+    return features_of(probe.body(task).to(device), task.x)
 
 
 def _coin(n: int, seed: int) -> LossCurve:
