@@ -13,17 +13,21 @@ from torch.nn import functional as F
 
 @dataclass(frozen=True)
 class Preparation:
-    """Scaled to `size` pixels a side, `mean` taken off, divided by `deviation`, a number a channel each.
+    """Brought to `channels`, scaled to `size` pixels a side, `mean` taken off, divided by `deviation`, channelwise.
 
-    Pixels come from 0 to 1. A grey image is given to every channel that `mean` names.
+    Pixels come from 0 to 1. A grey image is given to all of the `channels`, or to those that `mean` names; of a colour
+    image the mean over its channels is what `channels=1` takes.
 
     >>> Preparation(mean=(0.5,), deviation=(0.25,)).of(torch.ones(1, 1, 2, 2)).unique()
     tensor([2.])
+    >>> Preparation(channels=1).of(torch.tensor([0.0, 0.5, 1.0]).view(1, 3, 1, 1)).flatten()
+    tensor([0.5000])
     """
 
     mean: tuple[float, ...] = ()
     deviation: tuple[float, ...] = ()
     size: int | None = None
+    channels: int | None = None
 
     def __post_init__(self) -> None:
         for name in ("mean", "deviation"):
@@ -31,13 +35,18 @@ class Preparation:
             object.__setattr__(self, name, tuple(given) if isinstance(given, list | tuple) else (float(given),))
         if min(self.deviation, default=1.0) <= 0:
             raise ValueError(f"{self}: a deviation is above 0, as it is divided by")
+        if self.channels is not None and self.channels < 1:
+            raise ValueError(f"{self}: there is one channel or more")
 
     def of(self, x: Tensor) -> Tensor:
         """Prepared images (n, channels, height, width)."""
         if x.ndim != 4:
             raise ValueError(f"only images are prepared, and an example has shape {tuple(x.shape[1:])}")
-        if x.shape[1] == 1 and len(self.mean) > 1:
-            x = x.expand(-1, len(self.mean), -1, -1)
+        channels = self.channels or (len(self.mean) if x.shape[1] == 1 and len(self.mean) > 1 else x.shape[1])
+        if x.shape[1] != channels:
+            if 1 not in (x.shape[1], channels):
+                raise ValueError(f"images of {x.shape[1]} channels cannot be brought to {channels}; name 1, for grey")
+            x = x.mean(1, keepdim=True) if channels == 1 else x.expand(-1, channels, -1, -1)
         if self.size is not None and tuple(x.shape[2:]) != (self.size, self.size):
             x = F.interpolate(x, (self.size, self.size), mode="bilinear", antialias=True)
         for values, change in ((self.mean, torch.sub), (self.deviation, torch.div)):

@@ -33,6 +33,9 @@ MOST = 10_000
 
 BATCH = 64
 
+SUFFIXES = (".safetensors", ".pt", ".pth")
+"""Of files of weights."""
+
 
 @dataclass(frozen=True)
 class Probe:
@@ -79,8 +82,8 @@ class Probe:
         remedy = "name data of the probe's own kind"
         if isinstance(task.shape, tuple) and len(task.shape) == 3:
             remedy = (
-                "bring images to the probe's channels and size, as in resnet20[size=32, mean=(.5,.5,.5)]=FILE, by "
-                "which a grey image is given to all three channels"
+                "bring images to the probe's channels and size, as in resnet20[channels=3, size=32]=FILE, by which a "
+                "grey image is given to all three channels, or in cnn[channels=1]=FILE, by which colours become grey"
             )
         return f"the probe {self.name} cannot read {task.name!r}, whose examples are {task.shape} ({first}); {remedy}"
 
@@ -124,6 +127,8 @@ def probe_of(given: AnyProbe, several: Sequence[Task]) -> Probe | None:
             f"{name}={Path(given).name}", Learner(factory), weights, several[0], f"weights from {given}"
         )
     form, file = name_and_file(given)
+    if file is None and Path(given).suffix in SUFFIXES:
+        raise ValueError(f"{given}: no such file; name a file of weights, or a model of `infoscope list models`")
     if file is None:
         return None
     name = f"{form.partition('[')[0]}={Path(file).name}"
@@ -140,7 +145,7 @@ def to_be_trained(
         raise ValueError(
             f"no probe with weights was named, so one is trained on all tasks together, and their examples differ in "
             f"shape ({told}); scale images alike (--size), or name a trained network, "
-            "NAME[size=32, mean=(.5,.5,.5)]=FILE"
+            "NAME[channels=3, size=32]=FILE"
         )
     each = max(2, MOST // len(several))
     whole = union(*(sample(task, each, seed) for task in several))
@@ -173,6 +178,7 @@ def _with_outputs(name: str, learner: Learner, weights: Weights, task: Task, how
 def _recognised(file: str, weights: Weights, task: Task) -> tuple[str, Callable[..., nn.Module]]:
     """The model of the table whose tensors are named and shaped as in a file, but for head and first channels."""
     names = {name for name in weights if not name.endswith("num_batches_tracked")}
+    alike = ""
     for name, factory in MODELS.items():
         try:
             with torch.device("meta"):
@@ -182,6 +188,12 @@ def _recognised(file: str, weights: Weights, task: Task) -> tuple[str, Callable[
         same = {k for k in own if not k.endswith("num_batches_tracked")} == names
         if same and sum(own[k].shape != weights[k].shape for k in names) <= 3:
             return name, factory
+        alike = alike or (name if same else "")
+    if alike:
+        raise ValueError(
+            f"{file}: its tensors have the names of {alike}'s and other shapes; name it with its options, as in "
+            f"{MODELS[alike]} of `infoscope list models`: {alike}(OPTION=…)={file}"
+        )
     raise ValueError(f"{file}: no model of `infoscope list models` has tensors of these names; name it, NAME={file}")
 
 
