@@ -10,14 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from infoscope.data.task import Task
-from infoscope.task_space.probe import Probe, probe_of
+from infoscope.task_space.probe import SUFFIXES, Probe, probe_of
 from infoscope.unreadable import unreadable
 
 AnyExperts = Any
 """A folder of files of weights, words NAME=FILE, learners with weights, or `Expert`s."""
 
 MANIFEST = "experts.json"
-SUFFIXES = (".safetensors", ".pt", ".pth")
 
 
 @dataclass(frozen=True)
@@ -84,10 +83,11 @@ def _of_folder(folder: Path, task: Task) -> list[Expert]:
     else:
         facts = [(path, None, None) for path in sorted(folder.iterdir()) if path.suffix in SUFFIXES]
     found = []
+    read = {data: Task.from_dataset(data) for data in dict.fromkeys(data for *_, data in facts if data is not None)}
     for path, model, data in facts:
         if not path.is_file():
             raise ValueError(f"{folder / MANIFEST} names {path.name}, and there is no such file in {folder}")
         one = _expert(f"{model}={path}" if model else str(path), task, path.stem)
-        source = None if data is None else Task.from_dataset(data)
+        source = None if data is None else read[data]
         found.append(replace(one, source=source, size=None if source is None else len(source)))
     return found

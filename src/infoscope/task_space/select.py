@@ -60,7 +60,8 @@ class Select:
     alpha
         Of d_asym.
     choose
-        Beside it the code of each network that goes on learning, as `infoscope choose` sends it. Slow.
+        Labels that are also sent by each network while it goes on learning them, as `infoscope choose` has it; 0 leaves
+        this out. Slow: a network learns 40 labels in seconds, and 200 in minutes.
     replicates
         Coding orders. The probability of being the best is over them and over examples.
     seed
@@ -75,7 +76,7 @@ class Select:
     probe: AnyProbe = None
     examples: Annotated[int, AtLeast(4)] = 200
     alpha: float = ALPHA
-    choose: bool = False
+    choose: Annotated[int, AtLeast(0)] = 0
     replicates: Annotated[int, AtLeast(1)] = 2
     seed: Annotated[int, AtLeast(0)] = 0
     epochs: Annotated[int | None, AtLeast(1)] = None
@@ -139,7 +140,8 @@ class Select:
         pairs = [(part, one.network) for part, some in zip(cut, allowed, strict=True) for one in some]
         trials: list[Trial] = yield Looks(tuple(trial_look(*part, network, device) for part, network in pairs))
         seeds = range(self.seed, self.seed + self.replicates)
-        looks = tuple(code_look(part[0], network, seed, device) for part, network in pairs for seed in seeds)
+        sent = [(occurring_classes(part[0]), network) for part, network in pairs]
+        looks = tuple(code_look(part, network, seed, device) for part, network in sent for seed in seeds)
         curves: list[LossCurve] = yield Looks(looks)
         each, codes, found = iter(trials), iter(curves), list[OfTask]()
         for task, (known, _), some in zip(given, cut, allowed, strict=True):
@@ -156,7 +158,8 @@ class Select:
     ) -> Generator[Request, Any, dict[str, Sequence[LossCurve]]]:
         """The codes of `choose`."""
         learners = tuple(one.network.learner for one in allowed)
-        question = Choosing(occurring_classes(known), learners, replicates=self.replicates, seed=self.seed)
+        task, few = occurring_classes(known), min(self.choose, len(known))
+        question = Choosing(task, learners, examples=few, replicates=self.replicates, seed=self.seed)
         answer: ChoosingAnswer = yield from question.stages(device)
         codes = answer.of_use(WHOLE)
         return {one.name: codes[start.name] for one, start in zip(allowed, answer.starts, strict=True)}

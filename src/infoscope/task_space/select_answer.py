@@ -25,6 +25,13 @@ from infoscope.task_space.trial import Trial
 FREE_ENERGY, CHOOSE, SIZE, LARGEST = "free energy", "choose", "size", "largest source"
 
 
+TOLD, MOST_TOLD = 3, 20
+"""Tasks whose experts are told in a sentence each, and in a few words each."""
+
+RIVAL = 0.05
+"""P(best) from which an expert is named beside the first."""
+
+
 @dataclass(frozen=True)
 class OfTask:
     """Trials and codes of a task by expert; `whole` are the codes of networks that go on learning, if there are any."""
@@ -167,16 +174,26 @@ class SelectAnswer:
     def sentence(self) -> str:
         """Where to start, how surely, and how good the rules are."""
         told = []
-        for one in self.found[:3]:
+        for one in self.found[:TOLD]:
             first, second = self.ranked(one.name)[:2]
             bits = [codelength(one.codes[name]).bits for name in (first, second)]
             told.append(
                 f"For {one.name} start from {first}: {bits[0]:,.0f} bits for {one.n} labels, and {second} needs "
                 f"{bits[1]:,.0f}; it is the best with a probability of {self.shares[one.name][first]:.2f}"
             )
+        if rest := [f"{one.name}: {self._choice(one.name)}" for one in self.found[TOLD:MOST_TOLD]]:
+            more = len(self.found) - MOST_TOLD
+            told.append("; ".join([*rest, *([f"{more} tasks more are in the record"] if more > 0 else [])]))
         if len(self.found) > 1:
             told.append("; ".join(_cost(rule, self.increase(rule)) for rule in (FREE_ENERGY, *self.distances, CHANCE)))
         return f"{'. '.join(told)}."
+
+    def _choice(self, task: str) -> str:
+        """The first expert, how probably it is the best, and whom it leaves as probable as one in twenty."""
+        shares = self.shares[task]
+        first, *others = self.ranked(task)
+        rivals = [f"{name} {shares[name]:.2f}" for name in others if shares[name] >= RIVAL]
+        return ", ".join([f"{first} ({shares[first]:.2f})", *rivals])
 
     def choices(self) -> Mapping[str, str]:
         """The probe, what the rules are, and what is not known."""

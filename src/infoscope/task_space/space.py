@@ -25,6 +25,7 @@ from infoscope.models.default import Model, learner_for
 from infoscope.options import AtLeast, check_fields
 from infoscope.prequential.encode import Coder, check_takes
 from infoscope.prequential.mixed import Mixed
+from infoscope.prequential.replay import Replay
 from infoscope.record import Record, Row
 from infoscope.run.context import RunContext
 from infoscope.run.look import Looks
@@ -33,6 +34,7 @@ from infoscope.task_space.after import free_energy_distance, joint_look
 from infoscope.task_space.difficulty import rank_correlation
 from infoscope.task_space.distance import ALPHA, Distances, distances, matrix, one_less_cosine, symmetric
 from infoscope.task_space.embeddings import Embeddings, joined
+from infoscope.task_space.joint_information import BY_DEFINITION, DISTANCE, JointInformation
 from infoscope.task_space.pictures import distance_figure, map_figures, tree_figure, tree_of
 
 AnyEmbeddings = Any
@@ -48,7 +50,8 @@ class TaskSpace:
 
     d_sym and d_asym of Task2Vec and 1 − cosine, corrected by how far a task is from itself; whether the norm of an
     embedding says how hard its task is, at one sample size. With sets, the free-energy distance beside them: the bits
-    that the labels of one cost behind those of another. Achille et al. (2019), "Task2Vec", §3.
+    that the labels of one cost behind those of another; with information, I_12 − I_1 of networks that learn both,
+    beside S and S_uni. Achille et al. (2019), "Task2Vec", §3.
 
     Attributes
     ----------
@@ -58,10 +61,17 @@ class TaskSpace:
         Data sets for the free-energy distance, every ordered pair of them, by the coder.
     coder
         How their labels are sent: mixed, kernel, or by a network, replay, entk, blocks.
+    information
+        Beside it I_12 − I_1 of every ordered pair of the sets: what a network that has learned both knows more than one
+        that has learned the first. By a network's own code (replay, unless the coder is another one). Slow.
     model
-        The network of such a coder.
+        The network of such codes.
     examples
         Labels of each of those sets, at most.
+    train
+        Examples of each set that networks learn from. Default: as many as are learned in about five minutes.
+    epochs
+        Most epochs of these trainings. Default: the recipe's, 1000.
     alpha
         Of d_asym(a→b) = d_sym(a, b) − α d_sym(a, t₀).
     replicates
@@ -73,8 +83,11 @@ class TaskSpace:
     data: AnyEmbeddings
     sets: Tasks | None = None
     coder: Coder = Mixed()
+    information: bool = False
     model: Model = None
     examples: Annotated[int, AtLeast(2)] = 300
+    train: Annotated[int | None, AtLeast(2)] = None
+    epochs: Annotated[int | None, AtLeast(1)] = None
     alpha: float = ALPHA
     replicates: Annotated[int, AtLeast(1)] = 2
     seed: Annotated[int, AtLeast(0)] = 0
@@ -90,8 +103,20 @@ class TaskSpace:
         if len(found.tasks) < 2:
             raise ValueError("there is one embedded task; a distance is between two, embed more")
         given = [] if self.sets is None else list(tasks(self.sets))
+        if self.information and not given:
+            raise ValueError("I_12 - I_1 is of data sets, and none were named; name two or more, --sets A B")
         behind = yield from self.behind(given, device)
+        if self.information:
+            known = yield from self.joint().stages(given, device)
+            yield Rows(tuple(known))
+            behind += known
         return TaskSpaceAnswer(found, self.alpha, tuple(behind), str(self.coder), self.seed)
+
+    def joint(self) -> JointInformation:
+        """The question of I_12 − I_1, with these options."""
+        coder = self.coder if self.coder.needs_network else Replay()
+        options = (self.examples, self.train, self.epochs, self.replicates, self.seed)
+        return JointInformation(self.model, coder, *options)
 
     def behind(self, given: Sequence[Task], device: str) -> Generator[Request, Any, list[Row]]:
         """C(D1 + D2) − C(D1) of every ordered pair."""
@@ -223,7 +248,24 @@ class TaskSpaceAnswer:
         hard = self._hard()
         lines = [Line(name, [norm], [length / math.log(2)], points=True) for name, (norm, length, _) in hard.items()]
         norms = Figure("Do norms tell how hard a task is?", "|F|", "bits a label, given the probe", lines, log_x=True)
-        return [*self._pictures, *([norms] if len(hard) > 1 else [])]
+        return [*self._pictures, *([norms] if len(hard) > 1 else []), *self._agreement()]
+
+    def _agreement(self) -> list[Figure]:
+        """I_12 − I_1 of networks that learned both, against what S_uni says that it is."""
+        far, said = self._bits(DISTANCE), self._bits(BY_DEFINITION)
+        lines = [Line(f"{a} → {b}", [x], [far[a, b]], points=True) for (a, b), x in said.items()]
+        if not lines:
+            return []
+        ends = [min(0.0, *said.values()), max(said.values())]
+        lines.append(Line("equal", ends, ends, dash=True))
+        return [Figure("Does S_uni tell I_12 − I_1?", "I_2 (1 − S_uni) (bits)", "I_12 − I_1 (bits)", lines)]
+
+    def _bits(self, quantity: str) -> dict[tuple[str, str], float]:
+        found = {}
+        for row in self.behind:
+            if row.measurement.quantity == quantity:
+                found[str(row.coordinates["from"]), str(row.coordinates["to"])] = row.measurement.bits
+        return found
 
     def sentence(self) -> str:
         """Which two tasks are nearest and farthest, and what the norm says."""
@@ -235,18 +277,27 @@ class TaskSpaceAnswer:
         least, most = min(some), max(some)
         told = (
             f"{least[2]} and {least[1]} are nearest (d_sym {least[0]:.3g}), {most[2]} and {most[1]} farthest "
-            f"({most[0]:.3g}); parts of one task are {float(self.symmetric.itself.nanmean()):.3g} apart"
+            f"({most[0]:.3g}){self._told_apart()}"
         )
         for m in self.correlations[1:]:
-            if not math.isnan(m.value):
+            if not (math.isnan(m.value) or math.isnan(m.stderr)):
                 told += f". At one number of examples norm and codelength have ρ = {m.value:.2f} ± {m.stderr:.2g}"
         return f"{told}."
+
+    def _told_apart(self) -> str:
+        """How far parts of one task are from each other, and which of the pairs are farther by two errors."""
+        if bool(self.symmetric.itself.isnan().any()):
+            return "; whether that is more than chance is not known, as each task was embedded once"
+        d, n = self.symmetric, len(self.embeddings.names)
+        sure = int((d.corrected() > 2 * d.stderr).triu(1).sum())
+        told = f"; parts of one task are {float(d.itself.mean()):.3g} apart, and {sure} of {n * (n - 1) // 2} pairs"
+        return f"{told} are farther than that by two standard errors"
 
     def choices(self) -> Mapping[str, str]:
         """The probe, and what is left out."""
         told = {
             "Probe": f"{self.embeddings.probe}, {self.embeddings.way}",
-            "Maps": "classical scaling and t-SNE; no UMAP, which would be one more library",
+            "Maps": "classical scaling and t-SNE, both of d_sym",
         }
         sizes = sorted({fact.n for fact in self.embeddings.tasks})
         if len(sizes) > 1:

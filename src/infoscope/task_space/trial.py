@@ -11,6 +11,7 @@ from infoscope.data.combine import occurring_classes, union
 from infoscope.data.inputs import pieces, to
 from infoscope.data.task import Task
 from infoscope.run.look import Look, pack, unpack
+from infoscope.task_space.cost import trial_time
 from infoscope.task_space.head import fit_head
 from infoscope.task_space.probe import BATCH, Probe, features_of
 from infoscope.task_space.transferability import h_score, leep, log_me
@@ -62,4 +63,5 @@ def trial_look(task: Task, held_out: Task, expert: Probe, device: str) -> Look[T
     """The same as a look."""
     stand_in = partial(Trial, 0.5, len(held_out), -1.0, -1.0, 0.5)
     label = f"{expert.name} on {task.name}"
-    return Look(try_expert, (task, held_out, expert, device), Trial, 1, label, "trials", stand_in=stand_in)
+    args = (task, held_out, expert, device)
+    return Look(try_expert, args, Trial, 1, label, "trials", trial_time(try_expert, *args), stand_in)
