@@ -10,11 +10,15 @@ from infoscope import Status, Task, WeightInformation, ask, bits_in_weights
 from infoscope.data.corruption import ShuffledLabels
 from infoscope.data.targets import Real
 from infoscope.ensembles.stacked_loss import StackedLoss
+from infoscope.data.named import training_part
 from infoscope.models import MLP
+from infoscope.observation.estimators import Exact
 from infoscope.run.question import units
 from infoscope.training.learner import Learner
 from infoscope.training.recipe import Recipe
 from infoscope.weight_information.averaged_fisher import AveragedFisher, Blockwise
+from infoscope.weight_information.gaussian import isotropic
+from infoscope.weight_information.parts_of_data import PartOfData, operations
 from infoscope.weight_information.posterior import (
     SCALES,
     Prior,
@@ -23,6 +27,7 @@ from infoscope.weight_information.posterior import (
     refined,
     rescaled,
 )
+from infoscope.weight_information.tolerated_noise import FIRST, Slowly
 from infoscope.weight_information.weights.curve import WeightCurve
 
 IRIS = Task.from_dataset("iris")
@@ -279,3 +284,82 @@ def test_from_a_prior_that_is_far_too_wide_the_best_scale_of_a_linear_model_is_f
     found = rescaled(rounds, wide, w, loss, fisher.at, Prior(centre, None), 1.0, draws)
     place = min(range(len(SCALES)), key=lambda k: abs(SCALES[k] - found.variance**0.5))
     assert abs(place - exact.index(min(exact))) <= 1
+
+
+@pytest.mark.parametrize("beta", [1.0, 3.0])
+def test_noise_that_goes_slowly_comes_to_the_best_of_a_quadratic_loss(beta):
+    """Where the curvature is the same everywhere the fixed point is Σ* = β (H + β/λ²)⁻¹, the mean at the weights."""
+    task, network = numbers(), line()
+    fisher, loss = AveragedFisher(network, task, "ekfac"), StackedLoss(network, task)
+    w, prior = loss.flat(network.state_dict()), Prior(torch.zeros(5, dtype=torch.float64), 0.5)
+    draws = torch.Generator().manual_seed(0)
+    found = Slowly(30).fit(w, lambda rows, _: loss.values(rows), fisher.at, prior, beta, draws)
+    best = closed_form(w, fisher.at, prior, beta)
+    assert torch.equal(found.q.mean, w)
+
+    def rest(q) -> float:
+        """C without the loss at the mean: ½ tr HΣ + β KL."""
+        return float(best.curvature.h @ q.variances) / 2 + beta * q.kl(prior.mean, 0.5)
+
+    first = isotropic(w, FIRST**2 * 0.5)
+    assert rest(best.q) <= rest(found.q) < rest(best.q) + 0.03 * (rest(first) - rest(best.q))
+
+
+def test_a_part_of_the_examples_stands_for_all_without_bias():
+    """The loss within the error of its draws; curvatures of all parts have that of the whole as their mean."""
+    network = MLP((3,))(IRIS.shape, 3)
+    whole = StackedLoss(network, IRIS)
+    w = whole.flat(network.state_dict())
+    part = PartOfData(network, IRIS, 10)
+    found = part.loss(w.expand(300, -1), torch.Generator().manual_seed(0))
+    error = float(found.std()) / math.sqrt(300)
+    assert abs(float(found.mean()) - float(whole.values(w[None])[0])) < 4 * error
+    assert float(PartOfData(network, IRIS).loss(w[None], torch.Generator())) == pytest.approx(
+        float(whole(w[None])[0]), rel=1e-5
+    )
+    for form in ("diagonal", "full"):
+        fisher = AveragedFisher(network, IRIS, form, Exact())
+        parts = [_dense(fisher.on(IRIS[i : i + 50]).at(w[None]), len(w)) for i in (0, 50, 100)]
+        assert torch.allclose(torch.stack(parts).mean(0), _dense(fisher.at(w[None]), len(w)), rtol=1e-5, atol=1e-6)
+
+
+def _dense(curvature, size):
+    vectors = curvature.basis.back(torch.eye(size, dtype=torch.float64))
+    return vectors.T @ torch.diag(curvature.h) @ vectors
+
+
+def test_operations_are_those_of_the_products():
+    """Two for each product of an input and a weight, and two at least for each weight."""
+    task = Task.from_dataset("digits")[:100]
+    assert operations(softmax(), task) == 100 * 2 * 650
+    conv = nn.Sequential(nn.Flatten(), nn.Unflatten(1, (1, 8, 8)), nn.Conv2d(1, 4, 3), nn.Flatten(), nn.Linear(144, 10))
+    assert operations(conv, task) == 100 * 2 * (36 * 9 * 4 + 144 * 10)
+
+
+def test_noise_alone_leaves_the_weights_where_they_are():
+    w = given(MLP((3,)), IRIS)
+    asked = WeightInformation(IRIS, MLP((3,)), w, posterior="noise", rounds=12, draws=20, scale=0.5, curve=(10.0,))
+    answer = ask(asked)
+    (one,) = answer.found
+    size = sum(float(t.double().square().sum()) for t in w.values())
+    for point in one.curve.points:
+        assert sum(point.distance.values()) == pytest.approx(size / (2 * 0.5**2), rel=1e-6)
+    cheap, dear = one.curve.of("noise")
+    assert cheap.kl > dear.kl
+    assert not main(answer)["C"].status
+    assert "as they are" in answer.sentence()
+    with pytest.raises(ValueError, match="leave it out"):
+        ask(dataclasses.replace(asked, floor=10))
+
+
+@pytest.mark.long
+def test_a_pretrained_convolutional_network_holds_a_bit_a_weight(shared_data):
+    """ResNet-20 on all 50,000 examples by one command: far below the closed form, which is void, and without a flag."""
+    file = shared_data("weights") / "cifar10_resnet20.safetensors"
+    network = "resnet20[mean=(0.485,0.456,0.406), deviation=(0.229,0.224,0.225)]"
+    task = training_part(Task.from_dataset(shared_data("cifar10")))
+    answer = ask(WeightInformation(task, network, file, draws=20))
+    found = main(answer)
+    assert found["KL(q|p)"].bits < 1.3 * 272_474
+    assert found["E_q L"].bits < 0.25 * len(task) * math.log2(10)
+    assert not found["C"].status

@@ -138,13 +138,18 @@ class BottleneckAnswer:
         """What the cheapest code that tells most of the label keeps, and from where on nothing is told."""
         best = max(self.points, key=lambda point: point.measured("I(Z;Y)").value)
         above, label = best.measured("I(Z;X)"), best.measured("I(Z;Y)")
+        most = f"{best.label_entropy / NATS_PER_BIT:.3g} bits of its label"
+        if label.value <= 0:
+            prices = "this price" if len(self.points) == 1 else "any of these prices"
+            return f"A code of {self.name} tells nothing of the {most} at {prices}, on examples that it has not seen."
         told = (
             f"At β = {best.beta:g} a code of {self.name} keeps at most {above.bits:.3g} bits of an input and tells "
-            f"{label.bits:.3g} of the {best.label_entropy / NATS_PER_BIT:.3g} bits of its label "
-            f"({100 * best.measured('accuracy').value:.3g} % right)."
+            f"{label.bits:.3g} of the {most} ({100 * best.measured('accuracy').value:.3g} % right)."
         )
         if self._has("I(Z;N)"):
-            told += f" It tells {best.measured('I(Z;N)').bits:.3g} bits or more of the nuisance."
+            nuisance = best.measured("I(Z;N)").bits
+            told += f" It tells {nuisance:.3g} bits or more" if nuisance > 0 else " It shows nothing"
+            told += " of the nuisance."
         empty = [p.beta for p in self.points if p.measured("I(Z;Y)").value < NOTHING * p.label_entropy]
         return told + (f" At β = {min(empty):g} it tells nothing of the label." if empty else "")
 

@@ -217,6 +217,8 @@ def _course(one: TaskLayers, layer: str, epochs: Sequence[int]) -> str:
     fell = finite[most] - finite[end]
     if most == end:
         return f"{layer} is at its most in the end."
+    if fell.value <= 2 * fell.stderr:
+        return f"{layer} has not fallen beyond its errors since epoch {most}, by {_bits(fell)}."
     return f"{layer} fell by {_bits(fell)} from epoch {most} on."
 
 

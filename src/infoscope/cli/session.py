@@ -193,10 +193,19 @@ def tell_cost(question: Question[Any], run: Run) -> None:
         told = {**found.units, "seconds": round(seconds, 1), "jobs": jobs, "remarks": list(found.remarks)}
         print(json.dumps({"dry_run": told}))
         return
-    counted = [f"{count} {kind if count > 1 else kind.removesuffix('s')}" for kind, count in found.units.items()]
+    counted = [f"{count} {kind if count > 1 else _one(kind)}" for kind, count in found.units.items()]
     counted = [*counted[:-2], " and ".join(counted[-2:])]
     print(f"This takes {', '.join(counted) or 'nothing'}: {duration(seconds)} with {jobs} jobs, by a short trial.")
     print(*found.remarks, sep="\n", end="\n" if found.remarks else "")
+
+
+def _one(kind: str) -> str:
+    """One of several.
+
+    >>> _one("trainings"), _one("passes")
+    ('training', 'pass')
+    """
+    return kind.removesuffix("es" if kind.endswith("sses") else "s")
 
 
 def glossary(record: Record) -> dict[str, str]:

@@ -79,10 +79,20 @@ class StackedLoss:
         value, slope = torch.zeros_like(there[:, 0]), torch.zeros_like(there)
         for x, y in self._pieces(len(rows)):
             leaf = there.detach().requires_grad_()
-            total = self._losses(leaf, x, y) * (int((y != MASKED).sum()) if self._tokens else len(y))
+            total = self._losses(leaf, x, y) * self._counted(y)
             (part,) = torch.autograd.grad(total.sum(), leaf)
             value, slope = value + total.detach(), slope + part
         return value.to(rows.device), slope.to(rows.device)
+
+    @torch.no_grad()
+    def values(self, rows: Float[Tensor, "rows d"]) -> Float[Tensor, " rows"]:
+        """The losses alone, at a third of the price."""
+        there = rows.detach().to(self._device)
+        parts = [self._losses(there, x, y) * self._counted(y) for x, y in self._pieces(len(rows))]
+        return torch.stack(parts).sum(0).to(rows.device)
+
+    def _counted(self, y: Tensor) -> int:
+        return int((y != MASKED).sum()) if self._tokens else len(y)
 
     def _losses(self, rows: Tensor, x: Batch, y: Tensor) -> Tensor:
         """Mean losses (rows,)."""

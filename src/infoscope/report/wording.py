@@ -17,7 +17,11 @@ SIDES = {Bound.LOWER: "lower bound", Bound.UPPER: "upper bound", Bound.EXACT: "e
 def printed(measurement: Measurement) -> tuple[float, float]:
     """Value and standard error as they are shown: in bits, or as they are when dimensionless."""
     scale = NATS_PER_BIT if measurement.unit == "nat" else 1.0
-    return measurement.value / scale, measurement.stderr / scale
+    stderr = 0.0 if measurement.stderr <= _ROUNDING * abs(measurement.value) else measurement.stderr
+    return measurement.value / scale, stderr / scale
+
+
+_ROUNDING = 1e-13  # of a value: replicates that are equal but for the last digits of a double have no error
 
 
 def unit(measurement: Measurement) -> str:

@@ -74,7 +74,7 @@ class AveragedFisher:
     """
 
     def __init__(self, network: nn.Module, task: Task, form: Form, estimator: Estimator = Exact()) -> None:
-        self.form, self._task, self._estimator = form, task, estimator
+        self.form, self._task, self._estimator, self._count = form, task, estimator, len(task)
         self._likelihood, self._y = likelihood_of(task.target), as_given(task.target, task.y)
         self._of = Differentiated(copy.deepcopy(network), task.x)
         check_precision(self._of)
@@ -92,6 +92,12 @@ class AveragedFisher:
     def names(self) -> tuple[str, ...]:
         """Those names."""
         return tuple(self._shapes)
+
+    def on(self, part: Task) -> AveragedFisher:
+        """The same on a part of the examples, which stands for all of them."""
+        other = copy.copy(self)
+        other._task, other._y = part, as_given(part.target, part.y)
+        return other
 
     def outputs(self, row: Float[Tensor, " d"]) -> Tensor:
         """What the network with these weights gives for the first few examples."""
@@ -117,12 +123,12 @@ class AveragedFisher:
         return Curvature(self._sum(means), basis)
 
     def _sum(self, means: Sequence[Tensor]) -> Float[Tensor, " d"]:
-        return len(self._task) * torch.cat([t.flatten() for t in means])
+        return self._count * torch.cat([t.flatten() for t in means])
 
     def _full(self, weights: Tensor, seed: int) -> Curvature:
         found = Full(self.blocks)
         self._pass(weights, seed, [found])
-        share = max(1, self._estimator.draws) * len(weights)
+        share = max(1, self._estimator.draws) * len(weights) * len(self._task) / self._count
         values, vectors = torch.linalg.eigh(found.sums.cpu() / share)
         return Curvature(values, Blockwise(self.places, (Basis(None, vectors),)))
 

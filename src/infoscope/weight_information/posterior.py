@@ -15,6 +15,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from infoscope.ensembles.stacked_loss import StackedLoss
 from infoscope.weight_information.averaged_fisher import Blockwise
 from infoscope.weight_information.chains import Energy
 from infoscope.weight_information.gaussian import Curvature, Posterior
@@ -188,7 +189,9 @@ def sampled_complexity(found: Fitted, loss: Energy, prior: Prior, beta: float, p
     """C = E_q L + β KL(q‖p), nats, over pairs of draws that are the same at every call; infinite if not finite."""
     q = found.q
     rows = q.draw(pairs, torch.Generator().manual_seed(0))
-    value = float(loss(torch.cat([rows, 2 * q.mean - rows]))[0].mean()) + beta * q.kl(prior.mean, found.variance)
+    both = torch.cat([rows, 2 * q.mean - rows])
+    losses = loss.values(both) if isinstance(loss, StackedLoss) else loss(both)[0]
+    value = float(losses.mean()) + beta * q.kl(prior.mean, found.variance)
     return value if math.isfinite(value) else math.inf
 
 

@@ -163,11 +163,13 @@ class FisherTrainingAnswer:
         rise, fall = self.rise(quantity), self.fall(quantity)
         peak = self.times[self.peak(quantity)]
         up = f"rises {2**rise.value:,.3g} times until step {peak.step:,}" if peak.step else "never is above its start"
+        if peak.step and _within(rise):
+            up = f"does not rise beyond its errors (by {_powers(rise, 'doublings')})"
         if peak == self.times[-1]:
-            return f"rises {2**rise.value:,.3g} times, and does not fall again"
-        error = "" if math.isnan(fall.stderr) else f" ({fall.value:.2g} ± {fall.stderr:.1g} halvings)"
-        doubt = ", which is within the errors" if fall.value <= 2 * fall.stderr else ""
-        return f"{up} and falls to 1/{2**fall.value:,.3g} of that{error}{doubt}"
+            return f"{up}, the last, and does not fall" if not _within(rise) else f"{up}, nor does it fall"
+        if _within(fall):
+            return f"{up} and does not fall again beyond its errors (by {_powers(fall, 'halvings')})"
+        return f"{up} and falls to 1/{2**fall.value:,.3g} of that ({_powers(fall, 'halvings')})"
 
     def _figure(self, title: str, label: str, lines: Sequence[tuple[str, str | None, str]]) -> Figure:
         drawn = []
@@ -188,6 +190,17 @@ class FisherTrainingAnswer:
             return f"at {len(self.times)} steps"
         share = watched / (whole - watched)
         return f"at every {every} steps, {share:.1%} on top of the training's own time"
+
+
+def _within(change: Measurement) -> bool:
+    """Whether a rise or a fall is none beyond two of its errors; of one network nobody knows."""
+    return change.value <= (0 if math.isnan(change.stderr) else 2 * change.stderr)
+
+
+def _powers(change: Measurement, name: str) -> str:
+    """So many powers of two, with the error where it is known."""
+    error = "" if math.isnan(change.stderr) else f" ± {change.stderr:.1g}"
+    return f"{change.value:.2g}{error} {name}"
 
 
 def _value(curve: FisherCurve, place: int, quantity: str, layer: str | None) -> float:

@@ -122,6 +122,11 @@ def _told(one: TaskWeights) -> str:
             f" Without any network they cost {one.blind / NATS_PER_BIT:,.0f} bits, less than with these weights: give "
             "more examples, or a prior nearer to the weights."
         )
+    if main.way == "noise":
+        told += (
+            " That is what these weights hold as they are: the network is too large to move them to where C is least, "
+            "so with other weights it may be far less."
+        )
     if main.way == "closed" and main.parts_ways:
         told += " Under this noise the loss is far from what its curvature predicts: take posterior rounds."
     if main.floor is not None:

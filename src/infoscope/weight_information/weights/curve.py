@@ -28,7 +28,7 @@ class Floor:
 
 @dataclass(frozen=True)
 class Point:
-    """A posterior at one β: `way` is "closed" or "rounds", `scale` the prior's λ, `price` nats for its choice.
+    """A posterior at one β: `way` is "closed", "rounds" or "noise", `scale` the prior's λ, `price` nats for its choice.
 
     `losses` are those of weights drawn from q, summed over examples, nats; `predicted` is their mean if the loss were
     quadratic. `distance` and `precision` are the parts of KL by parameter: |m − m0|²/2λ² and ½ Σ (v/λ² − 1 − log v/λ²).

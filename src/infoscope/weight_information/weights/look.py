@@ -20,8 +20,9 @@ from infoscope.observation.likelihoods import likelihood_of
 from infoscope.training.isolation import isolated
 from infoscope.training.learner import Learner, Weights
 from infoscope.weight_information.averaged_fisher import AveragedFisher, Blockwise, Form
-from infoscope.weight_information.gaussian import Posterior, isotropic
+from infoscope.weight_information.gaussian import Curvature, Posterior, isotropic
 from infoscope.weight_information.minimum import Pull, settled
+from infoscope.weight_information.parts_of_data import LARGE, PartOfData, operations
 from infoscope.weight_information.posterior import (
     Fitted,
     Prior,
@@ -33,10 +34,11 @@ from infoscope.weight_information.posterior import (
     rescaled,
     sampled_complexity,
 )
+from infoscope.weight_information.tolerated_noise import Slowly
 from infoscope.weight_information.weights.curve import Floor, Point, WeightCurve
 from infoscope.weight_information.weights.floor import posterior_floor
 
-Way = Literal["auto", "closed", "rounds"]
+Way = Literal["auto", "closed", "rounds", "noise"]
 
 MOST_FULL = 1024
 """Weights, up to which a model that is linear in them has its whole matrix taken."""
@@ -45,6 +47,7 @@ MOST_EXACT = 16
 """Outputs, up to which curvatures are exact; beyond, they are sketched."""
 
 _NUMBERS = 1 << 22  # of weights that are drawn at once
+_AT_FIRST = 4  # parts of the examples that a basis is found on
 
 
 @dataclass(frozen=True)
@@ -83,12 +86,20 @@ class _Curve:
         probe = AveragedFisher(network, task, "diagonal", estimator_for(task))
         self.loss = StackedLoss(network, task, device)
         self.w = self.loss.flat(weights).cpu()
-        first = self.loss(self.w[None])[0]
+        self.linear = is_linear(probe, self.w, fitting.seed)
+        large = fitting.way == "auto" and not self.linear and operations(network, task) > LARGE
+        self.part = PartOfData(network, task) if large or fitting.way == "noise" else None
+        draws = torch.Generator().manual_seed(fitting.seed)
+        first = self.loss(self.w[None])[0] if self.part is None else self.part.loss(self.w[None], draws)
+        if self.part is not None and (fitting.refine or fitting.floor):
+            raise ValueError(
+                f"{len(task)} examples are too many for {'refine' if fitting.refine else 'floor'} with this network, as "
+                "its steps take all of them; leave it out, or take fewer examples or posterior rounds"
+            )
         if not bool(first.isfinite().all()):
             raise ValueError(
                 f"the loss of these weights on {task.name!r} is {float(first[0])}; give weights that did not diverge"
             )
-        self.linear = is_linear(probe, self.w, fitting.seed)
         self.form: Form = fitting.form or ("full" if self.linear and count <= MOST_FULL else "ekfac")
         self.fisher = (
             probe if self.form == "diagonal" else AveragedFisher(network, task, self.form, estimator_for(task))
@@ -102,22 +113,32 @@ class _Curve:
 
     def found(self) -> WeightCurve:
         """Every β under every way."""
-        way = self.fitting.way
-        ways = ["closed"] if way == "closed" or (way == "auto" and self.linear) else ["closed", "rounds"]
-        points = [p for one in (ways if way == "auto" else [way]) for p in self._points(one)]
+        points = [p for one in self._ways() for p in self._points(one)]
         f = self.fitting
-        notes = (
-            f"form of Σ: {self.form}", f"loss: {self.loss.way}", "linear in its weights" if self.linear else
-            f"{f.rounds.rounds} rounds of {f.rounds.steps} steps, {f.refine} of refinement",
-        )  # fmt: skip
+        if self.part is not None:
+            how = f"{f.rounds.rounds} rounds, {self.part.size} examples at a time; the mean stays"
+        elif self.linear:
+            how = "linear in its weights"
+        else:
+            how = f"{f.rounds.rounds} rounds of {f.rounds.steps} steps, {f.refine} of refinement"
+        notes = (f"form of Σ: {self.form}", f"loss: {self.loss.way}", how)
         receipt = Receipt(
             "Gaussian posterior", self.task.fingerprint[:16], n=len(self.task), seeds=(f.seed,), over="draws of q",
             notes=notes, version=__version__, device=self.device,
         )  # fmt: skip
         return WeightCurve(tuple(points), receipt)
 
+    def _ways(self) -> tuple[str, ...]:
+        if self.part is not None:
+            return ("noise",)
+        if self.fitting.way != "auto":
+            return (self.fitting.way,)
+        return ("closed",) if self.linear else ("closed", "rounds")
+
     def _points(self, way: str) -> list[Point]:
         betas = self.fitting.betas
+        if way == "noise":
+            return [self._point(way, beta, self._tolerated(beta)) for beta in betas]
         main = betas[0]
         fits = {main: self._fit(way, main, None)}
         for side in (sorted(b for b in betas if b > main), sorted((b for b in betas if b < main), reverse=True)):
@@ -146,6 +167,16 @@ class _Curve:
                     self.fitting.rounds, fits[beta], neighbour, self.loss, self.sketched.at, self.prior, beta, draws
                 )
 
+    def _tolerated(self, beta: float) -> Fitted:
+        part, draws = self.part, torch.Generator().manual_seed(self.fitting.seed)
+        assert part is not None
+
+        def curvature(weights: Tensor, seed: int, basis: Blockwise | None) -> Curvature:
+            return self.sketched.on(part.drawn(draws, 1 if basis else _AT_FIRST)).at(weights, seed, basis)
+
+        slowly = Slowly(self.fitting.rounds.rounds)
+        return slowly.fit(self.w, part.loss, curvature, self.prior, beta, draws)
+
     def _fit(self, way: str, beta: float, neighbour: Fitted | None) -> Fitted:
         settle = (
             (lambda w, variance: settled(self.loss, w, Pull(self.prior.mean, beta / variance))) if self.linear else None
@@ -171,12 +202,16 @@ class _Curve:
         spread = basis.by_weight(spread) if isinstance(basis, Blockwise) else spread
         draws = torch.Generator().manual_seed(f.seed + 1)
         size = max(1, _NUMBERS // len(self.w))
-        losses = [self.loss(q.draw(min(size, f.draws - i), draws))[0] for i in range(0, f.draws, size)]
-        local = float(self.loss(q.mean[None])[0][0]) + float((found.curvature.h * q.variances).sum()) / 2
+        losses = [self._value(q.draw(min(size, f.draws - i), draws), draws) for i in range(0, f.draws, size)]
+        local = float(self._value(q.mean[None], draws, _AT_FIRST)[0])
+        local += float((found.curvature.h * q.variances).sum()) / 2
         return Point(
             way, beta, variance**0.5, self.prior.price, tuple(torch.cat(losses).tolist()), local,
             self._summed(offset), self._summed(spread), self._floor(q, variance, beta),
         )  # fmt: skip
+
+    def _value(self, rows: Tensor, draws: torch.Generator, times: int = 1) -> Tensor:
+        return self.loss.values(rows) if self.part is None else self.part.loss(rows, draws, times)
 
     def _summed(self, values: Tensor) -> dict[str, float]:
         parts = values.split([p.numel() for p in self.fisher.parameters.values()])

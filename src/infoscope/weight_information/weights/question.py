@@ -7,7 +7,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import torch
 
@@ -71,7 +71,8 @@ class WeightInformation:
     scale
         Standard deviation λ of the prior. Default: chosen among 29, for which log 29 nats are paid.
     posterior
-        closed, rounds, or auto: closed where the network is linear in its weights, both elsewhere.
+        closed, rounds, noise (the mean stays at the weights, examples are taken by parts), or auto: closed where the
+        network is linear in its weights, noise where it is too large for all examples at each step, else the first two.
     form
         Covariance: full, ekfac, diagonal, filter (one variance a filter), or auto: full for few weights of a linear
         model, else ekfac.
@@ -124,7 +125,7 @@ class WeightInformation:
             )
         for name, value, known in (
             ("prior", self.prior, ("zero", "start", "data")),
-            ("posterior", self.posterior, ("auto", "closed", "rounds")),
+            ("posterior", self.posterior, get_args(Way)),
             ("form", self.form, ("auto", *FORMS)),
         ):
             if value not in known:
@@ -192,7 +193,7 @@ class WeightInformation:
             weight_curve,
             (task, dataclasses.replace(learner, weights=None), dict(weights), fitting, device),
             WeightCurve,
-            3,
+            4,
             f"posterior on {task.name}",
             kind="posteriors",
             stand_in=partial(_nothing, fitting, names),
@@ -228,7 +229,7 @@ def _blind(task: Task) -> float | None:
 
 def _nothing(fitting: Fitting, names: Sequence[str]) -> WeightCurve:
     """A curve of the form of a look's, made at once."""
-    ways = ("closed", "rounds") if fitting.way == "auto" else (fitting.way,)
+    ways = ("closed", "rounds") if fitting.way == "auto" else (fitting.way,)  # noise has points of the same form
     zero = dict.fromkeys(names, 0.0)
     points = [Point(way, beta, 1.0, 0.0, (0.0, 0.0), 0.0, zero, zero) for way in ways for beta in fitting.betas]
     return WeightCurve(tuple(points), Receipt(""))
