@@ -353,6 +353,7 @@ def test_noise_alone_leaves_the_weights_where_they_are():
 
 
 @pytest.mark.long
+@pytest.mark.timeout(1200)
 def test_a_pretrained_convolutional_network_holds_a_bit_a_weight(shared_data):
     """ResNet-20 on all 50,000 examples by one command: far below the closed form, which is void, and without a flag."""
     file = shared_data("weights") / "cifar10_resnet20.safetensors"

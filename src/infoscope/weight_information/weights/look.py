@@ -73,10 +73,12 @@ class Fitting:
 def weight_curve(task: Task, learner: Learner, weights: Weights, fitting: Fitting, device: str) -> WeightCurve:
     """The posteriors around these weights, from the first β on to all others, each from its neighbour's."""
     with isolated(fitting.seed):
-        return _Curve(task, learner, weights, fitting, device).found()
+        return FittedCurve(task, learner, weights, fitting, device).found()
 
 
-class _Curve:
+class FittedCurve:
+    """The posteriors of a network under a `Fitting`, and what they are made with."""
+
     def __init__(self, task: Task, learner: Learner, weights: Weights, fitting: Fitting, device: str) -> None:
         self.task, self.fitting = task, fitting
         likelihood_of(task.target)
@@ -113,7 +115,7 @@ class _Curve:
 
     def found(self) -> WeightCurve:
         """Every β under every way."""
-        points = [p for one in self._ways() for p in self._points(one)]
+        points = [p for one in self.ways() for p in self._points(one)]
         f = self.fitting
         if self.part is not None:
             how = f"{f.rounds.rounds} rounds, {self.part.size} examples at a time; the mean stays"
@@ -128,7 +130,8 @@ class _Curve:
         )  # fmt: skip
         return WeightCurve(tuple(points), receipt)
 
-    def _ways(self) -> tuple[str, ...]:
+    def ways(self) -> tuple[str, ...]:
+        """How posteriors are found, one after the other."""
         if self.part is not None:
             return ("noise",)
         if self.fitting.way != "auto":

@@ -33,6 +33,7 @@ from infoscope.weight_information.posterior import Rounds
 from infoscope.weight_information.weights.answer import TaskWeights, WeightAnswer
 from infoscope.weight_information.weights.curve import Point, WeightCurve
 from infoscope.weight_information.weights.look import Fitting, Way, weight_curve
+from infoscope.weight_information.weights.trial import curve_seconds
 
 PriorName = Literal["zero", "start", "data"]
 FormName = Literal["auto", "full", "ekfac", "diagonal", "filter"]
@@ -196,6 +197,7 @@ class WeightInformation:
             4,
             f"posterior on {task.name}",
             kind="posteriors",
+            seconds=partial(curve_seconds, task, dataclasses.replace(learner, weights=None), fitting, device),
             stand_in=partial(_nothing, fitting, names),
         )
 
