@@ -8,9 +8,9 @@ from torch import nn
 
 from infoscope import Status, Task, WeightInformation, ask, bits_in_weights
 from infoscope.data.corruption import ShuffledLabels
+from infoscope.data.named import training_part
 from infoscope.data.targets import Real
 from infoscope.ensembles.stacked_loss import StackedLoss
-from infoscope.data.named import training_part
 from infoscope.models import MLP
 from infoscope.observation.estimators import Exact
 from infoscope.run.question import units

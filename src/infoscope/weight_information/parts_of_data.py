@@ -1,4 +1,4 @@
-"""The loss of weights on a part of the examples that is drawn anew each time: for networks too large for all of them."""
+"""The loss of weights on a part of the examples, drawn anew each time: for networks too large for all of them."""
 
 from __future__ import annotations
 
@@ -51,9 +51,7 @@ class PartOfData:
         """So many parts together."""
         return self.task[torch.randperm(len(self.task), generator=draws)[: times * self.size]]
 
-    def loss(
-        self, rows: Float[Tensor, "rows d"], draws: torch.Generator, times: int = 1
-    ) -> Float[Tensor, " rows"]:
+    def loss(self, rows: Float[Tensor, "rows d"], draws: torch.Generator, times: int = 1) -> Float[Tensor, " rows"]:
         """The losses of these weights, each on its own `times` parts."""
         found = []
         for row in rows:

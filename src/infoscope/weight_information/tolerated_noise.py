@@ -48,7 +48,9 @@ class Slowly:
         The basis is that of the first round.
         """
         variance = prior.variance or _nearest(float((w - prior.mean).square().mean()))
-        seen = curvature(w + FIRST * variance**0.5 * torch.randn(w.shape, generator=draws, dtype=w.dtype)[None], 0, None)
+        seen = curvature(
+            w + FIRST * variance**0.5 * torch.randn(w.shape, generator=draws, dtype=w.dtype)[None], 0, None
+        )
         if not isinstance(seen.basis, Blockwise):
             raise TypeError("the noise goes its way in a basis of blocks, and this curvature has another")
         q = Posterior(w, torch.full_like(seen.h, FIRST**2 * variance), seen.basis)
@@ -75,4 +77,4 @@ class Slowly:
 
 def _nearest(variance: float) -> float:
     """The λ² that may be chosen which is next to this one."""
-    return min((scale**2 for scale in SCALES), key=lambda v: abs(v / variance - 1) if v > variance else variance / v - 1)
+    return min((scale**2 for scale in SCALES), key=lambda v: abs(math.log(v) - math.log(max(variance, 1e-300))))

@@ -95,8 +95,8 @@ class FittedCurve:
         first = self.loss(self.w[None])[0] if self.part is None else self.part.loss(self.w[None], draws)
         if self.part is not None and (fitting.refine or fitting.floor):
             raise ValueError(
-                f"{len(task)} examples are too many for {'refine' if fitting.refine else 'floor'} with this network, as "
-                "its steps take all of them; leave it out, or take fewer examples or posterior rounds"
+                f"{len(task)} examples are too many for {'refine' if fitting.refine else 'floor'} with this network, "
+                "as its steps take all of them; leave it out, or take fewer examples or posterior rounds"
             )
         if not bool(first.isfinite().all()):
             raise ValueError(
