@@ -109,8 +109,8 @@ def bits_of_numbers(baseline: Baseline, x: np.ndarray, y: np.ndarray, target: Re
     means = np.zeros((len(y), len(baseline.models), y.shape[1]))
     for start, stop in _prefixes(len(y), baseline.growth):
         for i, model in enumerate(baseline.models if start else ()):
-            fitted = _fitted(model(), x[:start], numbers[:start, 0])
-            means[start:stop, i, 0] = fitted.predict(x[start:stop])
+            for j, column in enumerate(numbers[:start].T):
+                means[start:stop, i, j] = _fitted(model(), x[:start], column).predict(x[start:stop])
     rows = np.stack([means, np.ones_like(means)], -1)
     symbols, _ = target.cut(torch.from_numpy(y))
     sender = real.mixture(_said(rows), target, target.mask(torch.from_numpy(y)))

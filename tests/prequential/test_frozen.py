@@ -57,6 +57,12 @@ def test_features_that_fit_neither_the_coder_nor_the_task_are_refused():
         Codelength(TASK, Replay(), features=KNOWN)
     with pytest.raises(ValueError, match="given twice"):
         with_features(Kernel(features=KNOWN), KNOWN)
+    with pytest.raises(ValueError, match="give its weights, too: squeezenet=FILE"):
+        Codelength(TASK, features="squeezenet")
+    with pytest.raises(ValueError, match="features have 90 rows, and 150 examples"):
+        ask(Codelength(("digits:rows=0..90", "iris"), replicates=1, features=KNOWN))
+    with pytest.raises(ValueError, match="features have 90 rows, and 150 examples"):
+        difficulty("digits:rows=0..90", "iris", features=KNOWN)
     tokens = Task.from_arrays(torch.randint(5, (4, 6)), torch.randint(5, (4, 6)), target=Tokens(5))
     with pytest.raises(ValueError, match="not predicted from features"):
         encode(tokens, Mixed(features=np.zeros((4, 2))), None, 0)

@@ -22,7 +22,7 @@ from infoscope.options import AtLeast, check_fields
 from infoscope.prequential import codelength as estimate
 from infoscope.prequential.coders import CODERS
 from infoscope.prequential.encode import Coder, features_of
-from infoscope.prequential.frozen import AnyFeatures, frozen, told_of, with_features
+from infoscope.prequential.frozen import AnyFeatures, check_features, frozen, told_of, with_features
 from infoscope.prequential.label_file import Written, write_labels
 from infoscope.prequential.loss_curve import LossCurve, is_curves
 from infoscope.prequential.mixed import Mixed
@@ -98,6 +98,8 @@ class Codelength:
 
     def _check(self, given: Sequence[Task]) -> None:
         check_writable(self.write, self.per_example)
+        for task in given:
+            check_features(features_of(self.sender), len(task), task.target)
         if self.model is not None and not self.coder.needs_network:
             raise ValueError("a model-free coder uses no model; give the coder replay or entk as well")
         if (self.write or self.per_example) and len(given) > 1:

@@ -27,7 +27,7 @@ from infoscope.model_information.task_information import TaskInformation
 from infoscope.models.default import Model, learner_for, model_name
 from infoscope.options import AtLeast, check_fields
 from infoscope.prequential.encode import Coder
-from infoscope.prequential.frozen import AnyFeatures, frozen, told_of
+from infoscope.prequential.frozen import AnyFeatures, check_features, frozen, told_of
 from infoscope.prequential.mixed import Mixed
 from infoscope.prequential.replay import Replay
 from infoscope.record import Record, Row
@@ -98,6 +98,8 @@ class Difficulty:
     def stages(self, device: str = "cpu") -> Stages[DifficultyAnswer]:
         """For one task after another its labels' code, then a network's information."""
         given = tasks(self.data)
+        for task in map(training_part, given):
+            check_features(self.features, len(task), task.target)
         learners = [learner_for(task, self.model, self.epochs) for task in given]
         sizes = self._sizes(given, learners)
         parts = comparable([self._cut(task, sizes) for task in given])

@@ -23,7 +23,7 @@ from infoscope.data.targets import Classes, Labels, Real, Target
 from infoscope.data.task import coding_order
 from infoscope.data.texts import Texts
 from infoscope.hugging_face import HUB, file_of, loaded, revision_of
-from infoscope.models import model, name_and_file
+from infoscope.models import MODELS, model, name_and_file
 from infoscope.models.preparation import Preparation
 from infoscope.observation.encoder import Encoder, encoder_layers
 from infoscope.run import key
@@ -176,7 +176,7 @@ class HubModel:
             config = network.config
             channels = getattr(config, "num_channels", 3)
             size = units.size or getattr(config, "image_size", None)
-            units = replace(units, size=size if isinstance(size, int) else None)
+            units = replace(units, size=size[0] if isinstance(size, list | tuple) else size)
             parts = (prepared(part.float(), channels, units, self.told) for part in pieces(x, 32))
             return torch.cat([self._pooled(network(pixel_values=part)) for part in parts])
 
@@ -333,6 +333,8 @@ def frozen(what: Any) -> Features | None:
             return _network_of(*name_and_file(what))
         case str() | Path() if Path(what).suffix == ".npy":
             return Given(_array_of(Path(what)))
+        case str() if what in MODELS:
+            return _network_of(what, None)
         case str():
             return HubModel(what)
         case np.ndarray() | Tensor():
