@@ -15,6 +15,7 @@ class Line:
 
     With `points` there is no curve: each point stands for a thing, and a figure of nothing else has equal axes. `z` is
     a third coordinate, for a figure whose axes turn; from `origin`, a place like theirs, a thin line leads to each.
+    `names` say what each point stands for, beside it where they are few.
 
     >>> Line("uniform", range(3), [0, 2, 4]).y
     (0.0, 2.0, 4.0)
@@ -29,10 +30,15 @@ class Line:
     points: bool = False
     z: Sequence[float] | None = None
     origin: Sequence[float] | None = None
+    names: Sequence[str] | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "x", _floats(self.x))
         _settle(self)
+        if self.names is not None:
+            object.__setattr__(self, "names", tuple(map(str, self.names)))
+            if not self.points or len(self.names or ()) != len(self.x):
+                raise ValueError(f"{self.name!r} has names; give them to points, one each")
         if self.z is not None and not self.points:
             raise ValueError(f"{self.name!r} is a curve with a third coordinate; only points have one")
         if self.origin is not None:
@@ -121,7 +127,7 @@ class Figure:
     With `frames`, a name for each point of every line ("epoch 12"), the lines are paths that a slider walks along. With
     `shades`, a number for each line, they are coloured by it on a scale that `shade_label` names; `nodes` then name the
     points that every line goes through. With a `z_label` all lines are points with a third coordinate, whose axes turn.
-    A `grid` stands alone, its columns along x and its rows down y.
+    A `grid` stands alone, its columns along x and its rows down y. `x_names` stand along the x axis at 0, 1, 2 …
     """
 
     title: str
@@ -138,9 +144,11 @@ class Figure:
     nodes: Sequence[str] = ()
     z_label: str = ""
     grid: Grid | None = None
+    x_names: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "lines", tuple(self.lines))
+        object.__setattr__(self, "x_names", tuple(map(str, self.x_names)))
         if self.grid is not None and (self.lines or self.log_x or self.log_y or self.z_label):
             raise ValueError(f"figure {self.title!r} has a grid and lines or their axes; a grid stands alone")
         kinds = {type(line) for line in self.lines}
@@ -179,6 +187,7 @@ class Figure:
             "nodes": self.nodes,
             "z_label": self.z_label,
             "grid": None if self.grid is None else self.grid.as_dict(),
+            **({"x_names": self.x_names} if self.x_names else {}),
         }
 
 
@@ -207,7 +216,8 @@ def _line_dict(line: Line | Bars) -> dict[str, Any]:
         return shown | {"kind": "bars", "x": line.x}
     shown |= {"kind": "line", "x": _drawn(line.x), "dash": line.dash, "points": line.points}
     deep = {} if line.z is None else {"z": _drawn(line.z)}
-    return shown | deep | ({} if line.origin is None else {"origin": _drawn(line.origin)})
+    named = {} if line.names is None else {"names": line.names}
+    return shown | deep | named | ({} if line.origin is None else {"origin": _drawn(line.origin)})
 
 
 def _drawn(values: Sequence[float]) -> list[float | None]:

@@ -200,7 +200,10 @@ def _figure_tables(whole: Figure) -> Iterable[str]:
         return
     groups: dict[Sequence[float] | Sequence[str], list[Line | Bars]] = {}
     for line in whole.lines:
-        groups.setdefault(line.x, []).append(line)
+        if isinstance(line, Line) and line.names is not None:
+            yield _table_of_names(whole, line, line.names)
+        else:
+            groups.setdefault(line.x, []).append(line)
     for x, lines in groups.items():
         chosen = spread(lines[0].x, whole.log_x) if isinstance(lines[0], Line) else range(len(x))
         head = "".join(f'<th scope="col">{escape(name)}</th>' for name in (whole.x_label, *(a.name for a in lines)))
@@ -264,6 +267,14 @@ def _table_of_points(whole: Figure) -> str:
 def _point(name: str, place: Sequence[float]) -> str:
     cells = "".join(f"<td>{_minus(_four_digits(v))}</td>" for v in place)
     return f'<tr><th scope="row">{escape(name)}</th>{cells}</tr>'
+
+
+def _table_of_names(whole: Figure, line: Line, names: Sequence[str]) -> str:
+    """What every point stands for, and where it is."""
+    rows = "".join(_point(name, place) for name, *place in zip(names, line.x, line.y, strict=True))
+    labels = ("", whole.x_label or "x", whole.y_label or "y")
+    head = "".join(f'<th scope="col">{escape(name)}</th>' for name in labels)
+    return f"<table><caption>{escape(line.name)}</caption><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
 
 
 def _places(name: str, pairs: Sequence[tuple[float, float]]) -> str:

@@ -13,7 +13,7 @@ COLUMNS = 200
 POINTS_PER_COLUMN = 5
 MOST_FRAMES = 400
 MOST_POINTS = 3000
-_COLUMNS = ("x", "y", "lower", "upper", "z")
+_COLUMNS = ("x", "y", "lower", "upper", "z", "names")
 RULE = f"the first, last, lowest and highest, and the first gap, in each of {COLUMNS} columns"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -13,6 +14,9 @@ from torch import Tensor
 
 from infoscope.figure import Figure, Grid, Line
 from infoscope.weight_distance.mds import mds_of_distances
+
+NAMED_UP_TO = 40
+"""Tasks whose names stand along the tree."""
 
 FEWEST = 5
 """Tasks that a map by t-SNE is drawn of."""
@@ -29,12 +33,16 @@ def tree_figure(names: Sequence[str], distances: Float[Tensor, "n n"]) -> Figure
     """The tree: what merges, at which mean distance; a point for each task."""
     rows, leaves = tree_of(distances)
     shape = dendrogram(rows, no_plot=True)
-    lines = [
-        Line(f"at {max(height):.3g}", place, height)
-        for place, height in zip(shape["icoord"], shape["dcoord"], strict=True)
-    ]
-    points = [Line(names[leaf], [5.0 + 10.0 * i], [0.0], points=True) for i, leaf in enumerate(leaves)]
-    return Figure("Which tasks are near", "task", "distance", [*lines, *points], caption="Average linkage of d_sym.")
+    x, y = list[float](), list[float]()
+    for place, height in zip(shape["icoord"], shape["dcoord"], strict=True):
+        x += [(at - 5) / 10 for at in (*place, place[-1])]
+        y += [*height, math.nan]
+    called = [names[leaf] for leaf in leaves]
+    few = called if len(called) <= NAMED_UP_TO else []
+    lines = [Line("merging at this mean distance", x, y)]
+    if not few:
+        lines.append(Line("tasks", range(len(called)), [0.0] * len(called), points=True, names=called))
+    return Figure("Which tasks are near", "", "distance", lines, caption="Average linkage of d_sym.", x_names=few)
 
 
 def map_figures(names: Sequence[str], distances: Float[Tensor, "n n"], seed: int) -> list[Figure]:
@@ -62,5 +70,5 @@ def distance_figure(title: str, names: Sequence[str], distances: Float[Tensor, "
 
 
 def _points(title: str, names: Sequence[str], points: Float[Tensor, "n 2"], caption: str) -> Figure:
-    lines = [Line(name, [float(x)], [float(y)], points=True) for name, (x, y) in zip(names, points, strict=True)]
-    return Figure(title, "", "", lines, caption=caption)
+    x, y = points[:, 0].tolist(), points[:, 1].tolist()
+    return Figure(title, "", "", [Line("tasks", x, y, points=True, names=names)], caption=caption)

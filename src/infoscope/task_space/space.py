@@ -246,16 +246,19 @@ class TaskSpaceAnswer:
     def figures(self) -> list[Figure]:
         """The tree, two maps, distances in the tree's order, norms against what labels cost."""
         hard = self._hard()
-        lines = [Line(name, [norm], [length / math.log(2)], points=True) for name, (norm, length, _) in hard.items()]
+        places = [(norm, length / math.log(2)) for norm, length, _ in hard.values()]
+        x, y = zip(*places, strict=True) if places else ((), ())
+        lines = [Line("tasks", x, y, points=True, names=list(hard))]
         norms = Figure("Do norms tell how hard a task is?", "|F|", "bits a label, given the probe", lines, log_x=True)
         return [*self._pictures, *([norms] if len(hard) > 1 else []), *self._agreement()]
 
     def _agreement(self) -> list[Figure]:
         """I_12 − I_1 of networks that learned both, against what S_uni says that it is."""
         far, said = self._bits(DISTANCE), self._bits(BY_DEFINITION)
-        lines = [Line(f"{a} → {b}", [x], [far[a, b]], points=True) for (a, b), x in said.items()]
-        if not lines:
+        if not said:
             return []
+        named = [f"{a} → {b}" for a, b in said]
+        lines = [Line("pairs", list(said.values()), [far[pair] for pair in said], points=True, names=named)]
         ends = [min(0.0, *said.values()), max(said.values())]
         lines.append(Line("equal", ends, ends, dash=True))
         return [Figure("Does S_uni tell I_12 − I_1?", "I_2 (1 − S_uni) (bits)", "I_12 − I_1 (bits)", lines)]

@@ -7,6 +7,7 @@
   const touch = matchMedia("(pointer: coarse)").matches;
   const PRINT_WIDTH = 640; // px: fits A4 and letter between the page's margins
   const MARKED_UP_TO = 40; // points: fewer are shown as points too
+  const NAMED_UP_TO = 40; // points: of fewer the names stand beside them
   const LONGEST_TICK = 24; // characters: the pointer and the table show the whole name
   const SHADES = ["--s0", "--s1", "--s2", "--s3", "--s4"]; // from the least to the largest
 
@@ -96,7 +97,9 @@
     const places = line.x.map((x, i) => (view ? [x, line.y[i], line.z[i]] : [x, line.y[i]])), flat = (p) => (view ? seen(p, view) : p);
     const at = places.map(flat), told = (p) => p.map((v) => Number(v.toPrecision(4))).join(", ");
     const common = { type: "scatter", name: plain(line.name), visible, hovertemplate: "%{text}" };
-    const drawn = [{ ...common, mode: "markers", x: at.map((p) => p[0]), y: at.map((p) => p[1]), text: places.map(told), marker: { size: 5, color: colour, opacity: 0.7 } }];
+    const beside = line.names && line.names.length <= NAMED_UP_TO, called = line.names?.map(plain);
+    const named = called && { hovertext: called, hovertemplate: "%{hovertext}<extra></extra>", ...(beside && { mode: "markers+text", text: called, textposition: "top center", textfont: { size: 11 }, cliponaxis: false }) };
+    const drawn = [{ ...common, mode: "markers", x: at.map((p) => p[0]), y: at.map((p) => p[1]), text: places.map(told), marker: { size: line.names ? 7 : 5, color: colour, opacity: 0.7 }, ...named }];
     if (!line.origin) return drawn;
     const from = flat(line.origin), rays = [0, 1].map((k) => at.flatMap((p) => [from[k], p[k], null]));
     const thin = { ...common, mode: "lines", x: rays[0], y: rays[1], opacity: 0.3, hoverinfo: "skip", showlegend: false, line: { color: colour, width: 1, simplify: false } };
@@ -165,7 +168,9 @@
 
   // The names along an axis of cells, which stands still.
   function names(all) {
-    const short = (name) => (name.length > LONGEST_TICK ? `${name.slice(0, LONGEST_TICK - 1)}…` : name);
+    const alike = new Set(all.map((name) => name.slice(0, LONGEST_TICK - 1))).size < new Set(all).size; // then their ends tell
+    const cut = (name) => (alike ? `${name.slice(0, 8)}…${name.slice(9 - LONGEST_TICK)}` : `${name.slice(0, LONGEST_TICK - 1)}…`);
+    const short = (name) => (name.length > LONGEST_TICK ? cut(name) : name);
     return { tickmode: "array", tickvals: all.map((_, i) => i), ticktext: all.map(short).map(plain), tickformat: undefined, showgrid: false, showline: false, ticks: "", fixedrange: true };
   }
 
@@ -217,7 +222,7 @@
       margin: { l: 8, r: 12, t: 10, b: 8 },
       xaxis: {
         ...x, ...(bars && categories(figure)), title: { text: wrapped(figure.x_label, width - 60).join("<br>"), font: soft, standoff: 12 },
-        showgrid: false, showline: true, ticks: bars ? "" : "outside", ticklen: 5, ...(grid && names(grid.columns)), ...held,
+        showgrid: false, showline: true, ticks: bars ? "" : "outside", ticklen: 5, ...(grid && names(grid.columns)), ...(figure.x_names && names(figure.x_names)), ...held,
       },
       yaxis: { ...y, nticks: 6, showline: false, ticks: "", ...(cloud && { scaleanchor: "x" }), ...(grid && { ...names(grid.rows), autorange: "reversed" }), ...held },
     };
