@@ -1,8 +1,9 @@
 """The diagonal of the Fisher information beside a plain forward and backward pass and beside other libraries.
 
-Every row runs in a process of its own, in turns with the plain pass, so that its ratio is of one moment and its peak
-of memory its own. Other libraries (`curvlinops-for-pytorch backpack-for-pytorch nngeometry laplace-torch`) are looked
-for in the Python of `--peers`. On an idle machine: `python benchmarks/fisher.py --images 2000 --repeats 3`.
+Every row runs in a process of its own, so that its peak of memory is its own, in turns with the plain pass; the least
+of several times of each counts. Rows that would take hours are run on fewer examples, as the last column says, and a
+row that failed says why. Other libraries (`curvlinops-for-pytorch backpack-for-pytorch nngeometry laplace-torch`) are
+looked for in the Python of `--peers`. On an idle machine: `python benchmarks/fisher.py --images 2000 --repeats 3`.
 """
 
 from __future__ import annotations
@@ -17,7 +18,6 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 import torch
@@ -137,12 +137,19 @@ def backpack(network: nn.Module, x: Tensor, sampled: bool = False, batch: int = 
     from backpack import extend
     from backpack.extensions import DiagGGNExact, DiagGGNMC
 
-    extended, loss = extend(network, use_converter=True).eval(), extend(nn.CrossEntropyLoss(reduction="sum"))
+    from peers.backpack_code import in_modules
+
+    layers = in_modules(network) if hasattr(network, "layer1") else network
+    extended, loss = extend(layers).eval(), extend(nn.CrossEntropyLoss(reduction="sum"))
+    if not torch.allclose(extended(x[:2]), network(x[:2]), atol=1e-4):
+        raise ValueError("the network in modules is another function")
     total: Diagonal = {}
     for part in x.split(batch):
         with context(DiagGGNMC(1) if sampled else DiagGGNExact()):
             loss(extended(part), torch.zeros(len(part), dtype=torch.long)).backward()
         for k, p in extended.named_parameters():
+            if not p.requires_grad:
+                continue
             found = p.diag_ggn_mc if sampled else p.diag_ggn_exact
             total[k] = total.get(k, torch.zeros_like(found)) + found
     return {k: t / len(x) for k, t in total.items()}
@@ -180,6 +187,7 @@ def laplace(network: nn.Module, x: Tensor, batch: int = 16) -> Diagonal:
     return {"all": found.H / len(x)}
 
 
+_QUICK = ("infoscope sketch", "infoscope label sampling", "vmap sketch")
 ROWS: dict[str, Callable[[nn.Module, Tensor], Diagonal]] = {
     "infoscope exact": ours(Exact()),
     "infoscope sketch": ours(Sketch()),
@@ -192,15 +200,15 @@ ROWS: dict[str, Callable[[nn.Module, Tensor], Diagonal]] = {
     "nngeometry exact": nngeometry,
     "laplace-torch exact": laplace,
 }
-OF_GPT = ("infoscope exact", "infoscope sketch", "infoscope label sampling", "vmap exact", "vmap sketch")
-"""Libraries that have no row here refuse tied embeddings, or take a sequence's places for examples."""
+FEW = {"laplace-torch exact": 16} | {f"gpt: {row}": 8 for row in ROWS if row not in _QUICK}
+"""Examples that a row which would take hours is run on; its ratio and its error are of as many."""
 
 
 def run(name: str, where: str, n: int, repeats: int) -> dict[str, Any]:
     """One row: processor seconds beside the plain pass's in turns, peak of memory, and the error."""
     torch.set_num_threads(1)
     network, x = torch.load(_kept("setting", where, n), weights_only=False)
-    truth = torch.load(_kept("truth", where, n)) if _kept("truth", where, n).exists() else None
+    x = x[: FEW.get(f"{where}: {name}", FEW.get(name, n))]
     times: list[tuple[float, float]] = []
     ROWS[name](network, x[:4])
     for _ in range(repeats):
@@ -210,16 +218,27 @@ def run(name: str, where: str, n: int, repeats: int) -> dict[str, Any]:
         found = ROWS[name](network, x)
         times.append((middle - start, time.process_time() - middle))
     flat = torch.cat([t.detach().flatten().double() for t in found.values()])
-    if name == "infoscope exact":
-        truth = flat
-        torch.save(flat, _kept("truth", where, n))
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    truth = _truth(network, x, where, flat if name == "infoscope exact" else None)
     return {
-        "seconds": median(t for _, t in times),
-        "times forward and backward": median(t / p for p, t in times),
-        "peak MiB": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        "seconds": min(t for _, t in times),
+        "times forward and backward": min(t for _, t in times) / min(p for p, _ in times),
+        "peak MiB": peak,
         "relative error": math.nan if truth is None else float((flat - truth).norm() / truth.norm()),
-        "images": n,
+        "images": len(x),
     }
+
+
+def _truth(network: nn.Module, x: Tensor, where: str, found: Tensor | None) -> Tensor | None:
+    """The exact diagonal on these examples, kept for other rows; none where it takes too long."""
+    kept = _kept("truth", where, len(x))
+    if found is None and not kept.exists():
+        if len(x) > FEW.get(f"{where}: infoscope exact", len(x)):
+            return None
+        found = torch.cat([t.flatten() for t in ours(Exact())(network, x).values()])
+    if found is not None:
+        torch.save(found, kept)
+    return torch.load(kept)
 
 
 def _kept(what: str, where: str, n: int) -> Path:
@@ -238,13 +257,14 @@ def main() -> None:
     given = parser.parse_args()
     if given.make:
         torch.save(setting(given.make, given.data, given.images), _kept("setting", given.make, given.images))
-        _kept("truth", given.make, given.images).unlink(missing_ok=True)
+        for of in Path(tempfile.gettempdir()).glob(f"fisher-truth-{given.make}-*.pt"):
+            of.unlink()
         return
     if given.row:
         print(json.dumps(run(*given.row, given.images, given.repeats)))
         return
-    names = [f"{where}: {row}" for where in SETTINGS for row in (OF_GPT if where == "gpt" else ROWS)]
-    found: dict[str, Any] = {}
+    names = [f"{where}: {row}" for where in SETTINGS for row in ROWS]
+    found, made = dict[str, Any](), set[str]()
     told_of = circumstances(" ".join(["python", "benchmarks/fisher.py", *sys.argv[1:]]))
     again = [given.peers, __file__, "--data", str(given.data), "--images", str(given.images), "--repeats",
              str(given.repeats)]  # fmt: skip
@@ -252,9 +272,10 @@ def main() -> None:
         where, row = name.split(": ")
         if given.only and not {where, row, name} & set(given.only):
             continue
-        if not _kept("setting", where, given.images).exists():
+        if where not in made:
             # A process's peak begins with that of its parent, which so loads no data itself.
             subprocess.run([*again, "--make", where], check=True)
+            made.add(where)
         done = subprocess.run([*again, "--row", row, where], capture_output=True, text=True, check=False)
         lines = (done.stdout if done.returncode == 0 else done.stderr).strip().splitlines()
         last = lines[-1] if lines else "it died"

@@ -79,6 +79,27 @@ def test_the_full_matrix_is_the_mean_of_per_example_ones():
     torch.testing.assert_close(found.diagonal.mean["0.bias"], truth.diagonal()[15:20], rtol=1e-12, atol=0)
 
 
+@pytest.mark.parametrize("structure", [KFAC(), EKFAC()])
+def test_a_side_too_wide_for_its_factor_has_its_axes_and_no_matrix_of_them(structure, monkeypatch):
+    """The same with the identity written out; of 5 inputs, more than the 4 that are allowed here, no factor is kept."""
+    net, of = mlp(), task()
+    monkeypatch.setattr("infoscope.observation.kronecker.LARGEST", 4)
+    found = fisher(net, of, structure=structure)
+    assert any(side.ndim == 1 for f in found.factors for side in (f.rows, f.columns))
+    for curvature, factors in zip(found.curvatures(1).values(), found.factors, strict=True):
+        sides = [torch.diag(side) if side.ndim == 1 else side for side in (factors.rows, factors.columns)]
+        for held, side in zip((curvature.basis.outputs, curvature.basis.inputs), sides, strict=True):
+            assert held is None or held.shape == side.shape
+        axes = curvature.basis.back(torch.eye(len(curvature.h), dtype=torch.float64))
+        torch.testing.assert_close(curvature.basis.to(axes), torch.eye(len(axes), dtype=torch.float64))
+        if structure == KFAC():
+            matrix = axes.T @ (curvature.h[:, None] * axes)
+            torch.testing.assert_close(matrix, torch.kron(*sides), rtol=0, atol=1e-13)
+    traces = sum(float(curvature.h.sum()) for curvature in found.curvatures(1).values())
+    if structure == EKFAC():
+        assert traces == pytest.approx(found.trace().value)
+
+
 def test_low_rank_is_the_best_one_where_the_rank_is_small():
     """12 examples of 3 columns: rank 36 at most, of 44 parameters."""
     net, of = mlp(), task()

@@ -7,7 +7,7 @@ functions themselves all end in these; what a module is called does not matter.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -27,6 +27,7 @@ class Back:
     """What came back to a use: (n, …) of each column."""
 
     columns: tuple[Tensor, ...]
+    _sums: dict[int, Tensor] = field(default_factory=dict, compare=False, repr=False)
 
     @cached_property
     def beside(self) -> Float[Tensor, "n c ..."]:
@@ -36,6 +37,12 @@ class Back:
     def each(self, rows: Callable[[Tensor], Tensor]) -> Dense:
         """Rows that are made column by column, which with many of them is kinder to memory."""
         return Dense(beside([rows(g) for g in self.columns]))
+
+    def sums(self, d: int) -> Float[Tensor, "n c channels"]:
+        """Over all of each channel, of images with d axes; kept."""
+        if d not in self._sums:
+            self._sums[d] = beside([_sums(_framed(g, 1, d)) for g in self.columns])
+        return self._sums[d]
 
 
 Rule = Callable[[str, Shape, Tensor, Back], Form]
@@ -90,7 +97,7 @@ def _conv(
 
     def rows(part: str, shape: Shape, a: Float[Tensor, "n ..."], back: Back) -> Form:
         if part == "bias":
-            return back.each(lambda g: _sums(_framed(g, 1, d)))
+            return Dense(back.sums(d))
         returned = tuple(_framed(g, 1, d) for g in back.columns)
         return Convolved(_framed(a, 1, d), returned, shape, step, spread, pads, groups)
 
@@ -108,7 +115,7 @@ def _conv_transpose(
 
     def rows(part: str, shape: Shape, a: Float[Tensor, "n ..."], back: Back) -> Form:
         if part == "bias":
-            return back.each(lambda g: _sums(_framed(g, 1, d)))
+            return Dense(back.sums(d))
         entered, returned = _framed(a, 1, d), _framed(back.beside, 2, d)
         seen = windows(returned.flatten(0, 1), kernel, step, spread, pads, entered.shape[3:], groups)
         return Outer(by_group(entered[:, None], groups), seen.unflatten(0, returned.shape[:2]), shape, turned=True)
@@ -166,7 +173,7 @@ def _group_norm(
 
     def rows(part: str, shape: Shape, a: Float[Tensor, "n ..."], back: Back) -> Form:
         if part == "bias":
-            return back.each(lambda g: _sums(_framed(g, 1, d)))
+            return Dense(back.sums(d))
         entered = _framed(a, 1, d)
         normed = F.group_norm(entered.flatten(0, 1), num_groups, None, None, eps).view_as(entered)
         return back.each(lambda g: _sums(_framed(g, 1, d) * normed))
@@ -184,20 +191,16 @@ def _batch_norm(
 
     def rows(part: str, shape: Shape, a: Float[Tensor, "n ..."], back: Back) -> Form:
         if part == "bias":
-            return back.each(lambda g: _sums(_framed(g, 1, d)))
-        entered, scale = _framed(a, 1, d), (running_var + eps).rsqrt()
-
-        def scales(g: Tensor) -> Tensor:
-            g = _framed(g, 1, d)
-            # Centred after the sum, so that what entered isn't written again.
-            return (_sums(g * entered) - _sums(g) * running_mean) * scale
-
-        return back.each(scales)
+            return Dense(back.sums(d))
+        entered = _framed(a, 1, d)
+        found = back.each(lambda g: _sums(_framed(g, 1, d) * entered))
+        # Centred after the sum, so that what entered isn't written again.
+        return Dense((found.rows - back.sums(d) * running_mean) * (running_var + eps).rsqrt())
 
     def affine() -> Tensor:
         scale = (running_var + eps).rsqrt() * (1 if weight is None else weight)
         shift = (0 if bias is None else bias) - running_mean * scale
-        return torch.addcmul(shift.view(-1, *[1] * d), input, scale.view(-1, *[1] * d))
+        return (input * scale.view(-1, *[1] * d)).add_(shift.view(-1, *[1] * d))
 
     return Call(rows, input, {"weight": weight, "bias": bias}, affine)
 

@@ -150,9 +150,12 @@ class Fisher:
 def _curvature(factors: Factors, moments: Tensor | None, n: int) -> Curvature:
     (g, left), (a, right) = (_decomposed(side) for side in (factors.rows, factors.columns))
     h = torch.outer(g, a) if moments is None else moments
-    return Curvature(n * h.flatten(), KroneckerVectors(left, right))
+    return Curvature(n * h.flatten(), KroneckerVectors(left, right, (len(g), len(a))))
 
 
-def _decomposed(side: Tensor) -> tuple[Tensor, Tensor]:
-    """Eigenvalues and vectors; of a diagonal itself and the axes."""
-    return (side, torch.eye(len(side), dtype=side.dtype)) if side.ndim == 1 else torch.linalg.eigh(side)
+def _decomposed(side: Tensor) -> tuple[Tensor, Tensor | None]:
+    """Eigenvalues and vectors; of a diagonal itself, and no vectors but its axes."""
+    if side.ndim == 1:
+        return side, None
+    values, vectors = torch.linalg.eigh(side)
+    return values, vectors

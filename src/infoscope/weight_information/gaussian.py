@@ -57,21 +57,31 @@ class Eigenvectors:
 
 @dataclass(frozen=True, eq=False)
 class KroneckerVectors:
-    """Those of a Kronecker product, for a weight (outputs, inputs) in row-major order: KFAC's and EKFAC's basis."""
+    """Those of a Kronecker product, for a weight (outputs, inputs) in row-major order: KFAC's and EKFAC's basis.
 
-    outputs: Float[Tensor, "o o"]
-    inputs: Float[Tensor, "i i"]
+    A side whose factor is diagonal has its axes: None, with how many there are of both in `shape`.
+    """
+
+    outputs: Float[Tensor, "o o"] | None
+    inputs: Float[Tensor, "i i"] | None
+    shape: tuple[int, int]
+
+    @classmethod
+    def of(cls, outputs: Float[Tensor, "o o"], inputs: Float[Tensor, "i i"]) -> KroneckerVectors:
+        """Of both sides."""
+        return cls(outputs, inputs, (len(outputs), len(inputs)))
 
     def to(self, w: Float[Tensor, "*draws d"]) -> Float[Tensor, "*draws d"]:
         """U_oᵀ W U_i."""
-        return (self.outputs.T @ self._square(w) @ self.inputs).flatten(-2)
+        w = w.unflatten(-1, self.shape)
+        w = w if self.outputs is None else self.outputs.T @ w
+        return (w if self.inputs is None else w @ self.inputs).flatten(-2)
 
     def back(self, z: Float[Tensor, "*draws d"]) -> Float[Tensor, "*draws d"]:
         """U_o Z U_iᵀ."""
-        return (self.outputs @ self._square(z) @ self.inputs.T).flatten(-2)
-
-    def _square(self, w: Tensor) -> Tensor:
-        return w.unflatten(-1, (len(self.outputs), len(self.inputs)))
+        z = z.unflatten(-1, self.shape)
+        z = z if self.outputs is None else self.outputs @ z
+        return (z if self.inputs is None else z @ self.inputs.T).flatten(-2)
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,7 +112,7 @@ class Curvature:
     def kronecker(cls, outputs: Float[Tensor, "o o"], inputs: Float[Tensor, "i i"]) -> Curvature:
         """Of G ⊗ A, of gradients and inputs (KFAC). EKFAC has other values in the same basis."""
         (g, left), (a, right) = torch.linalg.eigh(outputs.double()), torch.linalg.eigh(inputs.double())
-        return cls(torch.outer(g, a).flatten(), KroneckerVectors(left, right))
+        return cls(torch.outer(g, a).flatten(), KroneckerVectors.of(left, right))
 
 
 @dataclass(frozen=True, eq=False)
