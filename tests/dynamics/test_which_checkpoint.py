@@ -11,9 +11,11 @@ from infoscope import Learner, Recipe, Status, Task, WhichCheckpoint, ask, fit, 
 from infoscope.data.targets import Real
 from infoscope.dynamics.which_checkpoint.choice import chosen, kendall
 from infoscope.models import MLP
+from infoscope.run.context import RunContext
 from infoscope.weight_information.certificate.certificate import certify
 from infoscope.weight_information.certificate.confidence import mean_upper
 from infoscope.weight_information.gaussian import QuadraticCurve, gaussian_learning_coefficients
+from infoscope.weight_information.stationarity import FAR, gradient_ratio
 
 IRIS = Task.from_dataset("iris").shuffled(0)
 TRAIN, TEST = IRIS[:100], IRIS[100:]
@@ -183,3 +185,44 @@ def test_statistics_that_were_learned_have_no_certificate(tmp_path):
     answer = which_checkpoint(folder, TRAIN, normed, held_out=TEST, rounds=1, draws=4)
     assert "1.running_mean was learned from the data" in answer.choices()["left out"]
     assert set(answer.choices_made) == {"KL(q|p)", "lambda_E", "C", "training loss"}
+
+
+def test_an_untrained_network_that_answers_all_alike_is_no_minimum(tmp_path):
+    """Its gradient is within the noise of the examples' own, as their classes are balanced; its loss gives it away."""
+    task = Task.from_dataset("digits")[:200]
+    learner = Learner(MLP((16,)), Recipe(epochs=150, patience=None))
+    trained = fit(learner, task)
+    flat = {k: 1e-3 * t if k.endswith("weight") else 0 * t for k, t in trained.initial.items()}
+    folder = saved(tmp_path, {0: flat, 150: trained.weights})
+    answer = which_checkpoint(folder, task, MLP((16,)), rounds=1, draws=2)
+    untrained, last = answer.found
+    assert untrained.slope < FAR
+    assert untrained.loss > untrained.constant > last.loss
+    assert [one.at_a_minimum for one in answer.found] == [False, True]
+    assert Status.NOT_AT_A_MINIMUM in at(answer, 0, "lambda_E").status
+
+
+def test_a_gradient_beyond_the_noise_of_examples_is_told_from_one_within():
+    """A line through numbers of unit variance: at the population's weights the ratio is a χ² of one, 1 on average."""
+    ratios = {0.0: [], 1.0: []}
+    for seed in range(100):
+        draws = torch.Generator().manual_seed(seed)
+        x, noise = (torch.randn(50, 1, generator=draws) for _ in range(2))
+        task = Task.from_arrays(x, noise, target=Real(0.001, -10.0, 10.0, centre=0.0, scale=1.0))
+        net = torch.nn.Linear(1, 1, bias=False)
+        for w, found in ratios.items():
+            torch.nn.init.constant_(net.weight, w)
+            found.append(gradient_ratio(net, task, (x * (w * x - noise)).sum(0)))
+    within, beyond = (torch.tensor(r) for r in ratios.values())
+    assert abs(float(within.mean()) - 1) < 3 * float(within.std()) / 100**0.5
+    assert float((within > FAR).double().mean()) <= 0.02
+    assert float((beyond > FAR).double().mean()) > 0.9
+
+
+def test_a_dry_run_foretells_the_time(tmp_path):
+    weights = weights_of(SMALL, TRAIN)
+    folder = saved(tmp_path, {1: weights, 2: weights})
+    looks = next(WhichCheckpoint(folder, TRAIN, SMALL, rounds=1, draws=2).stages())
+    ((trial, count),) = looks.cost(RunContext()).trials.items()
+    assert count == 2
+    assert trial() > 0

@@ -21,6 +21,7 @@ from infoscope.training.predict import evaluating
 from infoscope.weight_information.averaged_fisher import AveragedFisher
 from infoscope.weight_information.gaussian import Curvature, gaussian_learning_coefficients
 from infoscope.weight_information.posterior import Fitted, Prior, Rounds, closed_form
+from infoscope.weight_information.stationarity import FAR, constant_loss, gradient_ratio
 from infoscope.weight_information.weights.look import estimator_for
 
 _WORK = 1 << 15  # draws × examples whose errors are counted
@@ -52,7 +53,7 @@ class CheckpointPosterior:
 
     `losses` and `risks` are of weights drawn from q (risks on examples drawn anew for each, none where they were not
     asked for); `gain` is how much lower the loss would be at the minimum of its parabola, `excess` what the learning
-    coefficient takes the noise to cost.
+    coefficient takes the noise to cost, `slope` the `gradient_ratio`, `constant` what the best constant answer costs.
     """
 
     n: int
@@ -65,6 +66,8 @@ class CheckpointPosterior:
     by_variance: float
     gain: float
     excess: float
+    slope: float
+    constant: float
     risks: tuple[float, ...]
 
     @property
@@ -74,8 +77,12 @@ class CheckpointPosterior:
 
     @property
     def at_a_minimum(self) -> bool:
-        """Whether what is left to gain is less than the excess of the loss that the coefficient speaks of."""
-        return self.gain <= self.excess
+        """Whether nothing speaks against it.
+
+        What is left to gain, by the curvature here, is no more than the excess of the loss that the coefficient speaks
+        of; the gradient is what chance makes of examples' own (`FAR`); and the loss is below that of a constant answer.
+        """
+        return self.gain <= self.excess and self.slope <= FAR and self.loss < self.constant
 
     def to_bytes(self) -> bytes:
         """As JSON."""
@@ -107,10 +114,11 @@ def checkpoint_posterior(
         drawing = torch.Generator().manual_seed(how.seed)
         found = Rounds(how.rounds, 0).fit(w, loss, sketched.at, prior, how.beta, drawing, [closed])
         gain, (by_mean, by_variance) = _coefficients(closed.curvature, slope, how)
+        ratio = gradient_ratio(network, task, slope)
         losses, risks = _drawn(found, loss, network, task, how, device)
         return CheckpointPosterior(
             len(task), float(value), found.q.kl(prior.mean, found.variance), prior.price, found.variance**0.5, losses,
-            by_mean, by_variance, gain, by_mean / how.b, risks,
+            by_mean, by_variance, gain, by_mean / how.b, ratio, constant_loss(task), risks,
         )  # fmt: skip
 
 
@@ -151,7 +159,7 @@ def nothing(n: int, how: AtCheckpoint) -> CheckpointPosterior:
     """One of this form, made at once."""
     ones = (float(n),) * how.draws
     risks = (0.5,) * how.draws if how.errors else ()
-    return CheckpointPosterior(n, float(n), 1.0, 0.0, 1.0, ones, 1.0, 1.0, 0.0, 1.0, risks)
+    return CheckpointPosterior(n, float(n), 1.0, 0.0, 1.0, ones, 1.0, 1.0, 0.0, 1.0, 0.0, 2.0 * n, risks)
 
 
 def counts_errors(task: Task) -> bool:

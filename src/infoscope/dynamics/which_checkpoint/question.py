@@ -23,6 +23,7 @@ from infoscope.dynamics.which_checkpoint.posterior import (
     counts_errors,
     nothing,
 )
+from infoscope.model_information.cost import PassTime, alike
 from infoscope.models.default import Model, model_name
 from infoscope.options import AtLeast, check_fields
 from infoscope.run.context import RunContext
@@ -118,7 +119,12 @@ class WhichCheckpoint:
             self.beta, None if start is None else start.weights, self.scale, self.rounds, self.draws,
             self.b or 1 / math.log(len(task)), self.scale or 1.0, not remark, self.seed,
         )  # fmt: skip
-        looks = tuple(self._look(task, learner, one, how, device) for one in given)
+        bare = dataclasses.replace(learner, weights=None)
+        time = PassTime(
+            checkpoint_posterior, len(task), (*alike(task), bare, how.rounds, how.draws),
+            lambda count: (task[:count], bare, dict(given[0].weights), how, device),
+        )  # fmt: skip
+        looks = tuple(self._look(task, bare, one, how, device, time) for one in given)
         found: list[CheckpointPosterior] = yield Looks(looks)
         losses: PerExample | None = None
         if held is not None:
@@ -177,11 +183,11 @@ class WhichCheckpoint:
         return ""
 
     def _look(
-        self, task: Task, learner: Learner, one: Checkpoint, how: AtCheckpoint, device: str
+        self, task: Task, bare: Learner, one: Checkpoint, how: AtCheckpoint, device: str, time: PassTime
     ) -> Look[CheckpointPosterior]:
         return Look(
-            checkpoint_posterior, (task, dataclasses.replace(learner, weights=None), dict(one.weights), how, device),
-            CheckpointPosterior, 1, f"posterior at {one.name}", kind="posteriors",
+            checkpoint_posterior, (task, bare, dict(one.weights), how, device), CheckpointPosterior, 2,
+            f"posterior at {one.name}", kind="posteriors", seconds=time,
             stand_in=partial(nothing, len(task), how),
         )  # fmt: skip
 
