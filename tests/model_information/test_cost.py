@@ -1,14 +1,18 @@
 from __future__ import annotations
 
+import json
 from functools import partial
 
 import numpy as np
 import pytest
 
 from infoscope import Massart, Real, Task
+from infoscope.cli.options import Run
+from infoscope.cli.session import tell_cost
 from infoscope.model_information import codes
 from infoscope.model_information import cost as cost_of
 from infoscope.model_information.choosing.question import Choosing
+from infoscope.model_information.codelength import Codelength
 from infoscope.model_information.cost import PassTime
 from infoscope.model_information.difficulty import Difficulty
 from infoscope.model_information.forgetting.question import Forgetting
@@ -18,7 +22,9 @@ from infoscope.model_information.similarity.question import Similarity
 from infoscope.model_information.transfer.question import Transfer
 from infoscope.models import MLP
 from infoscope.prequential.closed_form import ClosedForm
+from infoscope.prequential.kernel import Kernel
 from infoscope.prequential.mixed import Mixed
+from infoscope.run.free_memory import mebibytes
 from infoscope.run.look import Looks
 from infoscope.run.question import cost, requests
 from infoscope.training.learner import Learner
@@ -115,3 +121,14 @@ def test_what_the_first_training_loads_is_not_counted_for_every_epoch(monkeypatc
     learner = Learner(TINY, Recipe(epochs=20, batch=16))
     assert cost_of.seconds_to_learn(learner, IRIS, 128) == pytest.approx(0.01 * 20 * 128 / 64)
     assert calls == [8, 64]
+
+
+def test_a_dry_run_says_what_memory_the_codes_fill(capsys):
+    few, many = (Codelength((IRIS,), Kernel(), replicates=2, examples=n) for n in (10, 150))
+    asked = Kernel().memory(IRIS.x, IRIS.target)
+    assert cost(few).memory < cost(many).memory == asked
+    tell_cost(many, Run(jobs=2, dry_run=True))
+    told = capsys.readouterr().out
+    assert f"It fills at most {mebibytes(2 * asked)} beside the data, {mebibytes(asked)} a job; " in told
+    tell_cost(many, Run(jobs=1, dry_run=True, json=True))
+    assert json.loads(capsys.readouterr().out)["dry_run"]["memory_bytes"] == asked

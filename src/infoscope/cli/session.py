@@ -24,6 +24,7 @@ from infoscope.report import json_text, show, write_html
 from infoscope.report.wording import duration
 from infoscope.run import Store, Work, key
 from infoscope.run.context import RunContext
+from infoscope.run.free_memory import available, mebibytes
 from infoscope.run.progress import fractions
 from infoscope.run.question import Answer, Question, cost, units
 from infoscope.run.study import Uncountable
@@ -191,11 +192,16 @@ def tell_cost(question: Question[Any], run: Run) -> None:
     seconds = found.seconds * math.ceil(most / jobs) / most + started * (2 if jobs > 1 else 1)
     if run.json:
         told = {**found.units, "seconds": round(seconds, 1), "jobs": jobs, "remarks": list(found.remarks)}
+        told |= {"memory_bytes": found.memory * jobs} if found.memory else {}
         print(json.dumps({"dry_run": told}))
         return
     counted = [f"{count} {kind if count > 1 else _one(kind)}" for kind, count in found.units.items()]
     counted = [*counted[:-2], " and ".join(counted[-2:])]
     print(f"This takes {', '.join(counted) or 'nothing'}: {duration(seconds)} with {jobs} jobs, by a short trial.")
+    if found.memory:
+        apart = f", {mebibytes(found.memory)} a job" if jobs > 1 else ""
+        left = mebibytes(available())
+        print(f"It fills at most {mebibytes(found.memory * jobs)} beside the data{apart}; {left} may be had.")
     print(*found.remarks, sep="\n", end="\n" if found.remarks else "")
 
 

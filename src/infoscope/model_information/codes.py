@@ -11,11 +11,13 @@ from typing import Any
 import numpy as np
 import torch
 
+from infoscope.data.inputs import select
 from infoscope.data.targets import Classes
 from infoscope.data.task import Task, coding_order
 from infoscope.model_information.cost import alike, seconds_to_send
 from infoscope.prequential.encode import Coder, curve_looks
 from infoscope.prequential.loss_curve import LossCurve
+from infoscope.prequential.memory import memory_of
 from infoscope.prequential.synced import Synced
 from infoscope.run.look import Look
 from infoscope.training.learner import Learner
@@ -62,12 +64,14 @@ def code_looks(
         task, coder, learners, seeds=seeds, examples=examples, device=device, label=label, keep_first=keep_first
     )
     n = len(task) if examples is None else examples
+    memory = memory_of(coder, select(task.x, slice(n)), task.target)
     return tuple(
         dataclasses.replace(
             look,
             kind="codes",
             seconds=SendingTime.of(task, coder, learner, n),
             stand_in=partial(uniform_curve, task, n, seed),
+            memory=memory,
         )
         for look, seed, learner in zip(looks, seeds, learners, strict=True)
     )

@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from infoscope import __version__
-from infoscope.data.inputs import Inputs, select, shape_of
+from infoscope.data.inputs import Inputs, select, shape_of, to
 from infoscope.data.targets import Boxes, Classes, Labels, Real, Target, Tokens
 from infoscope.data.task import Task, coding_order
 from infoscope.measurement import Receipt
@@ -46,14 +46,23 @@ class Coder(Protocol):
 
 
 def code(
-    x: Inputs, target: Target, mask: Bool[np.ndarray, "n ..."], coder: Coder, seed: int, network: nn.Module | None
+    x: Inputs,
+    target: Target,
+    mask: Bool[np.ndarray, "n ..."],
+    coder: Coder,
+    seed: int,
+    network: nn.Module | None,
+    device: str = "cpu",
 ) -> Code:
     """The one code of a coder: its experts, a uniform and an adaptive one, mixed as the target needs it.
 
     Both sides run it: the encoder sends it symbols, the decoder sends it what it has decoded. `mask`, what is sent at
-    all, is known to both.
+    all, is known to both. A coder with `follows_inputs` computes where these lie, and is given them on the device; a
+    network lies there already.
     """
     check_takes(coder, target)
+    if getattr(coder, "follows_inputs", False):
+        x = to(x, device)
     match target:
         case Classes():
             return mixture(coder.experts(x, target, seed, network))
@@ -111,7 +120,7 @@ def encode(
         sent = _Sent(*target.cut(y), isinstance(target, Classes), keep)
         if len(y):
             network = network_for(coder, learner, x, target, seed, device)
-            sent.through(code(x, target, target.mask(y), coder, seed, network))
+            sent.through(code(x, target, target.mask(y), coder, seed, network, device))
     receipt = Receipt(
         method="prequential code",
         data=task.fingerprint[:16],

@@ -164,6 +164,33 @@ def feature_rows(x: Inputs, patches: Patches | None = None, seed: int = 0) -> Ro
     return held(_made(x, patches or Patches(), seed), HELD)
 
 
+def columns_of(x: Inputs, patches: Patches) -> int:
+    """How many features an example has, at most."""
+    if isinstance(x, Mapping):
+        return sum(columns_of(one, patches) for one in x.values())
+    if is_images(x):
+        _, cells = layout(min(*x.shape[2:], LARGEST_IMAGE))
+        return 2 * patches.filters * cells**2
+    return WORDS if is_words(x) else math.prod(x.shape[1:])
+
+
+def filled_by(x: Inputs, patches: Patches) -> int:
+    """Bytes that they fill at most while they are made: themselves, the dictionary's patches, and what they come from.
+
+    Of many the features are held only up to `HELD`, and the inputs a block at a time.
+    """
+    if isinstance(x, Mapping):
+        return sum(filled_by(one, patches) for one in x.values())
+    n, d, entries = len(x), columns_of(x, patches), math.prod(x.shape[1:])
+    learned = 0
+    if is_images(x):
+        size, _ = layout(min(*x.shape[2:], LARGEST_IMAGE))
+        learned = patches.sample * (32 * x.shape[1] * size**2 + 5 * patches.filters) + 32 * CHUNK
+    if not many(n):
+        return learned + 4 * n * (2 * d + (8 if is_words(x) else 3) * entries)
+    return learned + (4 * n * d if 4 * n * d <= HELD else 0) + 4 * AT_ONCE * (2 * d + 4 * entries)
+
+
 def _made(x: Inputs, patches: Patches, seed: int) -> Made:
     if isinstance(x, Mapping):
         each = [_made(one, patches, seed) for one in x.values()]

@@ -10,11 +10,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from infoscope.data.inputs import Inputs, count
+from infoscope.data.inputs import Inputs, count, to
 from infoscope.data.targets import Boxes, Classes, Labels, Real, Target, Tokens
 from infoscope.options import at_least, share
 from infoscope.prequential.committee import side_by_side
-from infoscope.prequential.features import Patches, feature_rows
+from infoscope.prequential.devices import place_of
+from infoscope.prequential.features import Patches, columns_of, feature_rows, filled_by
 from infoscope.prequential.frozen import checked, frozen
 from infoscope.prequential.gaussian_process import Regression
 from infoscope.prequential.gram import (
@@ -30,10 +31,18 @@ from infoscope.prequential.gram import (
 )
 from infoscope.prequential.graph import Edges, leading_components, nearest, neighbours, spread
 from infoscope.prequential.language import Contexts, ids_of
+from infoscope.prequential.memory import (
+    DOUBLE,
+    check_fits,
+    of_blocks,
+    of_graph,
+    of_projection,
+    of_ridge,
+    of_whole,
+)
 from infoscope.prequential.mixture import Experts
 from infoscope.prequential.readouts import by_example, in_blocks, readout
 from infoscope.prequential.rows import Rows, changed, whole
-from infoscope.run.free_memory import available, mebibytes
 
 
 @dataclass(frozen=True)
@@ -85,6 +94,7 @@ class Kernel:
     contexts: Contexts = Contexts()
     features: Any = None
     needs_network: ClassVar[bool] = False
+    follows_inputs: ClassVar[bool] = True
     takes: ClassVar[tuple[type[Target], ...]] = (Classes, Labels, Real, Tokens, Boxes)
 
     def __post_init__(self) -> None:
@@ -108,38 +118,39 @@ class Kernel:
         if self.features is None:
             yield from own
             return
-        table = checked(self.features(x, seed), count(x))
+        table = checked(self.features(to(x, "cpu"), seed), count(x)).to(place_of(x))
         yield from side_by_side([own, self._of_inputs(table, target, seed)])
 
     def _of_inputs(self, x: Inputs, target: Target, seed: int) -> Experts:
         n = count(x)
         size = self.block if n <= self.exact else 2 * self.block
-        self._check_memory(n, target)
+        told = f"Kernel: {n:,} examples of {target}"
+        check_fits(self.memory(x, target), told, "send fewer (examples=…), or declare only the classes that occur")
         read = readout(of_examples(target), self.readouts, self.soft)
         yield from in_blocks(
             lambda: (each.blocks(target.outputs, size) for each in self.regressions(x, target, seed)),
-            n, size, lambda _, blocks: by_example(blocks, read), seed, self.threads,
+            n, size, lambda _, blocks: by_example(blocks, read), seed, self.threads, place_of(x),
         )  # fmt: skip
 
-    def memory(self, n: int, width: int) -> int:
-        """About how many bytes n examples of this many targets fill, their features left out.
+    def memory(self, x: Inputs, target: Target) -> int:
+        """How many bytes it fills at most, beside the inputs.
 
-        The kernels or their features in single precision, the errors so far, and for a block its factors, means,
-        errors and targets in double; what a step says of every target comes on top.
+        Their features, the kernels or the features of these in single precision, the graph, what was learned, and for a
+        block its factors, means, errors and targets in double. Tokens and boxes fill next to nothing.
         """
-        whole = n <= self.exact
-        kernels, size = 3 + len(self.noisy), min(n, self.block if whole else 2 * self.block)
-        matrices = 3 * n * n if whole else 2 * n * min(n, self.landmarks)
-        errors = kernels * width * (n if whole else self.landmarks)
-        return 4 * (matrices + errors) + 8 * kernels * size * (size + 3 * width) + 8 * 60 * width
-
-    def _check_memory(self, n: int, target: Target) -> None:
-        asked, left = self.memory(n, target.outputs), available()
-        if asked > left:
-            raise ValueError(
-                f"Kernel needs {mebibytes(asked)} for {n:,} examples of {target}, and {mebibytes(left)} may be had; "
-                "send fewer (examples=…), or declare only the classes that occur"
-            )
+        if isinstance(target, Tokens | Boxes):
+            return 0
+        n, real, width = count(x), isinstance(target, Real), target.outputs
+        d = columns_of(x, self.patches)
+        near, kernels = 2 * (len(self.real_noises) if real else 1), 1 + (real or len(self.noisy))
+        size = min(n, self.block if n <= self.exact else 2 * self.block)
+        filled = filled_by(x, self.patches) + of_graph(n, self.components, self.neighbours, self.rank)
+        filled += of_blocks(near + kernels, size, width) + DOUBLE * 60 * width
+        filled += kernels * of_ridge(n, min(n, max(self.rank, d if real else 0)) + 1, width)
+        if n <= self.exact:
+            return filled + of_whole(n, 6 if real else 3, near, width)
+        m = min(n, self.landmarks)
+        return filled + of_projection(n, m, d, size, 2 + 2 * real) + near * of_ridge(n, m + 1, width)
 
     def regressions(self, x: Inputs, target: Target, seed: int) -> Iterator[Regression]:
         """The kernels, each with its noise."""

@@ -30,6 +30,7 @@ from infoscope.data.content import digest_of_inputs
 from infoscope.data.inputs import Inputs, count, select
 from infoscope.data.targets import Boxes, Classes, Labels, Real, Target, Tokens
 from infoscope.data.task import Task, coding_order, split
+from infoscope.prequential.devices import versions_of
 from infoscope.prequential.encode import Coder, code, features_of, network_for
 from infoscope.prequential.frozen import Features, HubModel, check_features
 from infoscope.prequential.language import known
@@ -220,7 +221,7 @@ def write_labels(
         curve.seed,
         coder,
         model,
-        versions(features),
+        versions(features, curve.receipt.device),
         curve.receipt.device,
         curve.receipt.threads,
         _check(task.target.cut(y)[0]),
@@ -288,7 +289,7 @@ def read_labels(
     x = known(x, mask) if isinstance(header.target, Tokens) else x
     with isolated(header.order, threads=header.threads):
         network = network_for(coder, learner, x, header.target, header.order, check_device(header.device))
-        sender = code(x, header.target, mask, coder, header.order, network)
+        sender = code(x, header.target, mask, coder, header.order, network, header.device)
         symbols = _decoded(payload, sender, int(mask.sum()) * getattr(header.target, "digits", 1), on_label)
     if _check(symbols) != header.check:
         raise ValueError(
@@ -332,7 +333,7 @@ def _part(task: Task) -> str | None:
     return arguments["which"] if task.origin.step is split else None
 
 
-def versions(features: Features | None = None) -> dict[str, str]:
+def versions(features: Features | None = None, device: str = "cpu") -> dict[str, str]:
     """What the last bit of a prediction depends on."""
     found = {
         "infoscope": __version__,
@@ -342,6 +343,7 @@ def versions(features: Features | None = None) -> dict[str, str]:
         "scikit-learn": _version_of("scikit-learn"),
         "constriction": _version_of("constriction"),
         "cpu": f"{platform.machine()} {torch.backends.cpu.get_cpu_capability()}",
+        **versions_of(device),
     }
     return found | ({"transformers": _version_of("transformers")} if isinstance(features, HubModel) else {})
 
@@ -379,7 +381,7 @@ def _check_same(
             f"{path}: was written for other inputs (their fingerprint differs); give the same data, "
             "of a table with --label the column that was predicted"
         )
-    here = versions(features)
+    here = versions(features, check_device(header.device))
     unlike = [f"{k} {v} (here {here.get(k)})" for k, v in header.versions.items() if v and here.get(k) != v]
     if unlike:
         told = " ".join(", ".join(unlike).split())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -9,7 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 from torch import Tensor, nn
 
-from infoscope.data.inputs import Inputs, count
+from infoscope.data.inputs import Inputs, count, to
 from infoscope.data.targets import Boxes, Classes, Labels, Real, Target, Tokens
 from infoscope.data.texts import Texts
 from infoscope.prequential.committee import noisy, together
@@ -22,8 +23,9 @@ from infoscope.prequential.experts.processes import Processes
 from infoscope.prequential.experts.relevance import Relevance
 from infoscope.prequential.experts.text import WordProcesses, WordRegression
 from infoscope.prequential.features import is_images, is_words
-from infoscope.prequential.frozen import checked, frozen
+from infoscope.prequential.frozen import Given, checked, frozen
 from infoscope.prequential.kernel import Kernel, of_examples
+from infoscope.prequential.memory import check_fits
 from infoscope.prequential.mixture import Experts
 
 FEW, MANY = 50, 500
@@ -37,6 +39,10 @@ LIKE = 2500
 
 WIDE = 300
 """Columns beyond which a table is not boosted, and a tree's split is sought among fewer of them."""
+
+
+ASSUMED = 2048
+"""Columns that features are reckoned to have before a network has made them."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +70,7 @@ class Mixed:
     noisy: tuple[float, ...] = (1.0, 10.0)
     soft: tuple[float, ...] = (0.1, 0.3)
     needs_network: ClassVar[bool] = False
+    follows_inputs: ClassVar[bool] = True
     takes: ClassVar[tuple[type[Target], ...]] = (Classes, Labels, Real, Tokens, Boxes)
 
     def __post_init__(self) -> None:
@@ -75,14 +82,35 @@ class Mixed:
             yield from Kernel().experts(x, target, seed)
             return
         known = of_examples(target)
+        told = f"Mixed: {count(x):,} examples of {target}"
+        check_fits(self.memory(x, target), told, "send fewer (examples=…), or take the coder kernel")
         families = self._families(x, known, seed)
         if self.features is not None:
-            table = checked(self.features(x, seed), count(x)).numpy().astype(np.float64)
+            table = checked(self.features(to(x, "cpu"), seed), count(x)).numpy().astype(np.float64)
             families += [family.experts(table, known, seed) for family in _without_trees(known)]
         yield from together(families, known)
 
+    def memory(self, x: Inputs, target: Target) -> int:
+        """How many bytes all families fill at most, side by side; features of a network are `ASSUMED` to be so many."""
+        if isinstance(target, Tokens | Boxes):
+            return 0
+        n, known = count(x), of_examples(target)
+        filled = 0
+        if self.features is not None:
+            d = self.features.values.shape[1] if isinstance(self.features, Given) else ASSUMED
+            filled += sum(family.memory(n, d, known) for family in _without_trees(known))
+        if _by_kernel_alone(x, known):
+            return filled + Kernel().memory(x, target)
+        if is_images(x):
+            return filled + self._kernel_of_images(known).memory(x, target)
+        if isinstance(x, Texts):
+            return filled + Kernel().memory(x, target) + WordProcesses().memory(x.words(), known)
+        d = math.prod(x.shape[1:])
+        filled += Kernel().memory(x, target) if n <= LIKE else 0
+        return filled + sum(family.memory(n, d, known) for family in _of_tables(d, known))
+
     def _families(self, x: Inputs, target: ExampleTarget, seed: int) -> list[Experts]:
-        if target.outputs > MANY or isinstance(x, Mapping) or is_words(x):
+        if _by_kernel_alone(x, target):
             return [Kernel().experts(x, target, seed)]
         if is_images(x):
             return [self._of_images(x, target, seed)]
@@ -93,20 +121,31 @@ class Mixed:
         return self._of_vectors(x[:], target, seed)
 
     def _of_images(self, x: Inputs, target: ExampleTarget, seed: int) -> Experts:
+        kernel = self._kernel_of_images(target)
         if not isinstance(target, Classes):
-            return Kernel().experts(x, target, seed)
-        kernel = Kernel(noisy=self.noisy, soft=self.soft)
+            return kernel.experts(x, target, seed)
         own = len(kernel.noises) * len(kernel.readouts)
         sure = own + len(kernel.noisy) * len(kernel.readouts)
         return noisy(kernel.experts(x, target, seed), own, sure)
 
+    def _kernel_of_images(self, target: ExampleTarget) -> Kernel:
+        return Kernel(noisy=self.noisy, soft=self.soft) if isinstance(target, Classes) else Kernel()
+
     def _of_vectors(self, x: Tensor, target: ExampleTarget, seed: int) -> list[Experts]:
         table = x.detach().cpu().numpy().reshape(len(x), -1).astype(np.float64)
-        trees: list[Family] = [Forest(features=min(0.4, WIDE / 3 / max(1, table.shape[1])))]
-        if table.shape[1] <= WIDE and not _many(target):
-            trees += [Boosting()] if isinstance(target, Real) else [Boosting(), Relevance()]
-        families = [family.experts(table, target, seed) for family in (*_without_trees(target), *trees)]
+        families = [family.experts(table, target, seed) for family in _of_tables(table.shape[1], target)]
         return [Kernel().experts(x, target, seed), *families] if len(x) <= LIKE else families
+
+
+def _by_kernel_alone(x: Inputs, target: ExampleTarget) -> bool:
+    return target.outputs > MANY or isinstance(x, Mapping) or is_words(x)
+
+
+def _of_tables(columns: int, target: ExampleTarget) -> list[Family]:
+    trees: list[Family] = [Forest(features=min(0.4, WIDE / 3 / max(1, columns)))]
+    if columns <= WIDE and not _many(target):
+        trees += [Boosting()] if isinstance(target, Real) else [Boosting(), Relevance()]
+    return [*_without_trees(target), *trees]
 
 
 def _without_trees(target: ExampleTarget) -> list[Family]:

@@ -6,9 +6,11 @@ from collections.abc import Callable, Generator, Iterable
 from typing import Any, Protocol
 
 import numpy as np
+import torch
 from jaxtyping import Float, Int
 
 from infoscope.data.targets import Classes, Labels, Real
+from infoscope.prequential.devices import repeatable
 from infoscope.prequential.gaussian_process import Block, Blocks, substitute
 from infoscope.prequential.mixture import Experts
 from infoscope.training.isolation import isolated
@@ -145,18 +147,20 @@ def in_blocks(
     code: Callable[[int, list[Block]], ByExample],
     seed: int,
     threads: int = 1,
+    device: torch.device | str = "cpu",
 ) -> Experts:
     """Regressions side by side, `size` examples at a time; `code(start, blocks)` codes those from `start` on.
 
-    No context stays open across a yield: the caller draws and computes there as if we were not here.
+    They compute on `device`; what is said of an example, and what follows from its label within a block, always on the
+    processor. No context stays open across a yield: the caller draws and computes there as if we were not here.
     """
-    with isolated(seed, threads):
+    with isolated(seed, threads), repeatable(device):
         running = list(regressions())
         blocks = [next(each) for each in running]
     for start in range(0, n, size):
         targets = yield from code(start, blocks)
         if start + size < n:
-            with isolated(seed, threads):
+            with isolated(seed, threads), repeatable(device):
                 blocks = [each.send(own) for each, own in zip(running, targets, strict=True)]
 
 

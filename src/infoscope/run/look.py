@@ -41,8 +41,8 @@ class Look(Generic[T]):
     """`step(*args)` gives a `result`; `version` is raised when the same arguments would give another result.
 
     For a dry run: `kind` is the plural by which it is counted, `seconds` measures how long one takes (a value that is
-    equal for looks that take equally long, so that it is called once for all of them), and `stand_in` makes at once a
-    value of the form of the result.
+    equal for looks that take equally long, so that it is called once for all of them), `memory` is how many bytes one
+    fills at most (0 where that is not said), and `stand_in` makes at once a value of the form of the result.
     """
 
     step: Callable[..., T]
@@ -53,6 +53,7 @@ class Look(Generic[T]):
     kind: str = "looks"
     seconds: Callable[[], float] | None = None
     stand_in: Callable[[], T] | None = None
+    memory: int = 0
 
     @property
     def key(self) -> str:
@@ -76,7 +77,8 @@ class Looks(Generic[T]):
 
     def cost(self, context: RunContext) -> Cost:
         """One trial for all looks that take equally long."""
-        return Cost(self.units(), trials=Counter(one.seconds for one in self.looks if one.seconds is not None))
+        trials = Counter(one.seconds for one in self.looks if one.seconds is not None)
+        return Cost(self.units(), trials=trials, memory=max((one.memory for one in self.looks), default=0))
 
     def stand_in(self) -> list[T]:
         """A stand-in for each."""

@@ -21,22 +21,25 @@ class Cost:
     """How many units of each kind ("trainings", "codes"), the seconds that they take on one process, and remarks.
 
     `trials` are seconds that are still to be measured, with how often they are needed; equal ones are one trial.
+    `memory` is how many bytes the largest unit fills at most, 0 where none says.
     """
 
     units: Mapping[str, int] = field(default_factory=dict)
     seconds: float = 0.0
     remarks: tuple[str, ...] = ()
     trials: Mapping[Callable[[], float], int] = field(default_factory=dict)
+    memory: int = 0
 
     def __add__(self, other: Cost) -> Cost:
         units = dict(Counter(self.units) + Counter(other.units))
         trials = dict(Counter(self.trials) + Counter(other.trials))
-        return Cost(units, self.seconds + other.seconds, self.remarks + other.remarks, trials)
+        memory = max(self.memory, other.memory)
+        return Cost(units, self.seconds + other.seconds, self.remarks + other.remarks, trials, memory)
 
     def measured(self) -> Cost:
         """The same after the trials."""
         seconds = self.seconds + sum(trial() * count for trial, count in self.trials.items())
-        return Cost(self.units, seconds, self.remarks)
+        return Cost(self.units, seconds, self.remarks, memory=self.memory)
 
 
 class Request(Protocol):

@@ -11,6 +11,7 @@ from jaxtyping import Float
 from infoscope.data.targets import Real
 from infoscope.prequential.experts.family import ExampleTarget, refitted
 from infoscope.prequential.experts.of_classes import classwise, columns_of, smoothed
+from infoscope.prequential.memory import of_refitted
 from infoscope.prequential.mixture import Experts
 
 Setting = tuple[float, int, int]
@@ -38,6 +39,11 @@ class Boosting:
         predict = self._numbers if isinstance(target, Real) else classwise(self._classes, target)
         size = len(self.settings) * len(self.stages)
         yield from refitted(predict, size, x.astype(np.float32), target, seed, self.first, self.growth)
+
+    def memory(self, n: int, d: int, target: ExampleTarget) -> int:
+        """How many bytes they fill at most for a table of n rows and d columns."""
+        rows = 2 * self._size * target.outputs
+        return 2 * n * d + 40 * n * target.outputs + of_refitted(n, d, rows, self.growth)
 
     def _classes(self, past: np.ndarray, y: np.ndarray, new: np.ndarray, classes: int) -> np.ndarray:
         from sklearn.ensemble import HistGradientBoostingClassifier

@@ -12,6 +12,7 @@ from scipy.special import gammaln
 from infoscope.prequential.experts.columns import components, ranked, standard
 from infoscope.prequential.experts.family import ExampleTarget, refitted
 from infoscope.prequential.experts.of_classes import classwise
+from infoscope.prequential.memory import DOUBLE, of_refitted
 from infoscope.prequential.mixture import Experts
 
 
@@ -48,6 +49,12 @@ class ClassGaussians:
         size = (len(self.pooled) + 2) * len(self.powers)
         both = np.concatenate([table, scores], 1)
         yield from refitted(classwise(predict, target), size, both, target, seed, self.first, self.growth)
+
+    def memory(self, n: int, d: int, target: ExampleTarget) -> int:
+        """How many bytes they fill at most for a table of n rows and d columns: its copies, and a few covariances."""
+        width, classes = min(d, self.most), max(2, target.outputs)
+        rows = 4 * (len(self.pooled) + 2) * len(self.powers) * classes
+        return DOUBLE * 3 * classes * width**2 + of_refitted(n, d + 2 * width, rows, self.growth)
 
     def _naive(
         self, past: np.ndarray, y: Int[np.ndarray, " past"], new: np.ndarray, classes: int

@@ -28,6 +28,10 @@ class Family(Protocol):
         """What they predict of the next example, which is then sent."""
         ...
 
+    def memory(self, n: int, d: int, target: ExampleTarget) -> int:
+        """How many bytes they fill at most for a table of n rows and d columns, told before they begin."""
+        ...
+
 
 Predict = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
 """From the inputs (past, d) and targets of the past and the inputs (b, d) of a block: what every expert predicts of it,

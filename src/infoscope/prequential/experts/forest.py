@@ -11,6 +11,7 @@ from jaxtyping import Float
 from infoscope.data.targets import Real
 from infoscope.prequential.experts.family import ExampleTarget, refitted
 from infoscope.prequential.experts.of_classes import classwise, columns_of, smoothed
+from infoscope.prequential.memory import of_refitted
 from infoscope.prequential.mixture import Experts
 
 
@@ -36,6 +37,12 @@ class Forest:
         table = x.astype(np.float32)
         predict = self._numbers if isinstance(target, Real) else classwise(self._classes, target)
         yield from refitted(predict, 2 * len(self.leaves), table, target, seed, self.first, self.growth)
+
+    def memory(self, n: int, d: int, target: ExampleTarget) -> int:
+        """How many bytes they fill at most for a table of n rows and d columns: both forests have their last trees."""
+        nodes = 2 * len(self.leaves) * self._trees(n) * 2 * n // min(self.leaves)
+        rows = 4 * len(self.leaves) * target.outputs
+        return nodes * (64 + 8 * target.outputs) + of_refitted(n, d, rows, self.growth)
 
     def _classes(self, past: np.ndarray, y: np.ndarray, new: np.ndarray, classes: int) -> np.ndarray:
         from sklearn.ensemble import ExtraTreesClassifier, RandomForestClassifier

@@ -10,6 +10,7 @@ from jaxtyping import Float, Int
 from infoscope.prequential.experts.columns import components, ranked, standard
 from infoscope.prequential.experts.family import ExampleTarget, refitted
 from infoscope.prequential.experts.of_classes import classwise
+from infoscope.prequential.memory import DOUBLE, of_refitted
 from infoscope.prequential.mixture import Experts
 
 MOST = 500
@@ -50,6 +51,13 @@ class LogisticRegression:
         yield from refitted(
             classwise(predict, target), 2 * len(models), np.concatenate(parts, 1), target, seed, self.first, self.growth
         )
+
+    def memory(self, n: int, d: int, target: ExampleTarget) -> int:
+        """How many bytes they fill at most for a table of n rows and d columns: its copies, and a few curvatures."""
+        classes = max(2, target.outputs)
+        width = min(d, max(8, MOST // classes - 1)) + 1
+        rows = 4 * len(self.scales) * classes + 4 * classes**2
+        return DOUBLE * 6 * (classes * width) ** 2 + of_refitted(n, 2 * d + 2 * width, rows, self.growth)
 
 
 class _Model:

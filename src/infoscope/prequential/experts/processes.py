@@ -27,6 +27,7 @@ from infoscope.prequential.gram import (
     with_constant,
 )
 from infoscope.prequential.graph import leading_components, neighbours, spread
+from infoscope.prequential.memory import DOUBLE, of_blocks, of_graph, of_projection, of_ridge, of_whole
 from infoscope.prequential.mixture import Experts
 from infoscope.prequential.readouts import by_example, in_blocks, readout
 from infoscope.prequential.rows import changed
@@ -61,6 +62,19 @@ class Processes:
             lambda: (each.blocks(target.outputs, self.block) for each in self.regressions(x, target, seed)),
             n, self.block, lambda _, blocks: by_example(blocks, read), seed,
         )  # fmt: skip
+
+    def memory(self, n: int, d: int, target: ExampleTarget) -> int:
+        """How many bytes they fill at most for a table of n rows and d columns."""
+        grids = (self.gaussians, self.exponentials)
+        near, scales = 2 * sum(map(len, grids)), sum(len({scale for scale, _ in grid}) for grid in grids)
+        real, width, m = isinstance(target, Real), target.outputs, min(n, self.landmarks)
+        filled = 5 * DOUBLE * n * (d + 1) + of_graph(n, min(100, d), self.neighbours, self.rank)
+        filled += of_blocks(near + 2 + len(self.spreads), min(n, self.block), width)
+        filled += 2 * of_ridge(n, d + 1, width) + len(self.spreads) * of_ridge(n, min(n, self.rank) + 1, width)
+        if n <= self.exact:
+            return filled + of_whole(n, near + 4, near, width)
+        filled += 2 * of_projection(n, m, d, self.block, scales + real)
+        return filled + near * of_ridge(n, m + 1, width)
 
     def regressions(self, x: Float[np.ndarray, "n d"], target: ExampleTarget, seed: int) -> Iterator[Regression]:
         """The kernels, each with its noise."""

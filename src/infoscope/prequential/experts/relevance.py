@@ -15,6 +15,7 @@ from infoscope.prequential.experts.columns import ranked
 from infoscope.prequential.experts.family import ExampleTarget, refitted
 from infoscope.prequential.experts.of_classes import classwise
 from infoscope.prequential.gram import exponential, gaussian, median, squared_distances
+from infoscope.prequential.memory import DOUBLE, of_refitted
 from infoscope.prequential.mixture import Experts
 
 
@@ -42,6 +43,12 @@ class Relevance:
         """What they predict of the next example."""
         size = 2 * len(self.noises) * (len(self.slopes) + len(self.soft))
         yield from refitted(classwise(self._rows, target), size, ranked(x), target, seed, self.first, self.growth)
+
+    def memory(self, n: int, d: int, target: ExampleTarget) -> int:
+        """How many bytes they fill at most for a table of n rows and d columns: mostly likeness to the landmarks."""
+        some, rows = min(n, self.most), 2 * len(self.noises) * (len(self.slopes) + len(self.soft))
+        likeness = DOUBLE * 4 * some * n + DOUBLE * 4 * some**2
+        return likeness + of_refitted(n, d, 2 * rows * target.outputs, self.growth)
 
     def _rows(self, past: np.ndarray, y: Int[np.ndarray, " past"], new: np.ndarray, classes: int) -> np.ndarray:
         weights = self._importances(past, y) ** 0.5

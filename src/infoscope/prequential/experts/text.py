@@ -15,9 +15,13 @@ from infoscope.data.targets import Classes, Labels
 from infoscope.prequential.experts.family import ExampleTarget, refitted
 from infoscope.prequential.experts.of_classes import classwise, columns_of, smoothed
 from infoscope.prequential.gaussian_process import Regression
+from infoscope.prequential.memory import DOUBLE, of_blocks, of_ridge, of_whole
 from infoscope.prequential.mixture import Experts
 from infoscope.prequential.readouts import by_example, in_blocks, readout
 from infoscope.training.isolation import isolated
+
+GRAM = 400
+"""Bytes that a letter fills at most in n-grams: those of 2 to 5 letters that begin with it, thrice."""
 
 
 def grams(texts: Sequence[str]) -> tuple[sp.csr_array, sp.csr_array]:
@@ -60,6 +64,15 @@ class WordProcesses:
             lambda: (each.blocks(target.outputs, self.block) for each in self.regressions(texts, seed)),
             n, self.block, lambda _, blocks: by_example(blocks, read), seed,
         )  # fmt: skip
+
+    def memory(self, texts: Sequence[str], target: ExampleTarget) -> int:
+        """How many bytes they fill at most: the n-grams, whole kernels or components."""
+        n, width, kernels = len(texts), target.outputs, 3 * len(self.noises)
+        filled = GRAM * sum(map(len, texts)) + of_blocks(kernels, min(n, self.block), width)
+        if n <= self.exact:
+            return filled + of_whole(n, kernels + 7, kernels, width)
+        m = self.components + 1
+        return filled + 5 * DOUBLE * n * m + kernels * of_ridge(n, m, width)
 
     def regressions(self, texts: Sequence[str], seed: int) -> Iterator[Regression]:
         """The kernels, each with its noise."""
