@@ -69,8 +69,9 @@ class FrozenNetwork:
         given = weights_from(self.weights)
         with isolated(0, threads=1), torch.no_grad():
             channels = _channels(model(self.model)(tuple(x.shape[1:]), 2), given)
-            parts = [self._prepared(part.float(), channels) for part in pieces(x, 64)]
-            network, last = self._network(given, tuple(parts[0].shape[1:]))
+            shape = self._prepared(x[:1].float(), channels).shape[1:]
+            network, last = self._network(given, tuple(shape))
+            parts = (self._prepared(part.float(), channels) for part in pieces(x, 64))
             return torch.cat([before(network, last, part) for part in parts])
 
     def _network(self, given: Mapping[str, Tensor], shape: tuple[int, ...]) -> tuple[nn.Module, str]:
