@@ -59,3 +59,14 @@ def test_what_it_cannot_be_asked_of_is_told():
         walk(QUICK.stages([DIGITS[:10], DIGITS], "cpu"))
     with pytest.raises(ValueError, match="with its own code"):
         JointInformation(coder=Mixed())
+
+
+@pytest.mark.long
+def test_halves_of_the_digits_are_farther_apart_than_two_samples_of_one():
+    names = ("digits:classes=0,1,2,3,4", "digits:classes=5,6,7,8,9")
+    asked = JointInformation(Learner(MLP((64,)), Recipe(epochs=300)), Replay(replays=8), 150, 250, None, 3)
+    rows = walk(asked.stages([Task.from_dataset(name) for name in names], "cpu"))
+    for row in rows:
+        print(*row.coordinates.values(), row.measurement)
+    apart = [row.measurement for row in rows if row.measurement.quantity == "I_12 - I_1 - d_self"]
+    assert all(m.value > 2 * m.stderr for m in apart)

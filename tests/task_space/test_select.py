@@ -138,3 +138,13 @@ def test_networks_that_go_on_learning_are_one_more_rule(experts):
     answer = ask(Select([DIGITS["classes=0,1"]], experts, examples=12, replicates=1, choose=8))
     assert "choose" in answer.rules
     assert {name: len(curves[0]) for name, curves in answer.found[0].whole.items()} == {"knows": 8, "drawn": 8}
+
+
+def test_examples_that_an_expert_was_trained_on_are_told(experts):
+    """A part of what both were trained on is another task by its name, and still no new one."""
+    seen = ask(Select([experts[0].source["classes=5,6"]], experts, examples=12, replicates=1))
+    assert set(seen.overlaps.values()) == {1.0}
+    assert "trained on before: 100%" in seen.choices()["Overlap"]
+    new = ask(Select([DIGITS["classes=0,1"]], experts, examples=12, replicates=1))
+    assert not new.overlaps
+    assert "Overlap" not in new.choices()

@@ -11,7 +11,7 @@ from infoscope import Embed, Learner, Real, Recipe, Task, TaskSpace, ask, embed,
 from infoscope.data.targets import Classes
 from infoscope.models import MLP, CifarResNet, SmallCNN
 from infoscope.observation.estimators import Exact, Sketch
-from infoscope.run.question import units
+from infoscope.run.question import cost, units
 from infoscope.task_space.distance import symmetric
 from infoscope.task_space.embeddings import Embeddings, joined
 from infoscope.task_space.filter_noise import FilterNoise
@@ -228,3 +228,14 @@ def test_texts_are_read_as_hashed_words_by_an_mlp_and_refused_by_convolutions(tm
     assert bool((found.values.sum(2) > 0).all())
     with pytest.raises(ValueError, match="cannot read 'reviews'"):
         units(Embed([texts], small_resnet().learner))
+
+
+@pytest.mark.parametrize("estimate", ["sketch", "variational"])
+def test_a_dry_run_counts_the_time_of_what_it_counts(estimate):
+    question = Embed(
+        [DIGITS["classes=0,1"], DIGITS["classes=2,3"]], small_resnet(), estimate=estimate, examples=30, steps=4
+    )
+    one = cost(question)
+    assert dict(one.units) == {"embeddings": 4, "codes": 4}
+    more = cost(dataclasses.replace(question, replicates=4))
+    assert 0 < one.seconds < more.seconds

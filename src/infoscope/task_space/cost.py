@@ -70,7 +70,7 @@ def _code_seconds(n: int, outputs: int) -> float:
     y = torch.arange(n) % max(2, outputs)
     task = Task.from_arrays(torch.randn(n, WIDTH, generator=draws), y, as_is=True)
     start = time.perf_counter()
-    encode(task, ClosedForm())
+    encode(task, ClosedForm(), None, 0)
     return time.perf_counter() - start
 
 

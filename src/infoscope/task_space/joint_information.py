@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import combinations, permutations
 from typing import Any
 
-from infoscope.data.combine import union
+from infoscope.data.combine import occurring_classes, union
 from infoscope.data.named import training_part
 from infoscope.data.partition import Partition, partition, without_overlap
 from infoscope.data.task import Task
@@ -38,6 +38,8 @@ DISTANCE, BY_DEFINITION, JOINT = "I_12 - I_1", "I_2 (1 - S_uni)", "I_12"
 class JointInformation:
     """I_12 is L(M, D1 ∪ D2) of a network that is trained on both, coded with the examples of both, as I_1 is of one.
 
+    Where other classes occur in the one than in the other, networks are asked with a new head for what they know of it.
+
     `examples` are coded of each task, `train` are trained on (None: as a budget of five minutes reaches).
     """
 
@@ -56,7 +58,7 @@ class JointInformation:
         """Similarities of the first halves of all tasks; a network for every pair of them, and for both halves."""
         halves = [_halves(task, self.seed) for task in given]
         few = [first for first, _ in halves]
-        head: Head = "kept" if len({task.target for task in few}) == 1 else "new"
+        head: Head = "kept" if len({occurring_classes(task).target for task in few}) == 1 else "new"
         alike: SimilarityAnswer = yield from Similarity(
             few, self.model, head=head, coder=self.coder, k=self.examples, train=self.train,
             replicates=self.replicates, seed=self.seed, epochs=self.epochs,

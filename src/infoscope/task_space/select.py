@@ -101,7 +101,7 @@ class Select:
             some = slice(start, start + TOGETHER)
             found += yield from self._of(given[some], cut[some], allowed[some], device)
         distances, probe = yield from self._distances(given, cut, experts, device)
-        return SelectAnswer(tuple(found), experts, distances, probe)
+        return SelectAnswer(tuple(found), experts, distances, probe, _overlaps(cut, allowed))
 
     def _check(self, task: Task) -> None:
         if not isinstance(task.target, Classes):
@@ -190,6 +190,21 @@ class Select:
                     rows["d_sym"][t, e] = float(symmetric(a.values, b.values))
                     rows["d_asym"][t, e] = float(asymmetric(a.values, b.values, a.trivial, self.alpha))
         return rows, f"{probe.name}: {probe.how}"
+
+
+def _overlaps(cut: Sequence[tuple[Task, Task]], allowed: Sequence[Sequence[Expert]]) -> dict[tuple[str, str], float]:
+    """The share of a task's known and held-out inputs that an expert was trained on, by task and expert, above 0."""
+    found, learned = dict[tuple[str, str], float](), dict[int, np.ndarray]()
+    for (known, held_out), some in zip(cut, allowed, strict=True):
+        for one in some:
+            if one.source is None or str(one.source.shape) != str(known.shape):
+                continue
+            if id(one.source) not in learned:
+                learned[id(one.source)] = training_part(one.source).content_hashes
+            own = np.concatenate([known.content_hashes, held_out.content_hashes])
+            if share := float(np.isin(own, learned[id(one.source)]).mean()):
+                found[known.name, one.name] = share
+    return found
 
 
 def _same(one: Expert, task: Task) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
@@ -46,12 +46,16 @@ class OfTask:
 
 @dataclass(frozen=True, eq=False)
 class SelectAnswer:
-    """What `Select` comes to; `distances` are (tasks, experts)."""
+    """What `Select` comes to; `distances` are (tasks, experts).
+
+    `overlaps` are the shares of a task's examples that an expert was trained on, by the names of both.
+    """
 
     found: tuple[OfTask, ...]
     experts: tuple[Expert, ...]
     distances: Mapping[str, np.ndarray]
     probe: str
+    overlaps: Mapping[tuple[str, str], float] = field(default_factory=dict)
 
     @property
     def title(self) -> str:
@@ -207,6 +211,12 @@ class SelectAnswer:
         if unknown:
             told["Sources"] = (
                 f"unknown of {len(unknown)} experts: no distances from them; name --sources or experts.json"
+            )
+        if self.overlaps:
+            shares = [f"{share:.0%} of {task} by {name}" for (task, name), share in self.overlaps.items()]
+            told["Overlap"] = (
+                f"examples were trained on before: {'; '.join(shares[:TOLD])}"
+                f"{f' and {len(shares) - TOLD} more' if len(shares) > TOLD else ''}; bits and errors are too few there"
             )
         return told
 
