@@ -13,7 +13,8 @@ from infoscope.data.targets import Real
 from infoscope.ensembles.stacked_loss import StackedLoss
 from infoscope.models import MLP
 from infoscope.observation.estimators import Exact
-from infoscope.run.question import units
+from infoscope.run.context import RunContext
+from infoscope.run.question import cost, units
 from infoscope.training.learner import Learner
 from infoscope.training.recipe import Recipe
 from infoscope.weight_information.averaged_fisher import AveragedFisher, Blockwise
@@ -350,6 +351,19 @@ def test_noise_alone_leaves_the_weights_where_they_are():
     assert "as they are" in answer.sentence()
     with pytest.raises(ValueError, match="leave it out"):
         ask(dataclasses.replace(asked, floor=10))
+
+
+def test_a_dry_run_tells_the_time_of_every_way():
+    """More rounds, prices and choices take longer, and nothing that is not asked for is counted."""
+    w = given(MLP((3,)), IRIS)
+
+    def seconds(**options) -> float:
+        return cost(WeightInformation(IRIS, MLP((3,)), w, **options), RunContext()).seconds
+
+    once = seconds(scale=1.0, posterior="rounds")
+    assert seconds(posterior="rounds") > 2 * once
+    assert seconds(scale=1.0, posterior="rounds", curve=(2.0, 4.0)) > 2 * once
+    assert 0 < seconds(scale=1.0, posterior="noise") < once
 
 
 @pytest.mark.long
