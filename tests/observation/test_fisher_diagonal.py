@@ -9,8 +9,10 @@ from torch.nn import functional as F
 
 from infoscope.data.targets import Boxes, Classes, Labels, Real, Tokens
 from infoscope.observation.estimators import Empirical, Exact, MonteCarlo, Sketch
+from infoscope.observation.example_traces import example_traces
 from infoscope.observation.fisher_diagonal import FisherDiagonal, fisher_diagonal
 from infoscope.observation.likelihoods import BERNOULLI, GAUSSIAN, POISSON, Categorical, as_given, likelihood_of
+from infoscope.observation.rows import Differentiated
 
 
 class TiedGPT(nn.Module):
@@ -189,3 +191,30 @@ def test_bad_input_is_told():
         likelihood_of(Boxes(("a",)))
     assert likelihood_of(Tokens(3)) == Categorical()
     assert (likelihood_of(Labels(("a",))), likelihood_of(Real(1, 0, 2))) == (BERNOULLI, GAUSSIAN)
+
+
+class Scaled(nn.Module):
+    """A linear layer times one number."""
+
+    def __init__(self):
+        super().__init__()
+        self.inner, self.scale = nn.Linear(3, 2), nn.Parameter(torch.tensor(0.7))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.inner(x) * self.scale
+
+
+@pytest.mark.parametrize("estimator", [Exact(), Sketch(3)])
+def test_a_parameter_that_is_one_number_has_its_information(estimator):
+    """∂⟨v, f⟩/∂s = ⟨v, f⟩/s for each column v."""
+    torch.manual_seed(0)
+    net, x = Scaled().double(), torch.randn(4, 3, dtype=torch.float64)
+    inner = net.inner(x).detach()
+    columns = [*estimator.columns(GAUSSIAN, net(x).detach(), None, torch.Generator().manual_seed(0))]
+    rows = torch.stack([(v * inner).sum(1) for v in columns])
+    found = fisher_diagonal(net, x, GAUSSIAN, estimator=estimator, batch=4)
+    exact = rows.square().sum() / (4 * max(1, estimator.draws))
+    torch.testing.assert_close(found.mean["scale"], exact, rtol=1e-13, atol=0)
+    assert found.trace(["scale"]).value == pytest.approx(float(exact))
+    traces = example_traces(Differentiated(net, x), x, GAUSSIAN, None, Exact(), torch.Generator()).traces
+    torch.testing.assert_close(traces["scale"], inner.square().sum(1))

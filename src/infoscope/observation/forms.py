@@ -246,7 +246,7 @@ def norms(forms: Sequence[Form]) -> Float[Tensor, "n c"]:
         if first.places * (height + width) <= height * width or first.places == 1:
             left, right = (torch.einsum("ncgxt,ncgxs->ncgts", t, t) for t in (first.left, first.right))
             return (left * right).sum((2, 3, 4))
-    return torch.cat([rows.flatten(2).square().sum(2) for rows in written_out(forms)])
+    return torch.cat([rows.reshape(*rows.shape[:2], -1).square().sum(2) for rows in written_out(forms)])
 
 
 def _of_one_place(form: Outer, apart: bool) -> Float[Tensor, "c ..."]:
