@@ -203,6 +203,9 @@ class _Student:
             network = copy_network(network).to(memory_format=torch.channels_last)
         self.beginning, self.network = copy_network(network).eval(), copy_network(network)
         self.averages = [copy_network(network).eval() for _ in preset.averages]
+        # Parameters stay where they are, but a network may put another tensor in a buffer's place.
+        held = (self.network, *self.averages)
+        self.states = None if any(True for _ in network.buffers()) else [state(each) for each in held]
         self.draws = torch.Generator().manual_seed(seed)
         self.weights = [p for p in self.network.parameters() if p.requires_grad]
         self.start = [p.detach().clone() for p in self.weights]
@@ -303,6 +306,6 @@ class _Student:
     @torch.no_grad()
     def _pull_and_average(self, pull: float) -> None:
         move(self.weights, self.start, pull)
-        now = state(self.network)
-        for average, power in zip(self.averages, self.preset.averages, strict=True):
-            move(state(average), now, (power + 1) / (self.step + power))
+        now, *averages = self.states or [state(each) for each in (self.network, *self.averages)]
+        for average, power in zip(averages, self.preset.averages, strict=True):
+            move(average, now, (power + 1) / (self.step + power))
