@@ -64,7 +64,7 @@ ROWS = {
     "mnist500-replay": Row("mnist", Replay(), SmallCNN(), examples=500, bits=257, seconds=20),
     "mnist1k-replay": Row("mnist", Replay(), SmallCNN(), examples=1000, seconds=35),
     "mnist10k-replay": Row("mnist", Replay(), SmallCNN(), examples=10_000, bits=1000),
-    "mnist20k-replay": Row("mnist", Replay(), SmallCNN(), examples=20_000, long=True),
+    "mnist60k-replay": Row("mnist", Replay(), SmallCNN(), examples=60_000, bits=2500, long=True),
     "mnist10k-blocks": Row("mnist", Blocks(), SmallCNN(), examples=10_000),
     "mnist10k-blocks-warm": Row("mnist", Blocks(warm=True), SmallCNN(), examples=10_000),
     "mnist60k-kernel": Row("mnist", Kernel(), examples=60_000, bits=2600, seconds=500, long=True),

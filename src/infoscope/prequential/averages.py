@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -10,7 +11,8 @@ from torch import Tensor, nn
 
 def move(here: Iterable[Tensor], there: Iterable[Tensor], fraction: float) -> None:
     """In place, by a fraction of the way."""
-    torch._foreach_lerp_(list(here), list(there), fraction)
+    every: Any = torch
+    every._foreach_lerp_(list(here), list(there), fraction)
 
 
 def state(network: nn.Module) -> list[Tensor]:

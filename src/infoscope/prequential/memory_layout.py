@@ -10,6 +10,15 @@ from infoscope.training.forward import device_of, forward
 from infoscope.training.learner import copy_network
 
 
+def laid_pixelwise(network: nn.Module) -> nn.Module:
+    """A copy with the kernels of convolutions laid so that what they give has a pixel's channels side by side."""
+    copied = copy_network(network)
+    for weight in copied.parameters():
+        if weight.ndim == 4:
+            weight.data = weight.data.contiguous(memory_format=torch.channels_last)
+    return copied
+
+
 @torch.inference_mode(False)
 def pixelwise(network: nn.Module, x: Inputs) -> bool:
     """Whether it may and then says the same of its first inputs, up to rounding; on a processor.
@@ -20,7 +29,7 @@ def pixelwise(network: nn.Module, x: Inputs) -> bool:
     few, kinds = take(x, slice(2)), {type(layer) for layer in network.modules()}
     if device_of(network).type != "cpu" or nn.Conv2d not in kinds or nn.BatchNorm2d in kinds:
         return False
-    plain, other = copy_network(network).eval(), copy_network(network).to(memory_format=torch.channels_last)
+    plain, other = copy_network(network).eval(), laid_pixelwise(network)
     try:
         with torch.no_grad():
             before, after = forward(plain, few), forward(other.eval(), few)

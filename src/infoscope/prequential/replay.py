@@ -23,7 +23,7 @@ from infoscope.prequential.gaussian_process import Block
 from infoscope.prequential.heads import as_experts, outputs_of
 from infoscope.prequential.kernel import of_examples
 from infoscope.prequential.last_layer import LastLayer, Regressions, last_features
-from infoscope.prequential.memory_layout import pixelwise
+from infoscope.prequential.memory_layout import laid_pixelwise, pixelwise
 from infoscope.prequential.mixture import Experts
 from infoscope.prequential.nearby import Nearby
 from infoscope.prequential.online import Online
@@ -200,7 +200,7 @@ class _Student:
     ):
         self.preset, self.target, self.lesson = preset, target, lesson
         if pixelwise(network, x):
-            network = copy_network(network).to(memory_format=torch.channels_last)
+            network = laid_pixelwise(network)
         self.beginning, self.network = copy_network(network).eval(), copy_network(network)
         self.averages = [copy_network(network).eval() for _ in preset.averages]
         # Parameters stay where they are, but a network may put another tensor in a buffer's place.
