@@ -15,7 +15,7 @@ def laid_pixelwise(network: nn.Module) -> nn.Module:
     copied = copy_network(network)
     for weight in copied.parameters():
         if weight.ndim == 4:
-            weight.data = weight.data.contiguous(memory_format=torch.channels_last)
+            weight.data = weight.data.clone(memory_format=torch.channels_last)
     return copied
 
 
