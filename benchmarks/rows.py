@@ -43,8 +43,8 @@ PEERS = {"digits": "digits-preqtorch", "mnist": "mnist10k-preqtorch"}
 ROWS = {
     "digits-preqtorch": Row("digits", Preqtorch(CONVOLUTIONAL), orders=5),
     "digits-preqtorch-mlp": Row("digits", Preqtorch(DENSE), orders=5),
-    "digits-kernel": Row("digits", Kernel(), orders=20, bits=190, seconds=3),
-    "digits-mixed": Row("digits", Mixed(), orders=20, bits=107.5, seconds=3),
+    "digits-kernel": Row("digits", Kernel(), orders=20, bits=100, seconds=3),
+    "digits-mixed": Row("digits", Mixed(), orders=20, bits=100, seconds=3),
     "digits-entk": Row("digits", NTK(), MLP((512,)), orders=20, bits=330, seconds=8),
     "digits-replay": Row("digits", Replay(), MLP((512,)), orders=5),
     "digits-blocks": Row("digits", Blocks(), MLP((512,)), orders=5),
@@ -53,8 +53,8 @@ ROWS = {
     "random-entk": Row("digits", NTK(), MLP(), examples=500, orders=20, random=True),
     "random-replay": Row("digits", Replay(), MLP(), examples=500, orders=20, random=True),
     "mnist10k-preqtorch": Row("mnist", Preqtorch(CONVOLUTIONAL | {"samples": 20}), examples=10_000),
-    "mnist10k-kernel": Row("mnist", Kernel(), examples=10_000, bits=780, seconds=30),
-    "mnist10k-mixed": Row("mnist", Mixed(), examples=10_000, bits=515, seconds=45),
+    "mnist10k-kernel": Row("mnist", Kernel(), examples=10_000, bits=480, seconds=43),
+    "mnist10k-mixed": Row("mnist", Mixed(), examples=10_000, bits=480, seconds=37),
     "mnist2k-mixed": Row("mnist", Mixed(), examples=2000),
     "mnist2k-mixed, 20 % noise": Row("mnist", Mixed(), examples=2000, noise=0.2),
     "mnist2k-mixed, 45 % noise": Row("mnist", Mixed(), examples=2000, noise=0.45),
@@ -67,5 +67,5 @@ ROWS = {
     "mnist60k-replay": Row("mnist", Replay(), SmallCNN(), examples=60_000, bits=2500, long=True),
     "mnist10k-blocks": Row("mnist", Blocks(), SmallCNN(), examples=10_000),
     "mnist10k-blocks-warm": Row("mnist", Blocks(warm=True), SmallCNN(), examples=10_000),
-    "mnist60k-kernel": Row("mnist", Kernel(), examples=60_000, bits=2600, seconds=500, long=True),
+    "mnist60k-kernel": Row("mnist", Kernel(), examples=60_000, bits=1450, seconds=400, long=True),
 }

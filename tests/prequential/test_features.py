@@ -4,9 +4,20 @@ import numpy as np
 import pytest
 import torch
 
-from infoscope.prequential.features import Patches, features, normalised_patches, spherical_kmeans, tents
+from infoscope import Task
+from infoscope.prequential.features import (
+    POWER,
+    SET_OFF,
+    Patches,
+    features,
+    normalised_patches,
+    spherical_kmeans,
+    tempered,
+    tents,
+)
 from infoscope.prequential.gram import squared_distances
 from infoscope.prequential.graph import affinity, leading, leading_components, nearest, nearest_by_rows, spread
+from infoscope.prequential.upright import Upright, set_off
 
 
 def images(n=40, channels=1, side=12, seed=0):
@@ -60,6 +71,70 @@ def test_features_are_those_of_a_plain_loop():
     pooled = [torch.einsum("ai,bj,nijf->nabf", weights, weights, m) for m in maps]
     slow = torch.cat(pooled, dim=3).reshape(3, -1).sqrt()
     torch.testing.assert_close(patches(x), slow, atol=2e-3, rtol=0)
+
+
+def blobs(shear, stretch, shift, side=41):
+    """Gaussian ink under affine maps; its moments, and so its upright form, are known."""
+    place = torch.arange(side) - (side - 1) / 2
+    row, column = place[:, None] - shift, place[None, :] + shift
+    u = row / stretch
+    v = (column - shear * row) * stretch
+    return torch.exp(-(u.square() / 32 + v.square() / 18))[None]
+
+
+def test_ink_that_leans_was_stretched_or_lies_aside_comes_upright_alike():
+    given = torch.stack([blobs(0, 1, 0), blobs(0.5, 1, 0), blobs(-0.4, 1, 3), blobs(0.3, 1.3, -2), blobs(0, 0.8, 1)])
+    brought = Upright.of(given, scaled=1.0)(given)
+    spread_before = (given - given.mean(0)).square().sum()
+    assert (brought - brought.mean(0)).square().sum() < 1e-3 * spread_before
+
+
+def test_what_is_upright_stays_as_it_is():
+    x = torch.stack([blobs(0, 1, 0), 2 * blobs(0, 1, 0)])
+    torch.testing.assert_close(Upright.of(x)(x), x, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("x", [torch.ones(3, 2, 6, 9), torch.zeros(1, 1, 5, 5)])
+def test_images_without_ink_stay_as_they_are(x):
+    torch.testing.assert_close(Upright.of(x)(x), x, atol=1e-5, rtol=0)
+
+
+def test_ink_may_be_dark_or_bright():
+    x = images(30)
+    x[:, :, [0, -1]], x[:, :, :, [0, -1]] = 0.0, 0.0
+    negative = 255 - 200 * x
+    torch.testing.assert_close(Upright.of(negative)(negative), 255 - 200 * Upright.of(x)(x), atol=1e-2, rtol=0)
+
+
+@pytest.mark.parametrize(("name", "framed"), [("usps", True), ("notmnist", True), ("office31_dslr", False)])
+def test_what_lies_on_a_background_is_told_from_parts_of_the_world(shared_data, name, framed):
+    x = Task.from_dataset(str(shared_data(name)))["train"].x[:300].float()
+    assert (set_off(x) > SET_OFF) == framed
+
+
+def test_parts_of_the_world_are_taken_as_they_are_and_what_is_set_off_is_turned_upright():
+    world = images(50)
+    assert torch.equal(features(world), Patches()(world))
+    framed = torch.nn.functional.pad(world, (1, 1, 1, 1))
+    assert features(framed).shape == (50, 49)
+
+
+def test_tempered_features_are_the_singular_vectors_with_a_power_of_their_values():
+    f = torch.randn(50, 30, generator=torch.Generator().manual_seed(0)) * torch.linspace(1, 3, 30)
+    phi = tempered(f).double()
+    u, s, _ = torch.linalg.svd((f - f.mean(0)).double(), full_matrices=False)
+    slow = u * s**POWER
+    torch.testing.assert_close(phi @ phi.T, slow @ slow.T * phi.numel() / slow.square().sum(), atol=1e-3, rtol=1e-3)
+    assert phi.square().mean().item() == pytest.approx(1, abs=1e-4)
+
+
+def test_components_that_some_rows_show_are_those_of_all(monkeypatch):
+    generator = torch.Generator().manual_seed(0)
+    f = torch.randn(60, 4, generator=generator) @ torch.randn(4, 30, generator=generator)
+    whole = tempered(f)
+    monkeypatch.setattr("infoscope.prequential.features.MEASURED", 59)
+    some = tempered(f)
+    torch.testing.assert_close(some @ some.T, whole @ whole.T, atol=0.5, rtol=0.1)
 
 
 def test_kmeans_finds_directions():

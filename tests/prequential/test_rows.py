@@ -12,7 +12,14 @@ from infoscope.data.mapped import Mapped
 from infoscope.prequential.encode import encode
 from infoscope.prequential.features import feature_rows, features
 from infoscope.prequential.gaussian_process import Ridge, projected
-from infoscope.prequential.gram import Landmarks, centred_features, centred_rows, exponential, gaussian
+from infoscope.prequential.gram import (
+    Landmarks,
+    centred_features,
+    centred_rows,
+    exponential,
+    gaussian,
+    squared_distances,
+)
 from infoscope.prequential.graph import nearest_by_cells, nearest_by_rows
 from infoscope.prequential.kernel import Kernel
 from infoscope.prequential.label_file import read_labels, write_labels
@@ -115,6 +122,15 @@ def test_streamed_features_are_the_held_ones(kind, streaming):
     once = features(x, seed=3)
     torch.testing.assert_close(gathered(streamed), once, atol=2e-5, rtol=1e-4)
     torch.testing.assert_close(streamed[torch.tensor([440, 3])], once[[440, 3]], atol=2e-5, rtol=1e-4)
+
+
+def test_streamed_features_of_images_on_a_background_are_about_the_held_ones(streaming):
+    """Only the mean size of what they show and its background are those of a sample."""
+    inside = torch.rand(450, 1, 9, 9, generator=torch.Generator().manual_seed(2))
+    x = torch.nn.functional.pad(inside, (1, 1, 1, 1))
+    streamed, once = feature_rows(x, seed=3)[:], features(x, seed=3)
+    between = squared_distances(once, once)
+    assert (squared_distances(streamed, streamed) - between).square().mean() < 0.02 * between.var()
 
 
 def test_long_features_are_held_while_they_fill_little():

@@ -1,7 +1,8 @@
 """Features of the inputs alone, which sender and receiver both own, and so cost nothing to code with.
 
 Images: whitened patches against a dictionary learned by spherical k-means, rectified and pooled (Coates & Ng 2012,
-"Learning feature representations with K-means"). Vectors: standardised columns.
+"Learning feature representations with K-means"), of images as they are and, where they lie on a background, `Upright`.
+Vectors: standardised columns.
 """
 
 from __future__ import annotations
@@ -16,11 +17,16 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from infoscope.data.inputs import Array, Inputs, count
-from infoscope.prequential.rows import AT_ONCE, HELD, Made, Rows, held, many, parts
+from infoscope.prequential.rows import AT_ONCE, HELD, Made, Rows, changed, held, in_parts, many, parts, sample, whole
+from infoscope.prequential.upright import Upright, set_off
 
 SMALLEST_IMAGE = 5  # an image with a shorter side has no patches worth learning and is read as a vector
 CHUNK = 2**20  # entries of a map that are made at once, so that they stay in cache
 WORDS = 2048  # columns that whole numbers are counted in
+SET_OFF = 0.3  # beyond which images are brought upright, too
+COMPONENTS = 300  # of the features of images that are brought upright
+POWER = 0.75  # of their deviations
+MEASURED = 3000  # images that the components are found by
 LARGEST_IMAGE = 40  # an image with a longer side is first averaged down to this size
 
 
@@ -150,8 +156,13 @@ def features(x: Inputs, patches: Patches | None = None, seed: int = 0) -> Float[
     given = x[:].detach()
     if is_words(given):
         return _columns(_bag(given))
-    given = _prepared(given)
-    return (patches or Patches())(given, seed) if is_images(given) else _columns(given)
+    given, patches = _prepared(given), patches or Patches()
+    if not is_images(given):
+        return _columns(given)
+    if set_off(given) <= SET_OFF:
+        return patches(given, seed)
+    both = _both_ways(Made(tuple(given.shape), lambda rows: given[rows]), patches, seed)
+    return in_parts(both, lambda part: part, both.shape[1])
 
 
 def feature_rows(x: Inputs, patches: Patches | None = None, seed: int = 0) -> Rows:
@@ -186,12 +197,13 @@ def filled_by(x: Inputs, patches: Patches) -> int:
     if is_images(x):
         size, _ = layout(min(*x.shape[2:], LARGEST_IMAGE))
         learned = patches.sample * (32 * x.shape[1] * size**2 + 5 * patches.filters) + 32 * CHUNK
+        learned += 24 * min(n, MEASURED) * d + 32 * min(n, AT_ONCE) * entries  # where images are brought upright, too
     if not many(n):
         return learned + 4 * n * (2 * d + (8 if is_words(x) else 3) * entries)
     return learned + (4 * n * d if 4 * n * d <= HELD else 0) + 4 * AT_ONCE * (2 * d + 4 * entries)
 
 
-def _made(x: Inputs, patches: Patches, seed: int) -> Made:
+def _made(x: Inputs, patches: Patches, seed: int) -> Rows:
     if isinstance(x, Mapping):
         each = [_made(one, patches, seed) for one in x.values()]
         width = sum(one.shape[1] for one in each)
@@ -203,9 +215,53 @@ def _made(x: Inputs, patches: Patches, seed: int) -> Made:
     given = Made((len(x), *shape), lambda rows: _prepared(x[rows].detach()))
     if len(shape) == 1:
         return _standard(given, by_column=True)
+    return _both_ways(given, patches, seed) if set_off(sample(given)) > SET_OFF else _patched(given, patches, seed)
+
+
+def _patched(given: Made, patches: Patches, seed: int) -> Made:
     images = _standard(given, by_column=False)
     change, width = patches.learned(images, seed)
-    return Made((len(x), width), lambda rows: change(images[rows]))
+    return Made((len(given), width), lambda rows: change(images[rows]))
+
+
+def _both_ways(given: Made, patches: Patches, seed: int) -> Rows:
+    """Patch features of images as they are and `Upright`, each of length one for every image; `tempered`."""
+    upright = Upright.of(sample(given))
+    turned = Made(given.shape, lambda rows: upright(given[rows]))
+    views = [_patched(each, patches, seed) for each in (given, turned)]
+    width = sum(view.shape[1] for view in views)
+    return tempered(Made((len(given), width), lambda rows: torch.cat([F.normalize(v[rows]) for v in views], 1)), seed)
+
+
+def tempered(f: Rows, seed: int = 0) -> Rows:
+    """The leading principal components U S of features as U S^`POWER`, their entries' mean square one.
+
+    So no direction in which the inputs vary most outweighs all others; what is left out is noise for the most part. The
+    components are those of some rows, found by a randomised range finder (Halko, Martinsson & Tropp 2011).
+
+    >>> phi = tempered(torch.tensor([[3.0, 0.0], [-3.0, 0.0], [0.0, 1.0], [0.0, -1.0]]))
+    >>> round((phi[0].norm() / phi[2].norm()).item(), 3) == round(3**POWER, 3)
+    True
+    """
+    generator, few = torch.Generator().manual_seed(seed), len(f) <= MEASURED
+    some = whole(f) if few else f[torch.randperm(len(f), generator=generator)[:MEASURED]]
+    mean = some.mean(0)
+    turn = _turn((some - mean).cpu(), generator).to(mean.device)
+    return (some - mean) @ turn if few else changed(f, lambda rows: (rows - mean) @ turn, turn.shape[1])
+
+
+def _turn(f: Float[Tensor, "n d"], generator: torch.Generator) -> Float[Tensor, "d components"]:
+    """What turns centred features into their tempered components."""
+    basis = torch.randn(f.shape[1], min(COMPONENTS + 20, *f.shape), generator=generator)
+    for _ in range(2):
+        basis = torch.linalg.qr(f.T @ (f @ basis))[0]
+    within = (f @ basis).double()
+    values, vectors = torch.linalg.eigh(within.T @ within / len(f))
+    kept = (values > max(1e-8 * float(values[-1]), 1e-12)).nonzero()[-COMPONENTS:].flatten().flip(0)
+    if not len(kept):
+        return torch.zeros(f.shape[1], 1)
+    turn = vectors[:, kept] * values[kept] ** ((POWER - 1) / 2)
+    return basis @ (turn * (len(kept) / (values[kept] ** POWER).sum()).sqrt()).float()
 
 
 def _standard(x: Made, by_column: bool) -> Made:

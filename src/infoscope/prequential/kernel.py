@@ -95,6 +95,7 @@ class Kernel:
     features: Any = None
     needs_network: ClassVar[bool] = False
     follows_inputs: ClassVar[bool] = True
+    version: ClassVar[int] = 2
     takes: ClassVar[tuple[type[Target], ...]] = (Classes, Labels, Real, Tokens, Boxes)
 
     def __post_init__(self) -> None:

@@ -71,6 +71,7 @@ class Mixed:
     soft: tuple[float, ...] = (0.1, 0.3)
     needs_network: ClassVar[bool] = False
     follows_inputs: ClassVar[bool] = True
+    version: ClassVar[int] = 2
     takes: ClassVar[tuple[type[Target], ...]] = (Classes, Labels, Real, Tokens, Boxes)
 
     def __post_init__(self) -> None:

@@ -272,7 +272,7 @@ def _look(task: Task, features: Any, seed: int) -> Look[LeaveOneOut]:
         leave_one_out,
         (task, features, seed),
         LeaveOneOut,
-        1,
+        2,
         f"every example of {task.name} left out",
         kind="leave-one-out regressions",
         seconds=LeftOutTime(task, features, seed) if len(task) else None,
