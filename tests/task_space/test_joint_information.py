@@ -64,7 +64,7 @@ def test_what_it_cannot_be_asked_of_is_told():
 @pytest.mark.long
 def test_halves_of_the_digits_are_farther_apart_than_two_samples_of_one():
     names = ("digits:classes=0,1,2,3,4", "digits:classes=5,6,7,8,9")
-    asked = JointInformation(Learner(MLP((64,)), Recipe(epochs=300)), Replay(replays=8), 150, 250, None, 3)
+    asked = JointInformation(Learner(MLP((64,)), Recipe(epochs=300)), Replay(replays=4), 150, 250, None, 3)
     rows = walk(asked.stages([Task.from_dataset(name) for name in names], "cpu"))
     for row in rows:
         print(*row.coordinates.values(), row.measurement)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import combinations, permutations
 from typing import Any
 
-from infoscope.data.combine import occurring_classes, union
+from infoscope.data.combine import union
 from infoscope.data.named import training_part
 from infoscope.data.partition import Partition, partition, without_overlap
 from infoscope.data.task import Task
@@ -19,7 +19,7 @@ from infoscope.model_information.codes import code_looks
 from infoscope.model_information.heads import Head
 from infoscope.model_information.information import check_own_code
 from infoscope.model_information.similarity.answer import SimilarityAnswer
-from infoscope.model_information.similarity.common_start import TrainedOn
+from infoscope.model_information.similarity.common_start import CommonStart, TrainedOn
 from infoscope.model_information.similarity.question import Similarity
 from infoscope.models.default import Model, learner_for
 from infoscope.prequential.codelength import model_information
@@ -38,7 +38,7 @@ DISTANCE, BY_DEFINITION, JOINT = "I_12 - I_1", "I_2 (1 - S_uni)", "I_12"
 class JointInformation:
     """I_12 is L(M, D1 ∪ D2) of a network that is trained on both, coded with the examples of both, as I_1 is of one.
 
-    Where other classes occur in the one than in the other, networks are asked with a new head for what they know of it.
+    Tasks of one alphabet are asked of networks as they are, others with a new head: so is I_1, and so is I_12.
 
     `examples` are coded of each task, `train` are trained on (None: as a budget of five minutes reaches).
     """
@@ -58,29 +58,31 @@ class JointInformation:
         """Similarities of the first halves of all tasks; a network for every pair of them, and for both halves."""
         halves = [_halves(task, self.seed) for task in given]
         few = [first for first, _ in halves]
-        head: Head = "kept" if len({occurring_classes(task).target for task in few}) == 1 else "new"
+        head: Head = "kept" if len({task.target for task in few}) == 1 else "new"
         alike: SimilarityAnswer = yield from Similarity(
             few, self.model, head=head, coder=self.coder, k=self.examples, train=self.train,
             replicates=self.replicates, seed=self.seed, epochs=self.epochs,
         ).stages(device)  # fmt: skip
         parts, joint = alike.parts, dict[tuple[str, str], Measurement]()
         for a, b in combinations(parts, 2):
-            joint[a, b] = joint[b, a] = yield from self._joint(_both(parts[a], parts[b]), device)
+            joint[a, b] = joint[b, a] = yield from self._joint(_both(parts[a], parts[b]), head, device)
         for first, second in halves:
             one = parts[first.name]
             both = _apart(one, partition(second, k=len(one.coded)))
-            joint[first.name, first.name] = yield from self._joint(both, device)
+            joint[first.name, first.name] = yield from self._joint(both, head, device)
         return _rows(alike, joint)
 
-    def _joint(self, both: Partition, device: str) -> Generator[Request, Any, Measurement]:
+    def _joint(self, both: Partition, head: Head, device: str) -> Generator[Request, Any, Measurement]:
         """I_12 of two parted tasks."""
-        learner = learner_for(both.train, self.model, self.epochs)
+        learner, name = learner_for(both.train, self.model, self.epochs), both.train.name
+        starts = CommonStart({name: both}, {name: learner}, head)
         seeds = range(self.seed, self.seed + self.replicates)
-        found = yield Train(tuple(Member(learner, both.train, s, both.validation) for s in seeds))
+        found = yield Train(tuple(Member(starts.start(name, s), both.train, s, both.validation) for s in seeds))
         trained = TrainedOn.of(found, both, learner)
         went = list(trained.weights)
-        last = [learner.starting_from(trained.weights[s]) for s in went]
-        looks = code_looks(both.coded, self.coder, [learner] * len(went), seeds=went, device=device, label="first code")
+        first = [starts.coding(name, starts.weights(name, s), name, s) for s in went]
+        last = [starts.coding(name, trained.weights[s], name, s) for s in went]
+        looks = code_looks(both.coded, self.coder, first, seeds=went, device=device, label="first code")
         looks += code_looks(both.coded, self.coder, last, seeds=went, device=device, label="code of both")
         curves: list[LossCurve] = yield Looks(looks)
         length = model_information(curves[: len(went)], curves[len(went) :])
