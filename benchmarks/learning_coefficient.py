@@ -1,12 +1,13 @@
-"""Learning coefficients that are known exactly, by our chains and by devinterp's SGLD: error and gradients.
+"""Learning coefficients that are known exactly, by our chains and by two peers' SGLD: error and gradients.
 
-    pip download devinterp==2.0.1 --no-deps -d PEER && unzip PEER/devinterp-*.whl -d PEER
+    pip download devinterp==2.0.1 canonical-interp==0.1.5 --no-deps -d PEER
+    cd PEER && unzip 'devinterp-*.whl' && unzip 'canonical_interp-*.whl'
     python benchmarks/learning_coefficient.py --peer PEER
 
 The same loss, prior N(0, 1) and inverse temperature b = n/log n, n = 10^6, for all. Ours turn no knob: a whole ladder
-from the prior, which gives F, KL and λ at every b, and four chains at b alone that start at the truth, as devinterp's
-do and as `infoscope learning-coefficient` does for larger networks. devinterp has a step size to choose; each is told.
-A gradient is that of one chain on all data.
+from the prior, which gives F, KL and λ at every b, and four chains at b alone that start at the truth, as the peers' do
+and as `infoscope learning-coefficient` does for larger networks. The peers have a step size to choose; each is told.
+canonical-interp's prior is a pull of the same strength towards the truth. A gradient is that of one chain on all data.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ from ledger import RESULTS, circumstances, merge, table, told
 SHAPES = ((5, 5, 3, 1), (5, 5, 3, 0), (4, 8, 3, 1), (3, 4, 8, 1), (10, 10, 5, 3))
 B = 1e6 / math.log(1e6)
 STEP_SIZES = (1e-7, 1e-6, 1e-5)
-CODE = Path(__file__).parent / "peers" / "devinterp_code.py"
+PEERS = ("devinterp", "canonical-interp")
 
 
 def ladder_from_prior(shape: tuple[int, int, int, int]) -> dict[str, Any]:
@@ -67,9 +68,10 @@ def found(run: Tempered, begin: float) -> dict[str, Any]:
     return {"lambda": value, "gradients": run.gradients, "seconds": process_time() - begin}
 
 
-def theirs(shape: tuple[int, int, int, int], lr: float, peer: Path) -> dict[str, Any]:
-    """The same by SGLD with this step size, four chains of 20,000 steps."""
-    command = [sys.executable, CODE, *map(str, shape), "--b", str(B), "--lr", str(lr), "--steps", "20000"]
+def theirs(name: str, shape: tuple[int, int, int, int], lr: float, peer: Path) -> dict[str, Any]:
+    """The same by a peer's SGLD with this step size, four chains of 20,000 steps."""
+    code = Path(__file__).parent / "peers" / f"{name.replace('-', '_')}_code.py"
+    command = [sys.executable, code, *map(str, shape), "--b", str(B), "--lr", str(lr), "--steps", "20000"]
     environment = os.environ | {"PYTHONPATH": str(peer)}
     done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
     return json.loads(done.stdout)
@@ -84,7 +86,7 @@ def main() -> None:
     names = [str(shape) for shape in SHAPES]
     for shape in SHAPES:
         runs = {"a ladder": ladder_from_prior(shape), "chains at b": chains_at_b(shape)}
-        runs |= {f"devinterp, ε = {lr:g}": theirs(shape, lr, given.peer) for lr in STEP_SIZES}
+        runs |= {f"{name}, ε = {lr:g}": theirs(name, shape, lr, given.peer) for name in PEERS for lr in STEP_SIZES}
         truth, multiplicity = learning_coefficient(*shape)
         row = {"truth": truth, "m": multiplicity, "runs": runs}
         row["circumstances"] = circumstances("python benchmarks/learning_coefficient.py --peer PEER")
