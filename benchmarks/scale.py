@@ -25,9 +25,10 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from infoscope import Task
+from infoscope import Classes, Task
 from infoscope.prequential.encode import encode
 from infoscope.prequential.kernel import Kernel
+from infoscope.prequential.rows import many
 from infoscope.training.isolation import threaded
 from ledger import RESULTS, circumstances, merge, table, told
 
@@ -35,7 +36,7 @@ GIB, HOUR = 2**30, 3600
 ASKED = 1_000_000
 
 
-def many(task: Task, n: int, folder: Path, seed: int = 0) -> Task:
+def more(task: Task, n: int, folder: Path, seed: int = 0) -> Task:
     """So many examples, those beyond the task's own moved about at random, in a file of bytes that is mapped."""
     file, labels = folder / "images.npy", task.y.numpy()[np.arange(n) % len(task)]
     images = np.lib.format.open_memmap(file, "w+", np.uint8, (n, *task.x.shape[1:]))
@@ -63,7 +64,7 @@ def moved(x: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
 def measure(task: Task, n: int, device: str) -> dict[str, Any]:
     """One order of n labels."""
     with tempfile.TemporaryDirectory() as folder, threaded(1):
-        coded = task[:n] if n <= len(task) else many(task, n, Path(folder))
+        coded = task[:n] if n <= len(task) else more(task, n, Path(folder))
         before, start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.process_time()
         curve = encode(coded, Kernel(), None, 0, device=device)
         seconds = time.process_time() - start
@@ -72,24 +73,19 @@ def measure(task: Task, n: int, device: str) -> dict[str, Any]:
     return {"n": n, "bits": bits, "cpu_seconds": seconds, "gib": peak * 1024 / GIB, "gib_before": before * 1024 / GIB}
 
 
-def law(rows: list[dict[str, Any]]) -> tuple[float, float, float, float]:
-    """Seconds and GiB as straight lines over n, least squares: s = a + b n, GiB = c + d n."""
-    n = np.array([row["n"] for row in rows], dtype=float)
-    lines = [np.polyfit(n, [row[key] for row in rows], 1) for key in ("cpu_seconds", "gib")]
-    return lines[0][1], lines[0][0], lines[1][1], lines[1][0]
-
-
 def foretold(rows: list[dict[str, Any]]) -> str:
-    """What the law of the streamed rows says of a million."""
-    streamed = [row for row in rows if row["set"] == "mnist" and row["n"] >= 60_000]
+    """What the straight line through the seconds of MNIST's streamed rows says of a million, and `Kernel` of memory."""
+    streamed = [row for row in rows if row["set"] == "mnist" and row["device"] == "cpu" and many(row["n"])]
     if len(streamed) < 2:
         return ""
-    a, b, c, d = law(streamed)
+    each, start = np.polyfit([row["n"] for row in streamed], [row["cpu_seconds"] for row in streamed], 1)
     used = ", ".join(f"{row['n']:,}" for row in streamed)
+    digits = torch.zeros(1, 1, 28, 28).expand(ASKED, 1, 28, 28)
+    said = Kernel().memory(digits, Classes(tuple("0123456789"))) / GIB
     return (
-        f"Of MNIST's {used}: {a:.0f} + {1e3 * b:.2f} n/1000 CPU s and {c:.2f} + {1e6 * d:.2f} n/10⁶ GiB. A million "
-        f"would take {(a + b * ASKED) / HOUR:.2f} hours in one thread and {c + d * ASKED:.1f} GiB: a forecast, no "
-        "measurement."
+        f"The line through MNIST's {used} is {start:.0f} + {1e3 * each:.2f} n/1000 CPU s. A million would take "
+        f"{(start + each * ASKED) / HOUR:.1f} hours in one thread, and `Kernel` says beforehand that it fills at most "
+        f"{said:.1f} GiB: a forecast, no measurement."
     )
 
 
