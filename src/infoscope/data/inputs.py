@@ -72,7 +72,15 @@ def to(x: Inputs, device: str | torch.device) -> Inputs:
     return each(x, lambda t: t.to(device))
 
 
-def pieces(x: Inputs, size: int) -> Iterator[Batch]:
+@overload
+def pieces(x: Array, size: int) -> Iterator[Tensor]: ...
+
+
+@overload
+def pieces(x: Inputs, size: int) -> Iterator[Batch]: ...
+
+
+def pieces(x: Inputs, size: int) -> Iterator[Any]:
     """The inputs in pieces of at most `size` examples."""
     return (take(x, slice(start, start + size)) for start in range(0, count(x), size))
 

@@ -19,8 +19,8 @@ def check_fits(asked: int, told: str, remedy: str) -> None:
 
 def memory_of(coder: Any, x: Any, target: Any) -> int:
     """What a coder says that it fills for these inputs, beside them; 0 where it does not say."""
-    tells = getattr(coder, "memory", None)
-    return tells(x, target) if callable(tells) else 0
+    tells: Any = getattr(coder, "memory", None)
+    return 0 if tells is None else tells(x, target)
 
 
 def of_blocks(kernels: int, size: int, width: int) -> int:

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 from torch import Tensor, nn
 
-from infoscope.data.inputs import Inputs, count, to
+from infoscope.data.inputs import Array, Inputs, count, to
 from infoscope.data.targets import Boxes, Classes, Labels, Real, Target, Tokens
 from infoscope.data.texts import Texts
 from infoscope.prequential.committee import noisy, together
@@ -100,7 +100,7 @@ class Mixed:
         if self.features is not None:
             d = self.features.values.shape[1] if isinstance(self.features, Given) else ASSUMED
             filled += sum(family.memory(n, d, known) for family in _without_trees(known))
-        if _by_kernel_alone(x, known):
+        if isinstance(x, Mapping) or _by_kernel_alone(x, known):
             return filled + Kernel().memory(x, target)
         if is_images(x):
             return filled + self._kernel_of_images(known).memory(x, target)
@@ -111,7 +111,7 @@ class Mixed:
         return filled + sum(family.memory(n, d, known) for family in _of_tables(d, known))
 
     def _families(self, x: Inputs, target: ExampleTarget, seed: int) -> list[Experts]:
-        if _by_kernel_alone(x, target):
+        if isinstance(x, Mapping) or _by_kernel_alone(x, target):
             return [Kernel().experts(x, target, seed)]
         if is_images(x):
             return [self._of_images(x, target, seed)]
@@ -138,8 +138,8 @@ class Mixed:
         return [Kernel().experts(x, target, seed), *families] if len(x) <= LIKE else families
 
 
-def _by_kernel_alone(x: Inputs, target: ExampleTarget) -> bool:
-    return target.outputs > MANY or isinstance(x, Mapping) or is_words(x)
+def _by_kernel_alone(x: Array, target: ExampleTarget) -> bool:
+    return target.outputs > MANY or is_words(x)
 
 
 def _of_tables(columns: int, target: ExampleTarget) -> list[Family]:

@@ -40,7 +40,10 @@ def _seconds(curve: FittedCurve, way: str) -> float:
 
     def step() -> None:
         for _ in range(2):
-            curve.loss(torch.cat([w, w])), basis.back(basis.to(w)), basis.back(w), basis.to(w)
+            curve.loss(torch.cat([w, w]))
+            for there in (basis.to(w), w):
+                basis.back(there)
+            basis.to(w)
 
     pair = _took(step) / 2
     told = f.draws * pair * _VALUE / 2
