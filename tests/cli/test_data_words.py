@@ -81,3 +81,8 @@ def test_options_that_would_do_nothing_are_refused(words, told, tmp_path, monkey
     np.save("y.npy", np.arange(4) % 2)
     assert run(words) == 1
     assert re.search(told, " ".join(capsys.readouterr().err.split()))
+
+
+def test_an_option_of_several_data_takes_all_words_behind_it(capsys):
+    assert run(["tasks", "embedded", "--sets", "digits", "iris", "--print-config"]) == 0
+    assert 'sets = ["digits", "iris"]' in capsys.readouterr().out

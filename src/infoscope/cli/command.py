@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import redirect_stdout
 from functools import cache
-from typing import Annotated, Any, get_origin, get_type_hints
+from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 from cyclopts import Parameter
 from cyclopts.validators import Number
@@ -83,7 +83,8 @@ def _option(field: dataclasses.Field[Any], hint: Any, told: str, named: bool, ma
         hint = word.kind if required or field.default is not None else word.kind | None
         default = default if required or default is None else word.shown(default)
     limits = [Number(gte=m.least) for m in getattr(hint, "__metadata__", ()) if isinstance(m, AtLeast)]
-    several = True if get_origin(hint) is tuple else None  # `--option a b`, not only `--option a --option b`
+    takes_several = any(get_origin(each) is tuple for each in (hint, *get_args(hint)))
+    several = True if takes_several else None  # `--option a b`, not only `--option a --option b`
     annotation = Annotated[hint, Parameter(help=told, validator=limits, consume_multiple=several)]
     if many:
         annotation = Annotated[str, Parameter(help=told, required=required and not named)]

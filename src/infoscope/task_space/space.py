@@ -278,10 +278,11 @@ class TaskSpaceAnswer:
         if not some:
             return "No distance is known: a task has no information in any filter."
         least, most = min(some), max(some)
-        told = (
-            f"{least[2]} and {least[1]} are nearest (d_sym {least[0]:.3g}), {most[2]} and {most[1]} farthest "
-            f"({most[0]:.3g}){self._told_apart()}"
-        )
+        told = f"{least[2]} and {least[1]} are d_sym {least[0]:.3g} apart"
+        if len(some) > 1:
+            told = f"{least[2]} and {least[1]} are nearest (d_sym {least[0]:.3g}), {most[2]} and {most[1]} farthest "
+            told += f"({most[0]:.3g})"
+        told += self._told_apart()
         for m in self.correlations[1:]:
             if not (math.isnan(m.value) or math.isnan(m.stderr)):
                 told += f". At one number of examples norm and codelength have ρ = {m.value:.2f} ± {m.stderr:.2g}"
