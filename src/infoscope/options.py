@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, get_type_hints
@@ -20,6 +21,21 @@ def above_zero(method: Any, *fields: str) -> None:
         value = getattr(method, field)
         if not value > 0:
             raise ValueError(f"{type(method).__name__}({field}={value}): {field} is above 0")
+
+
+def positive(method: Any, *fields: str) -> None:
+    """ValueError unless these options, as far as they are given, are above 0 and finite; of several numbers each is."""
+    for field in fields:
+        value = getattr(method, field)
+        for one in value if isinstance(value, tuple) else (value,):
+            if one is not None and not 0 < one < math.inf:
+                raise ValueError(f"{field} is {one}; it is above 0 and finite")
+
+
+def weights_or_epochs(method: Any) -> None:
+    """ValueError where weights are given, of which nothing is trained, and epochs too."""
+    if method.weights is not None and method.epochs is not None:
+        raise ValueError("epochs are of a training, and with weights there is none; leave one of them out")
 
 
 def share(method: Any, field: str) -> None:

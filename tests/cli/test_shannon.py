@@ -14,4 +14,4 @@ def test_bounds_and_what_lies_between(measured, tmp_path):
 
 
 def test_bad_input_gets_a_word(infoscope):
-    assert "β is -1" in infoscope("shannon", *QUICK, "--beta", -1, code=1).stderr
+    assert "beta is -1" in infoscope("shannon", *QUICK, "--beta", -1, code=1).stderr

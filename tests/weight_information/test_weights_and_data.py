@@ -131,7 +131,7 @@ def test_one_call_is_the_lower_bound():
 
 @pytest.mark.parametrize(
     ("wrong", "word"),
-    [({"beta": 0.0}, "β is 0"), ({"scale": math.inf}, "scale is inf"), ({"replicates": 3}, "replicates is 3")],
+    [({"beta": 0.0}, "beta is 0"), ({"scale": math.inf}, "scale is inf"), ({"replicates": 3}, "replicates is 3")],
 )
 def test_bad_options_are_refused_by_name(wrong, word):
     with pytest.raises(ValueError, match=word):

@@ -21,7 +21,7 @@ from infoscope.ensembles.stacked_weights import member
 from infoscope.ensembles.train import Train
 from infoscope.models.default import Model, learner_for, model_name
 from infoscope.observation.up_to import Places
-from infoscope.options import AtLeast, check_fields
+from infoscope.options import AtLeast, check_fields, positive
 from infoscope.run.context import RunContext
 from infoscope.run.look import Look, Looks
 from infoscope.run.question import Rows, Stages, ask
@@ -116,9 +116,7 @@ class EffectiveInformation:
         check_fields(self)
         if not self.beta:
             raise ValueError("no β is given; give one or more, such as 1")
-        for name, value in (*(("β", b) for b in self.beta), ("spread", self.spread)):
-            if not 0 < value < math.inf:
-                raise ValueError(f"{name} is {value}; it is above 0 and finite")
+        positive(self, "beta", "spread")
         if self.scale is not None and not 0 < self.scale < math.inf:
             raise ValueError(
                 f"the prior's scale is {self.scale}; give a standard deviation above 0, or none to have one chosen"

@@ -17,7 +17,7 @@ from infoscope.model_information.files import check_writable, save_per_example
 from infoscope.model_information.task_information import TaskInformation, both_codes
 from infoscope.model_information.trained_pairs import OwnWeights, TrainedPairs, own_pairs, trained_pairs
 from infoscope.models.default import Model, learner_for, model_name
-from infoscope.options import AtLeast, check_fields
+from infoscope.options import AtLeast, check_fields, weights_or_epochs
 from infoscope.prequential import codelength as estimate
 from infoscope.prequential.encode import Coder
 from infoscope.prequential.loss_curve import LossCurve, is_curves
@@ -81,8 +81,7 @@ class Information:
         check_own_code(self.coder)
         if self.weights is None and (self.trained_on is not None or self.initial is not None):
             raise ValueError("trained_on and initial describe your own network; give its weights too")
-        if self.weights is not None and self.epochs is not None:
-            raise ValueError("epochs are of a training, and with weights there is none; leave one of them out")
+        weights_or_epochs(self)
 
     def stages(self, device: str = "cpu") -> Stages[InformationAnswer]:
         """Networks, then both terms of eq. (2), one task after another."""

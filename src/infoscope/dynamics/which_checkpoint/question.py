@@ -25,7 +25,7 @@ from infoscope.dynamics.which_checkpoint.posterior import (
 )
 from infoscope.model_information.cost import PassTime, alike
 from infoscope.models.default import Model, model_name
-from infoscope.options import AtLeast, check_fields
+from infoscope.options import AtLeast, check_fields, positive
 from infoscope.run.context import RunContext
 from infoscope.run.look import Look, Looks
 from infoscope.run.question import Stages, ask
@@ -94,10 +94,7 @@ class WhichCheckpoint:
 
     def __post_init__(self) -> None:
         check_fields(self)
-        for name in ("scale", "beta", "b"):
-            value = getattr(self, name)
-            if value is not None and not 0 < value < math.inf:
-                raise ValueError(f"{name} is {value}; it is above 0 and finite")
+        positive(self, "scale", "beta", "b")
         if not 0 < self.delta < 1:
             raise ValueError(f"delta is {self.delta}; certificates fail with a probability between 0 and 1")
 

@@ -23,7 +23,7 @@ from infoscope.model_information.held_out_loss import loss_looks
 from infoscope.model_information.information import check_own_code
 from infoscope.model_information.trained_pairs import OwnWeights, TrainedPairs, own_pairs, trained_pairs
 from infoscope.models.default import Model, learner_for, model_name
-from infoscope.options import AtLeast, check_fields
+from infoscope.options import AtLeast, check_fields, weights_or_epochs
 from infoscope.prequential.encode import Coder
 from infoscope.prequential.replay import Replay
 from infoscope.record import Record
@@ -108,8 +108,7 @@ class Ablation:
             raise TypeError(f"components is the text {self.components!r}; give a list of words, even of one")
         if self.weights is None and (self.trained_on is not None or self.initial is not None):
             raise ValueError("trained_on and initial describe your own network; give its weights too")
-        if self.weights is not None and self.epochs is not None:
-            raise ValueError("epochs are of a training, and with weights there is none; leave one of them out")
+        weights_or_epochs(self)
         if self.weights is not None and self.initial is None and self.reset == "start":
             raise ValueError(
                 "reset 'start' needs to know where the training of these weights began; give initial, or reset to new, "

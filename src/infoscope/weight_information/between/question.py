@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -16,7 +15,7 @@ from infoscope.data.task import Task
 from infoscope.measurement import Receipt
 from infoscope.models.default import Model, model_name
 from infoscope.observation.estimators import Sketch
-from infoscope.options import AtLeast, check_fields
+from infoscope.options import AtLeast, check_fields, positive
 from infoscope.run.context import RunContext
 from infoscope.run.look import Look, Looks
 from infoscope.run.question import Stages, ask
@@ -84,10 +83,7 @@ class Between:
 
     def __post_init__(self) -> None:
         check_fields(self)
-        for name in ("prior", "lora_scale"):
-            value = getattr(self, name)
-            if value is not None and not 0 < value < math.inf:
-                raise ValueError(f"{name} is {value}; it is above 0 and finite")
+        positive(self, "prior", "lora_scale")
         if self.data is None and (self.aligned or self.balanced):
             raise ValueError("units are found by tracing the network on an example; name data, or leave out aligned")
 

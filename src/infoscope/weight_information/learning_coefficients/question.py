@@ -18,7 +18,7 @@ from infoscope.ensembles.train import Train
 from infoscope.figure import Figure, Line
 from infoscope.measurement import Measurement, Receipt, Status
 from infoscope.models.default import Model, learner_for, model_name
-from infoscope.options import AtLeast, check_fields
+from infoscope.options import AtLeast, check_fields, positive, weights_or_epochs
 from infoscope.record import Record, Row
 from infoscope.run.context import RunContext
 from infoscope.run.look import Look, Looks
@@ -86,13 +86,10 @@ class LearningCoefficient:
 
     def __post_init__(self) -> None:
         check_fields(self)
-        for name, value in (("b", self.b), ("prior", self.prior)):
-            if value is not None and not 0 < value < math.inf:
-                raise ValueError(f"{name} is {value}; it is above 0 and finite")
+        positive(self, "b", "prior")
         if self.centre not in ("weights", "zero"):
             raise ValueError(f"centre is {self.centre!r}; it is 'weights' or 'zero'")
-        if self.weights is not None and self.epochs is not None:
-            raise ValueError("epochs are of a training, and with weights there is none; leave one of them out")
+        weights_or_epochs(self)
 
     def stages(self, device: str = "cpu") -> Stages[LearningCoefficientAnswer]:
         """For one task after another a network, unless one was given, then its chains."""

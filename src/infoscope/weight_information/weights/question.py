@@ -18,7 +18,7 @@ from infoscope.ensembles.population import Member, Population
 from infoscope.ensembles.train import Train
 from infoscope.measurement import Measurement, Receipt
 from infoscope.models.default import Model, learner_for, model_name
-from infoscope.options import AtLeast, check_fields
+from infoscope.options import AtLeast, check_fields, positive, weights_or_epochs
 from infoscope.prequential.encode import curve_looks
 from infoscope.prequential.loss_curve import LossCurve
 from infoscope.prequential.mixed import Mixed
@@ -116,9 +116,7 @@ class WeightInformation:
 
     def __post_init__(self) -> None:
         check_fields(self)
-        for value in (self.beta, *self.curve):
-            if not 0 < value < math.inf:
-                raise ValueError(f"β is {value}; it is above 0 and finite")
+        positive(self, "beta", "curve")
         if self.scale is not None and not 0 < self.scale < math.inf:
             raise ValueError(
                 f"the prior's scale is {self.scale}; a prior without variance makes every other weight infinitely "
@@ -131,8 +129,7 @@ class WeightInformation:
         ):
             if value not in known:
                 raise ValueError(f"{name} is {value!r}; take {', '.join(known)}")
-        if self.weights is not None and self.epochs is not None:
-            raise ValueError("epochs are of a training, and with weights there is none; leave one of them out")
+        weights_or_epochs(self)
         if self.weights is None and self.start is not None:
             raise ValueError("start is of weights that are given; without weights the network is trained here")
         if self.weights is not None and self.prior == "start" and self.start is None:

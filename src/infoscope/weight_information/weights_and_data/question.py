@@ -18,7 +18,7 @@ from infoscope.ensembles.population import Member, Population
 from infoscope.ensembles.train import Train
 from infoscope.measurement import Measurement
 from infoscope.models.default import Model, learner_for, model_name
-from infoscope.options import AtLeast, check_fields
+from infoscope.options import AtLeast, check_fields, positive
 from infoscope.run.context import RunContext
 from infoscope.run.look import Look, Looks
 from infoscope.run.question import Rows, Stages, ask
@@ -90,9 +90,7 @@ class ShannonInformation:
 
     def __post_init__(self) -> None:
         check_fields(self)
-        for value in (self.beta, *self.curve):
-            if not 0 < value < math.inf:
-                raise ValueError(f"β is {value}; it is above 0 and finite")
+        positive(self, "beta", "curve")
         if not 0 < self.scale < math.inf:
             raise ValueError(f"the prior's scale is {self.scale}; give a standard deviation above 0")
 
