@@ -169,7 +169,7 @@ def in_bits(quantity: str, values: Sequence[float], study: Asked, method: str) -
 
     >>> from types import SimpleNamespace
     >>> print(in_bits("I(X;T)", [1.0, 3.0], SimpleNamespace(epochs=1, replicates=2, seed=0), "exact"))
-    I(X;T) = 2.000 ± 1.0000 bit
+    I(X;T) = 2.00 ± 1.00 bit
     """
     seeds = tuple(range(study.seed, study.seed + len(values)))
     nats = {seed: float(value) * NATS_PER_BIT for seed, value in zip(seeds, values, strict=True)}

@@ -44,6 +44,8 @@ class Honest(Codelength):
         A file of labels.
     per_example
         A file of code lengths.
+    features
+        What a frozen network says of the inputs.
     """
 
     data: Any = IRIS

@@ -201,7 +201,7 @@ def codelength(what: Any, coder: Coder = Mixed(), *, strict: bool = True, **opti
 
     >>> import infoscope
     >>> print(infoscope.codelength(infoscope.LossCurve.from_probabilities([[0.5, 0.5]] * 4, [0, 1, 1, 0])))
-    L(y|x) = 4.000 bit (upper bound)
+    L(y|x) = 4 bit (upper bound)
     """
     curves = loss_curves(what, coder, **options) if not is_curves(what) else what
     return estimate.codelength(curves).checked(strict)

@@ -89,7 +89,7 @@ def model(name: str) -> Factory:
     >>> model("preact-resnet20(depth=11)")
     PreActResNet(depth=11, widths=(16, 32, 64))
     >>> model("resnet20[size=32, mean=0.5]").preparation
-    Preparation(mean=(0.5,), deviation=(), size=32)
+    Preparation(mean=(0.5,), deviation=(), size=32, channels=None)
     """
     if name.endswith("]"):
         plain, _, options = name.partition("[")

@@ -26,7 +26,7 @@ def codelength(curves: Curves) -> Measurement:
 
     >>> half = LossCurve.from_probabilities([[0.5, 0.5]] * 8, [0] * 8)
     >>> print(codelength(half))
-    L(y|x) = 8.000 bit (upper bound)
+    L(y|x) = 8 bit (upper bound)
     """
     curves = as_list(curves)
     worse = any(curve.total > curve.uniform * (1 + 1e-9) for curve in curves)

@@ -70,7 +70,7 @@ def distilled(alone: Sequence[LossCurve], taught: Sequence[LossCurve]) -> Measur
 
     >>> a, b = ([LossCurve.from_probabilities([[p, 1 - p]] * 4, [0] * 4)] for p in (0.5, 1.0))
     >>> print(distilled(a, b))
-    I(distilled) = 4.000 bit
+    I(distilled) = 4 bit
     """
     return (codelength(alone) - codelength(taught)).named("I(distilled)")
 
