@@ -17,6 +17,7 @@ from typing import Any, Literal
 from infoscope.rounding import digits
 
 NATS_PER_BIT = math.log(2.0)
+_ROUNDING = 1e-13  # of a value
 
 Unit = Literal["nat", "1"]
 
@@ -163,6 +164,12 @@ class Measurement:
         """The value in the unit in which it is printed: bits, or as it is when dimensionless."""
         return self.value / (NATS_PER_BIT if self.unit == "nat" else 1.0)
 
+    @property
+    def printed_error(self) -> float:
+        """The standard error in this unit; 0 where replicates are equal but for the last digits of a double."""
+        rounding = self.stderr <= _ROUNDING * abs(self.value)
+        return 0.0 if rounding else self.stderr / (NATS_PER_BIT if self.unit == "nat" else 1.0)
+
     def __float__(self) -> float:
         """The value in the unit in which it is printed.
 
@@ -293,8 +300,7 @@ class Measurement:
         >>> Measurement("accuracy", 0.9, 0.0123, unit="1").with_error(), Measurement("n", 1797.0, unit="1").with_error()
         ('0.900 ± 0.012', '1,797')
         """
-        scale = NATS_PER_BIT if self.unit == "nat" else 1.0
-        value, stderr = self.value / scale, self.stderr / scale
+        value, stderr = self.printed, self.printed_error
         return digits(value, stderr) + ("" if math.isnan(stderr) else f" ± {digits(stderr, stderr)}")
 
     def __str__(self) -> str:

@@ -35,21 +35,18 @@ def together(families: Sequence[Experts], target: ExampleTarget) -> Experts:
         yield from stacked(families)
         return
     rows = [next(family) for family in families]
+    joint = _from(rows, families)
     several = len(families) > 1 and isinstance(target, Classes)
-    committee = Committee([len(each) for each in rows], target.outputs) if several else None
-    while True:
-        sent = yield np.concatenate(rows) if committee is None else committee.predict(rows)
-        if committee is not None:
-            committee.learn(sent)
-        try:
-            rows = [family.send(sent) for family in families]
-        except StopIteration:
-            return
+    yield from in_families(joint, [len(each) for each in rows], target.outputs) if several else joint
 
 
 def side_by_side(families: Sequence[Experts]) -> Experts:
     """What all families predict, one below the other; each is sent what comes."""
-    rows = [next(family) for family in families]
+    yield from _from([next(family) for family in families], families)
+
+
+def _from(rows: Sequence[np.ndarray], families: Sequence[Experts]) -> Experts:
+    """The same of families that have begun, with these rows."""
     while True:
         sent = yield np.concatenate(rows)
         try:

@@ -112,7 +112,7 @@ def prepared(
         raise ValueError(f"features of {told}: takes images of {channels} channels, and these have {x.shape[1]}")
     if len(units.mean) not in (1, channels):
         units = replace(units, mean=(), deviation=())
-    return units.of(x.expand(-1, channels, -1, -1))
+    return replace(units, channels=channels).of(x)
 
 
 def before(network: nn.Module, layer: str, x: Tensor) -> Float[Tensor, "b d"]:

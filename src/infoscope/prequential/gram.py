@@ -26,10 +26,16 @@ def to_landmarks(
     f: Float[Tensor, "n d"], most: int, generator: torch.Generator
 ) -> tuple[Float[Tensor, "m d"], Float[Tensor, "n m"], Float[Tensor, "m m"]]:
     """At most so many random rows, and squared distances to and among them, in units of the median among them."""
+    some, among, scale = _standing(f, most, generator)
+    return some, squared_distances(f, some).div_(scale), among
+
+
+def _standing(f: Rows, most: int, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
+    """Random rows that stand for all, the squared distances among them in units of their median, and that median."""
     some = f[torch.randperm(len(f), generator=generator)[:most]]
     among = squared_distances(some, some)
     scale = median(among)
-    return some, squared_distances(f, some).div_(scale), among.div_(scale)
+    return some, among.div_(scale), scale
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,11 +48,8 @@ class Landmarks:
     @classmethod
     def drawn(cls, f: Rows, most: int, generator: torch.Generator) -> Landmarks:
         """At most so many of the rows of f, as `to_landmarks` draws them."""
-        some = f[torch.randperm(len(f), generator=generator)[:most]]
-        among = squared_distances(some, some)
-        scale = median(among)
-        squares = Made((len(f), len(some)), lambda rows: squared_distances(f[rows], some).div_(scale))
-        return cls(squares, among.div_(scale))
+        some, among, scale = _standing(f, most, generator)
+        return cls(Made((len(f), len(some)), lambda rows: squared_distances(f[rows], some).div_(scale)), among)
 
     def features(self, kind: Callable[[Tensor], Tensor]) -> Rows:
         """Features whose inner products are the projection of the kernel that `kind` makes of squared distances.

@@ -138,7 +138,9 @@ class Replay:
         if self.last_layer is None or not isinstance(target, Classes):
             return coded
         networks = [len(self.temperatures)] * (2 + len(self.averages))
-        return in_families(coded, [*networks, *[len(self.last_layer.readouts)] * 4], target.outputs)
+        return in_families(
+            coded, [*networks, *[len(self.last_layer.readouts)] * (2 * len(self.last_layer.noises))], target.outputs
+        )
 
     def learning(
         self, x: Inputs, target: Target, seed: int, network: nn.Module, lesson: Lesson | None = None

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from infoscope.measurement import Measurement, sorted_status
-from infoscope.report.wording import printed
 from infoscope.rounding import digits
 from infoscope.run.study import Cell, Claim, StudyAnswer, Table
 
@@ -53,7 +52,7 @@ def cell(value: Cell) -> str:
     if isinstance(value, str):
         return value.replace("|", "\\|")
     if isinstance(value, Measurement):
-        number, error = printed(value)
+        number, error = value.printed, value.printed_error
         flags = "".join(f" [{status.name}]" for status in sorted_status(value.status))
         return f"{digits(number, error)}{f' ± {digits(error, error)}' if error == error else ''}{flags}"
     return digits(value)

@@ -94,7 +94,7 @@ def _quantity(m: Measurement, glossary: Mapping[str, str]) -> str:
 
 
 def _value(m: Measurement) -> str:
-    value, stderr = wording.printed(m)
+    value, stderr = m.printed, m.printed_error
     unit = f'<span class="unit">{wording.unit(m)}</span>'
     return f'<data value="{value!r}">{_minus(digits(value, stderr))}</data> {unit}'
 
@@ -106,7 +106,7 @@ def _error(m: Measurement, shared_over: str) -> str:
         return f'<span title="{why}">—<span class="spoken">{why}</span></span>'
     own = m.receipt.over if m.receipt.over != shared_over else ""
     over = f' <span class="over">over {escape(own)}</span>' if own else ""
-    return f'± <data value="{wording.printed(m)[1]!r}">{error}</data>{over}'
+    return f'± <data value="{m.printed_error!r}">{error}</data>{over}'
 
 
 def _warnings(m: Measurement, width: int) -> str:

@@ -50,6 +50,6 @@ def _row(place: _Place, measurements: list[Measurement | None]) -> str:
 def _shown(m: Measurement | None) -> str:
     if m is None:
         return ""
-    value, error = digits(*wording.printed(m)), wording.error(m)
+    value, error = digits(m.printed, m.printed_error), wording.error(m)
     parts = [value.replace("-", "−"), f"± {error}" if error else "", wording.unit(m), "*" if m.status else ""]
     return " ".join(filter(None, parts))

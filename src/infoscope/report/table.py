@@ -92,7 +92,7 @@ def _are_numbers(record: Record, name: str) -> bool:
 
 
 def _value(measurement: Any) -> str:
-    value = digits(*wording.printed(measurement))
+    value = digits(measurement.printed, measurement.printed_error)
     error = wording.error(measurement)
     return " ".join(part for part in (value, error and f"± {error}", wording.unit(measurement)) if part)
 

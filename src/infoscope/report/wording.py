@@ -7,21 +7,11 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-from infoscope.measurement import NATS_PER_BIT, Bound, Measurement
+from infoscope.measurement import Bound, Measurement
 from infoscope.quantities import terms
 from infoscope.rounding import digits
 
 SIDES = {Bound.LOWER: "lower bound", Bound.UPPER: "upper bound", Bound.EXACT: "exact", Bound.NONE: "estimate"}
-
-
-def printed(measurement: Measurement) -> tuple[float, float]:
-    """Value and standard error as they are shown: in bits, or as they are when dimensionless."""
-    scale = NATS_PER_BIT if measurement.unit == "nat" else 1.0
-    stderr = 0.0 if measurement.stderr <= _ROUNDING * abs(measurement.value) else measurement.stderr
-    return measurement.value / scale, stderr / scale
-
-
-_ROUNDING = 1e-13  # of a value: replicates that are equal but for the last digits of a double have no error
 
 
 def unit(measurement: Measurement) -> str:
@@ -35,7 +25,7 @@ def error(measurement: Measurement) -> str:
     >>> error(Measurement("accuracy", 0.9, 0.0123, unit="1"))
     '0.012'
     """
-    _, stderr = printed(measurement)
+    stderr = measurement.printed_error
     return "" if math.isnan(stderr) else digits(stderr, stderr)
 
 
@@ -54,7 +44,7 @@ def per_example(measurement: Measurement) -> str:
     n = measurement.receipt.n
     if not (n and measurement.unit == "nat" and is_codelength(measurement.quantity)):
         return ""
-    value, stderr = printed(measurement)
+    value, stderr = measurement.printed, measurement.printed_error
     return digits(value / n, stderr / n)
 
 

@@ -12,7 +12,7 @@ from infoscope.dynamics.critical_period.cells import Cell
 from infoscope.dynamics.critical_period.networks import DeficitNetworks, place, told
 from infoscope.dynamics.fisher_training.curve import CALIBRATED, RAW
 from infoscope.figure import Figure, Grid, Line
-from infoscope.measurement import NATS_PER_BIT, Measurement
+from infoscope.measurement import Measurement
 from infoscope.record import Record
 
 FOLLOWS = {
@@ -138,7 +138,7 @@ class CriticalPeriodAnswer:
                 name = f"control {control}" + (f", onset {onset}" if onset else "")
                 lines.append(line(name, [cell.end for cell in cells], [measure(cell) for cell in cells]))
         clean = measure(nets.clean)
-        lines.append(Line("no deficit", sorted(ends), [_printed(clean)] * len(ends), dash=True))
+        lines.append(Line("no deficit", sorted(ends), [clean.printed] * len(ends), dash=True))
         label = "accuracy on clean examples" if quantity == "accuracy" else "L(M,D) (bits)"
         return Figure(f"Final {quantity} after {deficit}", "epoch at which the deficit ends", label, lines)
 
@@ -174,14 +174,9 @@ class CriticalPeriodAnswer:
 
 def line(name: str, x: Sequence[float], found: Sequence[Measurement]) -> Line:
     """A curve with a band of one standard error, where there is one."""
-    y = [_printed(m) for m in found]
-    errors = [m.stderr / (NATS_PER_BIT if m.unit == "nat" else 1.0) for m in found]
+    y, errors = [m.printed for m in found], [m.printed_error for m in found]
     if any(math.isnan(error) for error in errors):
         return Line(name, x, y)
     return Line(
         name, x, y, [v - e for v, e in zip(y, errors, strict=True)], [v + e for v, e in zip(y, errors, strict=True)]
     )
-
-
-def _printed(m: Measurement) -> float:
-    return m.printed
