@@ -18,3 +18,4 @@ def test_both_coefficients_the_curve_and_how_the_chains_went(measured, infoscope
 
 def test_bad_input_gets_a_word(infoscope):
     assert "b is -1" in infoscope("learning-coefficient", *QUICK, "--b", -1, code=1).stderr
+    assert "no layer matches 'conv*'" in infoscope("learning-coefficient", *QUICK, "--layers", "conv*", code=1).stderr

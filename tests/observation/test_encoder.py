@@ -43,7 +43,7 @@ def test_layers_are_chosen_by_number():
     encoder = Encoder("tiny", "0", 3)
     assert encoder.chosen(()) == encoder.chosen(("all",)) == ("embeddings", "1", "2", "3")
     assert encoder.chosen(("[12]",)) == ("1", "2")
-    with pytest.raises(ValueError, match="no layer matches '7'; it has embeddings, 1, 2, 3"):
+    with pytest.raises(ValueError, match="no layer matches '7'; it has 'embeddings', '1', '2', '3'"):
         encoder.chosen(("7",))
 
 

@@ -6,11 +6,15 @@ import torch
 from scipy.integrate import quad
 from scipy.special import k0e, k1e
 
-from infoscope.weight_information.chains import Path, Stride, langevin_step
+from infoscope.weight_information.chains import Path, Stride, langevin_step, restricted
 from infoscope.weight_information.convergence import drift, split_r_hat, standard_error
 from infoscope.weight_information.free_energy import bridged, thermodynamic_integral
 from infoscope.weight_information.gaussian import Curvature, Posterior, QuadraticCurve, isotropic
-from infoscope.weight_information.learning_coefficients.reduced_rank import learning_coefficient, reduced_rank_loss
+from infoscope.weight_information.learning_coefficients.reduced_rank import (
+    learning_coefficient,
+    reduced_rank_loss,
+    reduced_rank_truth,
+)
 from infoscope.weight_information.tempering import along, climb, stay, temper
 from infoscope.weight_information.weights.floor import anneal, posterior_floor
 
@@ -147,6 +151,44 @@ def test_the_published_coefficients_of_reduced_rank_regression():
     assert learning_coefficient(4, 8, 3, 1)[1] == 1
     # Where all weights count, λ is half their number less what the units' changes of basis leave free.
     assert learning_coefficient(6, 7, 3, 3)[0] == (6 * 3 + 7 * 3 - 9) / 2
+
+
+def coefficient_of(energy, d, b=1e5):
+    """λ_E and its standard error by chains along a ladder."""
+    draws = torch.Generator().manual_seed(0)
+    path = Path(isotropic(zeros(d), 1.0), energy)
+    last = temper(path, *climb(path, [b], draws, 8), [b], draws, 400).last
+    return b * float(last.work[:, -1].mean()), b * float(standard_error(last.work)[-1])
+
+
+def test_a_factor_whose_other_is_held_is_a_linear_regression():
+    """y = BAx with A held: λ = rank(A) · outputs/2; the two do not add up to the whole's (8 at this shape)."""
+    inputs, outputs, hidden, rank = shape = (5, 5, 3, 1)
+    loss, truth, first = reduced_rank_loss(*shape), reduced_rank_truth(*shape), hidden * inputs
+    a, b = torch.arange(len(truth)).split([first, outputs * hidden])
+    for free, width in ((a, inputs), (b, outputs)):
+        value, error = coefficient_of(restricted(loss, truth, free), len(free))
+        assert value == pytest.approx(rank * width / 2, abs=4 * error)
+        assert error < 0.1
+    assert learning_coefficient(*shape)[0] > rank * inputs / 2 + rank * outputs / 2
+    # Where A has its full rank, every weight of B counts.
+    spread = truth.clone()
+    spread[a] = torch.eye(hidden, inputs, **DOUBLE).flatten()
+    value, error = coefficient_of(restricted(loss, spread, b), len(b))
+    assert value == pytest.approx(hidden * outputs / 2, abs=4 * error)
+
+
+def test_the_cross_with_one_factor_held_is_a_parabola():
+    """½(a₁a₂)²: ½ where the other is 1, and 0 where it is 0."""
+    second = torch.tensor([1])
+    for held, truth in ((1.0, 0.5), (0.0, 0.0)):
+        energy = restricted(cross, torch.tensor([held, 0.0], **DOUBLE), second)
+        w = torch.tensor([[0.3], [-2.0]], **DOUBLE)
+        assert torch.equal(energy(w)[0], held**2 * w[:, 0].square() / 2)
+        draws = torch.Generator().manual_seed(0)
+        ladder = stay(Path(isotropic(zeros(1), 1.0), energy), zeros(1), [1e4], draws, 4)
+        work = temper(Path(isotropic(zeros(1), 1.0), energy), *ladder, [1e4], draws, 400).last.work
+        assert 1e4 * float(work.mean()) == pytest.approx(truth, abs=4e4 * float(standard_error(work)[0]))
 
 
 def reduced_rank(shape, b=1e5):

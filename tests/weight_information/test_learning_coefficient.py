@@ -7,6 +7,7 @@ from torch import nn
 from infoscope import LearningCoefficient, Status, Task, ask, learning_coefficient
 from infoscope.ensembles.stacked_loss import StackedLoss
 from infoscope.measurement import Receipt
+from infoscope.models import MLP
 from infoscope.run.question import units
 from infoscope.training.learner import Learner
 from infoscope.training.recipe import Recipe
@@ -53,6 +54,37 @@ def test_a_linear_model_has_the_gaussian_coefficients():
     assert all(word in notes for word in ("R̂", "drift", "accepted", "prior N(w, 1²)"))
 
 
+def two_layers() -> nn.Module:
+    return nn.Sequential(nn.Linear(4, 2, bias=False), nn.Linear(2, 1))
+
+
+def test_the_layer_of_a_linear_network_is_a_linear_regression_on_what_the_others_say():
+    """Its loss is quadratic in this layer's weights, however it bends in all of them."""
+    task = numbers()
+    first = torch.tensor([[0.8, -0.4, 0.2, 0.3], [0.1, 0.0, -0.5, 0.2]])
+    said = task.array @ first.T
+    best = torch.linalg.lstsq(said.double(), task.y.double().reshape(-1, 1)).solution.T.float()
+    weights = {"0.weight": first, "1.weight": best, "1.bias": torch.zeros(1)}
+    how = {"centre": "weights", "layers": ("1",), "b": 30.0, "replicates": 4, "steps": 400}
+    (found,) = ask(LearningCoefficient(task, two_layers, weights, **how)).found
+    wide = torch.cat([said.double(), torch.ones(len(task), 1)], 1)
+    truth = gaussian_learning_coefficients(torch.linalg.eigvalsh(wide.T @ wide), 30.0, 1.0)
+    assert truth[0] == pytest.approx(3 / 2, rel=0.01)
+    by_mean, by_variance = found.layers["1"].at(30.0)[:2]
+    assert by_mean.value == pytest.approx(truth[0], abs=4 * by_mean.stderr)
+    assert by_variance.value == pytest.approx(truth[1], abs=4 * by_variance.stderr)
+    assert by_mean.stderr < 0.15
+    assert "3 weights of 1 alone move, 8 are held" in by_mean.receipt.notes
+    assert any(note.endswith("of steps accepted") for note in by_mean.receipt.notes)
+    places = [row.coordinates for row in found.rows() if "layer" in row.coordinates]
+    assert places[0] == {"task": "line", "layer": "1", "b": 30.0}
+
+
+def test_a_layer_that_is_not_there_is_told_before_anything_is_trained():
+    with pytest.raises(ValueError, match="no layer matches 'conv'; it has '0', '1'"):
+        next(LearningCoefficient(numbers(), two_layers, layers=("conv",)).stages())
+
+
 def test_weights_that_are_no_minimum_raise_the_alarm_and_none_other():
     """From weights beside the minimum λ_E is low by b times what the loss lies above it; λ_H does not feel it."""
     task = numbers()
@@ -76,7 +108,8 @@ def test_chains_that_have_not_come_together_say_so():
 
 
 def test_a_dry_run_counts_a_training_and_chains():
-    assert units(LearningCoefficient(IRIS, steps=20)) == {"trainings": 1, "chains": 1}
+    assert units(LearningCoefficient(IRIS, steps=20)) == {"trainings": 1, "minima": 1, "chains": 1}
+    assert units(LearningCoefficient(IRIS, MLP((3,)), layers=("all",), steps=20))["chains"] == 3
     assert units(
         LearningCoefficient(numbers(), line, {"weight": torch.zeros(1, 4), "bias": torch.zeros(1)}, steps=20)
     ) == {"chains": 1}

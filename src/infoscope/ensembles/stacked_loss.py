@@ -63,6 +63,14 @@ class StackedLoss:
         """How many weights a row has."""
         return sum(shape.numel() for shape in self._shapes.values())
 
+    @property
+    def places(self) -> dict[str, range]:
+        """Where in a row each trained parameter lies."""
+        found, begin = {}, 0
+        for name, shape in self._shapes.items():
+            found[name] = range(begin, begin := begin + shape.numel())
+        return found
+
     def flat(self, weights: Weights) -> Float[Tensor, " d"]:
         """The trained ones of a state dict as a row."""
         return torch.cat([weights[name].detach().cpu().double().reshape(-1) for name in self._shapes])

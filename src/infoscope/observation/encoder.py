@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from typing import Any
 
 import torch
@@ -12,6 +11,7 @@ from torch import Tensor
 
 from infoscope.hugging_face import loaded, revision_of, transformers
 from infoscope.observation.activations import Activations
+from infoscope.observation.layers import chosen
 from infoscope.observation.pooled import Pooling, pooled
 from infoscope.training.isolation import isolated
 
@@ -44,12 +44,7 @@ class Encoder:
 
     def chosen(self, globs: Sequence[str]) -> tuple[str, ...]:
         """Those of the layers that the globs match; `all` and no glob are all."""
-        if not globs or tuple(globs) == ("all",):
-            return self.layers
-        for glob in globs:
-            if not any(fnmatchcase(layer, glob) for layer in self.layers):
-                raise ValueError(f"hf:{self.name}: no layer matches {glob!r}; it has {', '.join(self.layers)}")
-        return tuple(layer for layer in self.layers if any(fnmatchcase(layer, glob) for glob in globs))
+        return chosen(self.layers, globs, f"hf:{self.name}")
 
 
 def encoder_layers(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from fnmatch import fnmatchcase
 
 import torch
@@ -11,6 +11,7 @@ from torch import nn
 from infoscope.data.inputs import Batch
 from infoscope.training.forward import forward
 from infoscope.training.isolation import isolated
+from infoscope.unreadable import listed
 
 _WRAPPERS = ("_orig_mod", "_forward_module", "module")  # torch.compile; Fabric; DDP, FSDP, DataParallel
 _NORMS = (
@@ -44,6 +45,16 @@ def layer_names(network: nn.Module, patterns: Sequence[str] | None = None) -> tu
             have = ", ".join(list(modules)[:12]) + (", …" if len(modules) > 12 else "")
             raise ValueError(f"no layer of {type(network).__name__} matches {pattern!r}; it has: {have or 'none'}")
     return tuple(name for name in modules if any(fnmatchcase(name, pattern) for pattern in patterns))
+
+
+def chosen(have: Collection[str], globs: Sequence[str], where: str) -> tuple[str, ...]:
+    """Those of the names that the globs match; `all` and no glob are all."""
+    if not globs or tuple(globs) == ("all",):
+        return tuple(have)
+    for glob in globs:
+        if not any(fnmatchcase(name, glob) for name in have):
+            raise ValueError(f"{where}: no layer matches {glob!r}; it has {listed(have)}")
+    return tuple(name for name in have if any(fnmatchcase(name, glob) for glob in globs))
 
 
 def unwrapped(network: nn.Module) -> nn.Module:

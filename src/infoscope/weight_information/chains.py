@@ -17,6 +17,23 @@ Energy = Callable[[Tensor], tuple[Tensor, Tensor]]
 _STEEP = 4.0
 
 
+def restricted(energy: Energy, at: Float[Tensor, " d"], free: Int[Tensor, " k"]) -> Energy:
+    """The same of some of the weights, those at the places `free`; all others are held where they are in `at`.
+
+    >>> square = lambda w: (w.square().sum(1), 2 * w)
+    >>> restricted(square, torch.tensor([1.0, 2.0, 3.0]), torch.tensor([1]))(torch.tensor([[5.0]]))
+    (tensor([35.]), tensor([[10.]]))
+    """
+
+    def of_some(w: Float[Tensor, "rows k"]) -> tuple[Float[Tensor, " rows"], Float[Tensor, "rows k"]]:
+        whole = at.repeat(len(w), 1)
+        whole[:, free] = w
+        value, slope = energy(whole)
+        return value, slope[:, free]
+
+    return of_some
+
+
 @dataclass(frozen=True, eq=False)
 class Path:
     """From a Gaussian that one can draw from to a target: p_t ∝ base · e^(−tW), t from 0 on.

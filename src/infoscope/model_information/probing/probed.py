@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,7 +21,7 @@ from infoscope.model_information.cost import PassTime, encoder_time
 from infoscope.models.default import model_name
 from infoscope.observation.activations import Activations
 from infoscope.observation.encoder import Encoder, encoder_layers
-from infoscope.observation.layers import layer_names, unwrapped
+from infoscope.observation.layers import chosen, layer_names, unwrapped
 from infoscope.observation.pooled import MASK, Pooling, pooled, pooled_layers
 from infoscope.observation.survey import survey
 from infoscope.run.look import Look
@@ -216,16 +215,6 @@ def network_layers(task: Task, learner: Learner, layers: tuple[str, ...], poolin
     """What the layers of the network that a learner makes say of every example."""
     network = learner.network(task.shape, task.target.outputs, seed)
     return pooled_layers(network, task.x, layers, pooling, seed=seed)
-
-
-def chosen(have: Mapping[str, Any], globs: Sequence[str], where: str) -> tuple[str, ...]:
-    """Those of the names that the globs match; `all` and no glob are all."""
-    if not globs or tuple(globs) == ("all",):
-        return tuple(have)
-    for glob in globs:
-        if not any(fnmatchcase(name, glob) for name in have):
-            raise ValueError(f"{where}: no layer matches {glob!r}; it has {listed(have)}")
-    return tuple(name for name in have if any(fnmatchcase(name, glob) for glob in globs))
 
 
 def _look(step: Any, args: tuple[Any, ...], label: str, names: tuple[str, ...], time: PassTime) -> Look[Activations]:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Annotated, Any
 
 import torch
@@ -15,25 +14,34 @@ from infoscope.data.named import Tasks, sample, tasks, training_part
 from infoscope.data.task import Task
 from infoscope.ensembles.population import Member, Population
 from infoscope.ensembles.train import Train
-from infoscope.figure import Figure, Line
-from infoscope.measurement import Measurement, Receipt, Status
+from infoscope.measurement import Measurement, Receipt
 from infoscope.models.default import Model, learner_for, model_name
+from infoscope.observation.layers import chosen
 from infoscope.options import AtLeast, check_fields, positive, weights_or_epochs
-from infoscope.record import Record, Row
 from infoscope.run.context import RunContext
 from infoscope.run.look import Look, Looks
 from infoscope.run.question import Rows, Stages, ask
 from infoscope.training.learner import Learner
-from infoscope.weight_information.checkpoint import AnyCheckpoint, Checkpoint
+from infoscope.weight_information.checkpoint import AnyCheckpoint, Checkpoint, layer_of, parameters_of
 from infoscope.weight_information.example_losses import check_likelihood
+from infoscope.weight_information.learning_coefficients.answer import (
+    POINTS,
+    LearningCoefficientAnswer,
+    TaskCoefficient,
+)
 from infoscope.weight_information.learning_coefficients.gibbs_curve import GibbsCurve
-from infoscope.weight_information.learning_coefficients.gibbs_look import Centre, gibbs_seconds, sample_gibbs
+from infoscope.weight_information.learning_coefficients.gibbs_look import (
+    MOST_GRADIENTS,
+    Centre,
+    Minimum,
+    Sampling,
+    gibbs_seconds,
+    minimum,
+    sample_gibbs,
+)
 
 _MOST = 1000
 """Examples, unless more are asked for."""
-
-_POINTS = (0.1, 10**-0.5, 1.0)
-"""Shares of b at which the curve is sampled besides."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +51,9 @@ class LearningCoefficient:
     The learning coefficient (real log canonical threshold), sampled at inverse temperatures b by Langevin chains
     with a Metropolis test on all examples, which set their own step sizes: λ_E = b (E_b L − L_0) and λ_H = b² Var_b L.
     Half the number of weights where all of them count, less where the loss is flat. Watanabe (2009), Lau et al. (2023).
+    Of a layer it is that of the loss as a function of its weights alone, all others held at w* (weight-refined, Wang et
+    al. 2024, arXiv:2410.02984): how sharply the loss depends on the layer as the others are. It is no share of the
+    whole: near 0 of ½(a₁a₂)² each has 0 and the whole ½, near (1, 1) of ½(a₁a₂ − 1)² each has ½, and so has the whole.
 
     Attributes
     ----------
@@ -60,6 +71,9 @@ class LearningCoefficient:
     centre
         Where the prior lies: around zero, or around the weights, for what is near them alone. Weights without bounds,
         as of classes that can be told apart without an error, have nothing but flat directions near them.
+    layers
+        Names or globs of layers whose own coefficient is sampled too, by chains of their own; all of them by `all`.
+        Default: none.
     replicates
         Independent chains. The standard error is over them.
     steps
@@ -78,6 +92,7 @@ class LearningCoefficient:
     b: float | None = None
     prior: float = 1.0
     centre: Centre = "zero"
+    layers: tuple[str, ...] = ()
     replicates: Annotated[int, AtLeast(2)] = 4
     steps: Annotated[int, AtLeast(8)] = 2000
     seed: Annotated[int, AtLeast(0)] = 0
@@ -92,100 +107,73 @@ class LearningCoefficient:
         weights_or_epochs(self)
 
     def stages(self, device: str = "cpu") -> Stages[LearningCoefficientAnswer]:
-        """For one task after another a network, unless one was given, then its chains."""
+        """For one task after another a network, unless one was given, its minimum, its chains, and its layers'."""
         given = [self._part(task) for task in tasks(self.data)]
         for task in given:
             check_likelihood(task)
         found: list[TaskCoefficient] = []
         for task in given:
-            mine = None if self.weights is None else Checkpoint.of(self.weights)
-            model = self.model if self.model is not None or mine is None else mine.model
-            learner = learner_for(task, model, self.epochs)
-            if mine is None:
-                trained: Population = yield Train((Member(learner, task, self.seed),))
-                learner = learner.starting_from(trained.member(0))
-            else:
-                learner = mine.learner(task, model)
-            curves: list[GibbsCurve] = yield Looks((self._look(task, learner, device),))
-            found.append(TaskCoefficient(task.name, model_name(task, model), self._b(task), curves[0]))
-            yield Rows(found[-1].rows())
-        return LearningCoefficientAnswer(self, tuple(found))
+            one = yield from self._of(task, device)
+            found.append(one)
+            yield Rows(one.rows())
+        return LearningCoefficientAnswer(tuple(found))
+
+    def _of(self, task: Task, device: str) -> Stages[TaskCoefficient]:
+        mine = None if self.weights is None else Checkpoint.of(self.weights)
+        model = self.model if self.model is not None or mine is None else mine.model
+        learner = learner_for(task, model, self.epochs) if mine is None else mine.learner(task, model)
+        layers = self._layers(task, learner, model)
+        low: Minimum | None = None
+        if mine is None:
+            trained: Population = yield Train((Member(learner, task, self.seed),))
+            learner = learner.starting_from(trained.member(0))
+            lows: list[Minimum] = yield Looks((self._minimum(task, learner, device),))
+            low = lows[0]
+        curves: list[GibbsCurve] = yield Looks(tuple(self._looks(task, learner, low, (None, *layers), device)))
+        by_layer = dict(zip(layers, curves[1:], strict=True))
+        return TaskCoefficient(task.name, model_name(task, model), self._b(task), curves[0], by_layer)
 
     def _part(self, task: Task) -> Task:
         return sample(training_part(task), _MOST if self.examples is None else self.examples, self.seed)
+
+    def _layers(self, task: Task, learner: Learner, model: Model) -> tuple[str, ...]:
+        have = tuple(dict.fromkeys(layer_of(name) for name in parameters_of(learner, task)))
+        return chosen(have, self.layers, model_name(task, model)) if self.layers else ()
 
     def _b(self, task: Task) -> float:
         if self.b is None and len(task) < 2:
             raise ValueError(f"{task.name!r} has {len(task)} examples, and b = 1/log n needs 2; give more, or b")
         return self.b or 1 / math.log(len(task))
 
-    def _look(self, task: Task, learner: Learner, device: str) -> Look[GibbsCurve]:
-        asked = tuple(self._b(task) * share for share in _POINTS)
-        args = (task, learner, asked, self.prior, self.centre, self.replicates, self.steps, self.seed)
+    def _minimum(self, task: Task, learner: Learner, device: str) -> Look[Minimum]:
         return Look(
-            sample_gibbs,
-            (*args, self.weights is None, device),
-            GibbsCurve,
+            minimum,
+            (task, learner, self.seed, device),
+            Minimum,
             1,
-            f"chains on {task.name}",
-            kind="chains",
-            seconds=partial(gibbs_seconds, task, learner, len(asked) * self.replicates, self.steps, device),
-            stand_in=partial(_nothing, asked, self.replicates),
+            f"minimum on {task.name}",
+            kind="minima",
+            seconds=partial(gibbs_seconds, task, learner, 1, MOST_GRADIENTS, device),
+            stand_in=partial(Minimum, torch.zeros(1), ""),
         )
 
-
-@dataclass(frozen=True)
-class TaskCoefficient:
-    """What is found for one task."""
-
-    name: str
-    model: str
-    b: float
-    curve: GibbsCurve
-
-    def rows(self) -> tuple[Row, ...]:
-        """All quantities at the inverse temperatures that were sampled for it, b itself first."""
-        places = [self.b * share for share in reversed(_POINTS)]
-        return tuple(Row({"task": self.name, "b": b}, m) for b in places for m in self.curve.at(b))
-
-
-@dataclass(frozen=True)
-class LearningCoefficientAnswer:
-    """What `LearningCoefficient` comes to."""
-
-    question: LearningCoefficient
-    found: tuple[TaskCoefficient, ...]
-
-    @property
-    def title(self) -> str:
-        """Learning coefficient of networks on these tasks."""
-        return f"Learning coefficient of {self.found[0].model} on {', '.join(one.name for one in self.found)}"
-
-    def record(self) -> Record:
-        """One row a task, temperature and quantity."""
-        return Record.of(row for one in self.found for row in one.rows())
-
-    def figures(self) -> list[Figure]:
-        """Both coefficients over b, of every task."""
-        lines = []
-        for one in self.found:
-            by_mean, by_variance = one.curve.coefficients()
-            above = one.curve.b > 0
-            for name, values in (("λ_E", by_mean), ("λ_H", by_variance)):
-                lines.append(Line(f"{name}, {one.name}", one.curve.b[above].tolist(), values[above].tolist()))
-        return [Figure("Learning coefficient", "b", "λ (bits a halving of the loss)", lines, log_x=True)]
-
-    def sentence(self) -> str:
-        """How many bits a halving costs."""
-        return " ".join(_told(one) for one in self.found)
-
-    def choices(self) -> Mapping[str, str]:
-        """How the chains went."""
-        return {one.name: "; ".join(one.curve.at(one.b)[0].receipt.notes) for one in self.found}
-
-    def write(self, folder: Path) -> Mapping[str, str]:
-        """No file but the report."""
-        return {}
+    def _looks(
+        self, task: Task, learner: Learner, low: Minimum | None, layers: Sequence[str | None], device: str
+    ) -> Iterator[Look[GibbsCurve]]:
+        asked = tuple(self._b(task) * share for share in POINTS)
+        seconds = partial(gibbs_seconds, task, learner, len(asked) * self.replicates, self.steps, device)
+        for layer in layers:
+            how = Sampling(asked, self.prior, self.centre, self.replicates, self.steps, self.seed, layer)
+            yield Look(
+                sample_gibbs,
+                (task, learner, low, how, device),
+                GibbsCurve,
+                1,
+                f"chains on {task.name}" if layer is None else f"chains of {layer} on {task.name}",
+                kind="chains",
+                seconds=seconds,
+                stand_in=partial(_nothing, asked, self.replicates),
+            )
 
 
 def learning_coefficient(
@@ -194,19 +182,6 @@ def learning_coefficient(
     """λ_E of a network trained on a task, at b = 1/log n unless said otherwise. `LearningCoefficient` asked at once."""
     (found,) = ask(LearningCoefficient(data, model, **options), context).found
     return found.rows()[0].measurement.checked(strict)
-
-
-def _told(one: TaskCoefficient) -> str:
-    by_mean, by_variance = one.curve.at(one.b)[:2]
-    doubt = ""
-    if Status.NOT_AT_A_MINIMUM in by_mean.status:
-        doubt = " The weights are no minimum of the loss: read λ_H, and train on."
-    elif Status.NOT_MIXED in by_mean.status:
-        doubt = " The chains have not come together: take more steps."
-    return (
-        f"On {one.name} every halving of the tolerated loss costs {one.model} {by_mean.value:.3g} bits by the mean of "
-        f"the loss, {by_variance.value:.3g} by its variance (b = {one.b:.3g}).{doubt}"
-    )
 
 
 def _nothing(asked: tuple[float, ...], chains: int) -> GibbsCurve:
