@@ -19,7 +19,7 @@ from infoscope.training.learner import Learner
 from infoscope.training.recipe import Recipe
 from infoscope.weight_information.averaged_fisher import AveragedFisher, Blockwise
 from infoscope.weight_information.gaussian import isotropic
-from infoscope.weight_information.parts_of_data import PartOfData, operations
+from infoscope.weight_information.parts_of_data import PartOfData, pass_operations
 from infoscope.weight_information.posterior import (
     SCALES,
     Prior,
@@ -332,9 +332,9 @@ def _dense(curvature, size):
 def test_operations_are_those_of_the_products():
     """Two for each product of an input and a weight, and two at least for each weight."""
     task = Task.from_dataset("digits")[:100]
-    assert operations(softmax(), task) == 100 * 2 * 650
+    assert pass_operations(softmax(), task) == 100 * 2 * 650
     conv = nn.Sequential(nn.Flatten(), nn.Unflatten(1, (1, 8, 8)), nn.Conv2d(1, 4, 3), nn.Flatten(), nn.Linear(144, 10))
-    assert operations(conv, task) == 100 * 2 * (36 * 9 * 4 + 144 * 10)
+    assert pass_operations(conv, task) == 100 * 2 * (36 * 9 * 4 + 144 * 10)
 
 
 def test_noise_alone_leaves_the_weights_where_they_are():

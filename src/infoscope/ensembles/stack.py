@@ -17,6 +17,7 @@ from infoscope.data.targets import Classes, Labels, Real
 from infoscope.ensembles.grouped_forward import GroupedForward, aliases
 from infoscope.ensembles.stacked_weights import StackedWeights
 from infoscope.ensembles.ways import WAYS, NotStackable, WayName
+from infoscope.training import optimizers
 from infoscope.training.forward import forward
 from infoscope.training.recipe import SGD, Adam, Loss, Recipe
 
@@ -24,7 +25,10 @@ _ELEMENTWISE = (
     torch.optim.SGD, torch.optim.Adam, torch.optim.AdamW, torch.optim.RMSprop, torch.optim.Adagrad,
     torch.optim.Adamax, torch.optim.NAdam, torch.optim.RAdam, torch.optim.Adadelta,
 )  # fmt: skip
-_FUSED = (torch.optim.SGD, torch.optim.Adam, torch.optim.AdamW, torch.optim.Adagrad)
+_FUSED = (
+    torch.optim.SGD, torch.optim.Adam, torch.optim.AdamW, torch.optim.Adagrad,
+    optimizers.SGD, optimizers.Adam, optimizers.AdamW,
+)  # fmt: skip
 
 _AT_A_TIME = 1 << 20  # weights
 

@@ -14,18 +14,15 @@ from dataclasses import dataclass
 from math import prod
 
 import torch
-from torch import nn
-from torch.utils.flop_counter import FlopCounterMode
 
-from infoscope.data.inputs import take
 from infoscope.data.task import Task
 from infoscope.data.texts import Texts
 from infoscope.prequential.encode import Coder
 from infoscope.prequential.features import is_images
 from infoscope.prequential.replay import Replay
-from infoscope.training.forward import forward
 from infoscope.training.isolation import isolated
 from infoscope.training.learner import Learner
+from infoscope.training.operations import operations
 from infoscope.training.recipe import Recipe
 
 CORES = 2
@@ -127,14 +124,8 @@ def _flops(work: Work) -> Flops:
     with isolated(0):
         network = work.learner.network(work.task.shape, work.task.target.outputs, 0)
         weights = [p for p in network.parameters() if p.ndim > 1]
-        return Flops(_forward_flops(network, work.task, weights), sum(map(_orthogonal_flops, weights)))
-
-
-def _forward_flops(network: nn.Module, task: Task, weights: Sequence[torch.Tensor]) -> float:
-    counter = FlopCounterMode(display=False)
-    with torch.no_grad(), counter:
-        forward(network.eval(), take(task.x, slice(1)))
-    return float(counter.get_total_flops()) or 2.0 * sum(p.numel() for p in weights)
+        forward = operations(network, work.task) or 2.0 * sum(p.numel() for p in weights)
+        return Flops(forward, sum(map(_orthogonal_flops, weights)))
 
 
 def _orthogonal_flops(weight: torch.Tensor) -> float:

@@ -20,6 +20,7 @@ from infoscope.prequential.mixture import Experts
 from infoscope.training.forward import device_of, forward
 from infoscope.training.isolation import isolated
 from infoscope.training.learner import copy_network
+from infoscope.training.optimizers import Adam
 
 
 @dataclass(frozen=True)
@@ -97,7 +98,7 @@ class _Student:
         self.weights = [p for p in self.network.parameters() if p.requires_grad]
         self.start = [p.detach().clone() for p in self.weights]
         if self.weights:
-            self.optimizer = torch.optim.Adam(self.weights, preset.lr, (0.9, 0.99))
+            self.optimizer = Adam(self.weights, preset.lr, (0.9, 0.99))
 
     @torch.no_grad()
     def logits(self, i: int) -> Float[np.ndarray, "networks length vocabulary"]:

@@ -15,6 +15,7 @@ from infoscope.data.inputs import Inputs, count, take, to
 from infoscope.data.targets import Target
 from infoscope.options import AtLeast, check_fields
 from infoscope.training.forward import device_of, logits_of
+from infoscope.training.optimizers import Adam
 
 FIRST = math.log(1e-3)
 """Logarithm of the first variance, in units of the prior's."""
@@ -51,7 +52,7 @@ class FilterNoise:
         prior = prior_variances(held)
         logs = {name: torch.full((len(w),), FIRST).add(math.log(prior[name])) for name, w in held.items()}
         logs = {name: t.to(device).requires_grad_() for name, t in logs.items()}
-        optimizer = torch.optim.Adam(logs.values(), lr=self.rate)
+        optimizer = Adam(logs.values(), lr=self.rate)
         sums = {name: torch.zeros(len(w), dtype=torch.float64) for name, w in held.items()}
         for step in range(self.steps):
             rows = torch.randint(n, (min(self.batch, n),), generator=draws)

@@ -8,7 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from infoscope.training.optimizers import Adam, eager
 
+
+@eager
 class Muon(torch.optim.Optimizer):
     """Momentum whose matrices are made orthogonal (Jordan et al. 2024, "Muon"), and Adam for vectors.
 
@@ -24,7 +27,7 @@ class Muon(torch.optim.Optimizer):
         self.matrices = [p for p in parameters if p.ndim > 1]
         self.momenta = [torch.zeros_like(p) for p in self.matrices]
         vectors = [p for p in parameters if p.ndim < 2]
-        self.adam = torch.optim.Adam(vectors, lr, (0.9, 0.99), fused=True) if vectors else None
+        self.adam = Adam(vectors, lr, (0.9, 0.99), fused=True) if vectors else None
 
     @torch.no_grad()
     def step(self, closure: Any = None) -> Any:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from infoscope.data.inputs import Batch
 from infoscope.data.targets import Target
+from infoscope.training import optimizers
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,7 @@ class Adam:
 
     def __call__(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
         """The optimizer over these parameters."""
-        return torch.optim.AdamW(parameters, lr=self.lr, betas=self.betas, weight_decay=self.weight_decay)
+        return optimizers.AdamW(parameters, lr=self.lr, betas=self.betas, weight_decay=self.weight_decay)
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ class SGD:
 
     def __call__(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
         """The optimizer over these parameters."""
-        return torch.optim.SGD(
+        return optimizers.SGD(
             parameters, self.lr, self.momentum, nesterov=self.nesterov, weight_decay=self.weight_decay
         )
 

@@ -7,14 +7,10 @@ import copy
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
 
-from infoscope.data.inputs import take
 from infoscope.data.task import Task
-from infoscope.training.check_network import owned
-from infoscope.training.forward import device_of, forward
 from infoscope.training.learner import load_weights
-from infoscope.training.predict import evaluating
+from infoscope.training.operations import operations
 from infoscope.weight_information.example_losses import losses
 
 LARGE = 4e9
@@ -24,13 +20,10 @@ _PART = 1e10  # operations of a pass over a part
 _LEAST = 64
 
 
-def operations(network: nn.Module, task: Task) -> float:
+def pass_operations(network: nn.Module, task: Task) -> float:
     """Operations of a forward pass over all examples: of products, and at least two a weight."""
-    few = min(2, len(task))
-    with torch.no_grad(), evaluating(network), FlopCounterMode(display=False) as counter:
-        forward(network, owned(take(task.x, slice(0, few)), device_of(network)))
     weights = sum(p.numel() for p in network.parameters())
-    return len(task) * max(counter.get_total_flops() / few, 2.0 * weights)
+    return len(task) * max(operations(network, task, examples=2), 2.0 * weights)
 
 
 class PartOfData:
@@ -42,7 +35,7 @@ class PartOfData:
 
     def __init__(self, network: nn.Module, task: Task, size: int | None = None) -> None:
         self.task = task
-        own = max(_LEAST, int(_PART * len(task) / operations(network, task))) if size is None else size
+        own = max(_LEAST, int(_PART * len(task) / pass_operations(network, task))) if size is None else size
         self.size = min(len(task), own)
         self._network = copy.deepcopy(network)
         self._shapes = {name: p.shape for name, p in self._network.named_parameters() if p.requires_grad}

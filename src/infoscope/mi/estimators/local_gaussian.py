@@ -17,6 +17,7 @@ from infoscope.mi.numerics.entropies import of_surprisals
 from infoscope.mi.numerics.neighbourhoods import moments, neighbourhoods, weights
 from infoscope.mi.sample import Side
 from infoscope.options import at_least
+from infoscope.training.optimizers import Adam
 
 FEWEST = 20
 """Examples below which there are no neighbourhoods; up to four times k, a neighbourhood is a quarter of the sample."""
@@ -96,7 +97,7 @@ def fitted(
     scale = torch.as_tensor(total) * root.diagonal(dim1=1, dim2=2).prod(1)
     shift = torch.zeros_like(centre, requires_grad=True)
     lower = torch.zeros_like(root, requires_grad=True)
-    optimizer = torch.optim.Adam([shift, lower], lr=RATE)
+    optimizer = Adam([shift, lower], lr=RATE)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, STEPS)
     for _ in range(STEPS):
         factor = _factor(lower)

@@ -12,6 +12,7 @@ from torch import Tensor
 from infoscope.data.task import Task
 from infoscope.training.fit import fit
 from infoscope.training.learner import Learner
+from infoscope.training.optimizers import Adam
 from infoscope.training.recipe import Constant, Cosine, Decay, Loss, Recipe
 from infoscope.weight_information.certificate.noisy_weights import Drawn, GradientMoments, NoisyWeights
 
@@ -57,7 +58,7 @@ class BoundTraining:
         batch = min(n, self.batch * (_LAST if last else 1))
         epochs = max(1, round(self.steps * _SHARES[i] * batch / n))
         decay: Decay = Cosine() if last else Constant()
-        return Recipe(lambda _: torch.optim.Adam(noisy.groups(self.rate)), decay, batch, epochs, None, loss=loss)
+        return Recipe(lambda _: Adam(noisy.groups(self.rate)), decay, batch, epochs, None, loss=loss)
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from infoscope.training.learner import Learner, Weights
 from infoscope.weight_information.averaged_fisher import AveragedFisher, Blockwise, Form
 from infoscope.weight_information.gaussian import Curvature, Posterior, isotropic
 from infoscope.weight_information.minimum import Pull, settled
-from infoscope.weight_information.parts_of_data import LARGE, PartOfData, operations
+from infoscope.weight_information.parts_of_data import LARGE, PartOfData, pass_operations
 from infoscope.weight_information.posterior import (
     Fitted,
     Prior,
@@ -89,7 +89,7 @@ class FittedCurve:
         self.loss = StackedLoss(network, task, device)
         self.w = self.loss.flat(weights).cpu()
         self.linear = is_linear(probe, self.w, fitting.seed)
-        large = fitting.way == "auto" and not self.linear and operations(network, task) > LARGE
+        large = fitting.way == "auto" and not self.linear and pass_operations(network, task) > LARGE
         self.part = PartOfData(network, task) if large or fitting.way == "noise" else None
         draws = torch.Generator().manual_seed(fitting.seed)
         first = self.loss(self.w[None])[0] if self.part is None else self.part.loss(self.w[None], draws)
