@@ -23,7 +23,9 @@ class Attentive(nn.Module):
         return self.out(nn.functional.scaled_dot_product_attention(*heads)[:, 0].mean(1))
 
 
-@pytest.mark.parametrize("factory", [MLP((7,)), SmallCNN(), lambda shape, outputs: Attentive()], ids=["mlp", "cnn", "a"])
+@pytest.mark.parametrize(
+    "factory", [MLP((7,)), SmallCNN(), lambda shape, outputs: Attentive()], ids=["mlp", "cnn", "a"]
+)
 def test_operations_are_those_that_torch_counts(factory):
     network = factory((1, 12, 12), 5).eval()
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
