@@ -49,8 +49,8 @@ class Point:
 
     @cached_property
     def _measurements(self) -> tuple[Measurement, ...]:
-        found = {seed: rates(code.mean, code.sd, seed) for seed, code in self.codes.items()}
-        shared = {seed: total_correlation(code.mean, code.sd, seed) for seed, code in self.codes.items()}
+        found = {seed: rates(code.mean, code.sd, seed, code.mixture) for seed, code in self.codes.items()}
+        shared = {seed: total_correlation(code.mean, code.sd, seed, code.mixture) for seed, code in self.codes.items()}
         n = self.receipt.n
         above = self._of("I(Z;X)", Bound.UPPER, lambda seed: found[seed].above.value)
         below = self._of("I(Z;X), at least", Bound.LOWER, lambda seed: found[seed].all.value)

@@ -6,12 +6,16 @@ in its place. Whatever invertible function each unit goes through afterwards cha
 
 from __future__ import annotations
 
+import dataclasses
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
+
+from infoscope.bottleneck.mixture_marginal import Mixture
 
 _SIZE = 1 << 22
 """Densities that are held at once."""
@@ -37,21 +41,40 @@ class Terms:
 
 @dataclass(frozen=True, eq=False)
 class Rates:
-    """Bounds on I(Z;X), nats: two from above and one from below, of one draw of Z an example.
+    """Bounds on I(Z;X), nats: two or three from above and one from below, of one draw of Z an example.
 
     - `marginal` ≥: E KL(q(z|x) ‖ N(0, 1)), what is paid for in training (Alemi et al. 2017, eq. 14); in closed form;
     - `others` ≥: E log q(z|x) / mean of q(z|x') over the other examples (Poole et al. 2019, eq. 13);
-    - `all` ≤: the same mean with x itself among them, so never above log n (eq. 12).
+    - `mixture` ≥: E log q(z|x) / r(z), r a mixture learned from codes of other examples (Alemi et al. 2018, eq. 4);
+    - `all` ≤: the mean of `others` with x itself among them, so never above log n (eq. 12).
     """
 
     marginal: Terms
     others: Terms
     all: Terms
+    mixture: Terms | None = None
 
     @property
     def above(self) -> Terms:
-        """The lower one of the two from above."""
-        return min(self.marginal, self.others, key=lambda terms: terms.value)
+        """The lowest of those from above."""
+        return least((self.marginal, self.others, *(() if self.mixture is None else (self.mixture,))))
+
+
+def least(bounds: Sequence[Terms]) -> Terms:
+    """The lowest of bounds from above: which one, is chosen for either half of the examples by the other half.
+
+    The least of several means would be too low by chance, the more so the fewer the examples; chosen by others, each
+    term is one of a bound.
+
+    >>> least([Terms(torch.tensor([1.0, 4.0])), Terms(torch.tensor([3.0, 2.0]))]).terms
+    tensor([3., 4.])
+    """
+    terms = torch.stack([bound.terms for bound in bounds])
+    even = torch.arange(terms.shape[1]) % 2 == 0
+    found = terms[0].clone()
+    for half in (even, ~even):
+        found[half] = terms[terms[:, ~half].mean(1).argmin()][half]
+    return Terms(found)
 
 
 def draw(mean: Float[Tensor, "n d"], sd: Float[Tensor, "n d"], seed: int) -> Float[Tensor, "n d"]:
@@ -69,8 +92,8 @@ def kl_to_normal(mean: Float[Tensor, "*n d"], sd: Float[Tensor, "*n d"]) -> Floa
     return 0.5 * (mean.square() + sd.square() - 1) - sd.log()
 
 
-def rates(mean: Float[Tensor, "n d"], sd: Float[Tensor, "n d"], seed: int = 0) -> Rates:
-    """Bounds on I(Z;X) of Z = m(x) + s(x) ε, ε ~ N(0, 1).
+def rates(mean: Float[Tensor, "n d"], sd: Float[Tensor, "n d"], seed: int = 0, mixture: Mixture | None = None) -> Rates:
+    """Bounds on I(Z;X) of Z = m(x) + s(x) ε, ε ~ N(0, 1). The mixture must have been learned from other examples.
 
     Two inputs that are told apart with certainty hold log 2 nats:
 
@@ -79,10 +102,12 @@ def rates(mean: Float[Tensor, "n d"], sd: Float[Tensor, "n d"], seed: int = 0) -
     0.693147
     """
     _check(mean, sd)
-    return _rates(draw(mean, sd, seed), mean.double().cpu(), sd.double().cpu())
+    return _rates(draw(mean, sd, seed), mean.double().cpu(), sd.double().cpu(), mixture)
 
 
-def total_correlation(mean: Float[Tensor, "n d"], sd: Float[Tensor, "n d"], seed: int = 0) -> tuple[Terms, Terms]:
+def total_correlation(
+    mean: Float[Tensor, "n d"], sd: Float[Tensor, "n d"], seed: int = 0, mixture: Mixture | None = None
+) -> tuple[Terms, Terms]:
     """Bounds (below, above) on TC(Z) = KL(p(z) ‖ Π p(z_j)), nats, of Z = m(x) + s(x) ε with a noise of its own a unit.
 
     Given x the units are independent, so TC(Z) = Σ_j I(Z_j;X) − I(Z;X); each term is taken from its other side. They
@@ -90,14 +115,21 @@ def total_correlation(mean: Float[Tensor, "n d"], sd: Float[Tensor, "n d"], seed
     """
     _check(mean, sd)
     z, mean, sd = draw(mean, sd, seed), mean.double().cpu(), sd.double().cpu()
-    whole = _rates(z, mean, sd)
-    units = [_rates(z[:, [j]], mean[:, [j]], sd[:, [j]]) for j in range(z.shape[1])]
+    whole = _as_drawn(_rates(z, mean, sd, mixture), z, mean, sd)
+    parts = [(z[:, [j]], mean[:, [j]], sd[:, [j]]) for j in range(z.shape[1])]
+    units = [_as_drawn(_rates(*part), *part) for part in parts]
     low = torch.stack([unit.all.terms for unit in units]).sum(0)
     high = torch.stack([unit.above.terms for unit in units]).sum(0)
     return Terms(low - whole.above.terms), Terms(high - whole.all.terms)
 
 
-def _rates(z: Tensor, mean: Tensor, sd: Tensor) -> Rates:
+def _as_drawn(found: Rates, z: Tensor, mean: Tensor, sd: Tensor) -> Rates:
+    """The same with log q(z|x)/N(z; 0, 1) of the draw in place of its mean: what q(z|x) adds then cancels from TC."""
+    away = (z.square() - mean.square() - sd.square()) - (((z - mean) / sd).square() - 1)
+    return dataclasses.replace(found, marginal=Terms(found.marginal.terms + 0.5 * away.sum(1)))
+
+
+def _rates(z: Tensor, mean: Tensor, sd: Tensor, mixture: Mixture | None = None) -> Rates:
     n = len(z)
     own, others = torch.empty(n, dtype=torch.float64), torch.empty(n, dtype=torch.float64)
     step = max(1, _SIZE // n)
@@ -109,7 +141,10 @@ def _rates(z: Tensor, mean: Tensor, sd: Tensor) -> Rates:
         others[i : i + step] = density.logsumexp(1)
     among = torch.logaddexp(own, others) - math.log(n)
     marginal = kl_to_normal(mean, sd).sum(1)
-    return Rates(Terms(marginal), Terms(own - (others - math.log(n - 1))), Terms(own - among))
+    learned = None
+    if mixture is not None:
+        learned = Terms(own - z.shape[1] / 2 * math.log(2 * math.pi) - mixture.log_density(z))
+    return Rates(Terms(marginal), Terms(own - (others - math.log(n - 1))), Terms(own - among), learned)
 
 
 def _log_density(z: Tensor, mean: Tensor, sd: Tensor) -> Tensor:

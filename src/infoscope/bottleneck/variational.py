@@ -151,7 +151,7 @@ class InformationBottleneck:
             learn_code,
             (train.task, stopping.task, coded.task, coded.n, priced, seed, device),
             LearnedCode,
-            1,
+            2,
             f"code at β = {beta:g}, seed {seed}",
             kind="trainings",
             seconds=seconds,
