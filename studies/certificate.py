@@ -216,7 +216,7 @@ class CertificateStudy:
         cells: list[list[Cell]] = []
         for (name, asked), one in zip(names, found, strict=True):
             made = one.certificate()
-            place = {"network": name, "task": None, "bound": f"backprop, {asked.objective}", "layer": None}
+            place = {"network": name, "task": None, "kind": f"backprop, {asked.objective}", "layer": None}
             rows.append(Row(place, made.measurement()))
             cells.append([
                 name, asked.objective, asked.epochs, made.value, ours[name], round(made.risk, 4), round(one.kl, 1),
@@ -235,7 +235,7 @@ def _claimed(name: str, asked: float) -> str:
 
 
 def _cells(name: str, asked: float, found: TaskCertificate) -> list[Cell]:
-    bounds: dict[Any, Measurement] = {row.coordinates["bound"]: row.measurement for row in found.rows()}
+    bounds: dict[Any, Measurement] = {row.coordinates["kind"]: row.measurement for row in found.rows()}
     q = found.posterior
     test = float(q.held_out.mean()) if len(q.held_out) else None
     floor = bounds["floor"].value if "floor" in bounds else None

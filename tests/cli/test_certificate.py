@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 QUICK = ("iris", "--model", "mlp(widths=())", "--steps", 400, "--draws", 100)
 
 
@@ -10,6 +12,10 @@ def test_nine_bounds_the_ledger_and_what_the_weights_hold(measured, infoscope, t
     assert {"certificate", "risk", "KL(q|p)"} <= set(rows)
     assert rows["KL(q|p)"]["unit"] == "bit"
     assert rows["certificate"]["unit"] == "1"
+    printed = json.loads(infoscope("certificate", *QUICK, "--out", "run", "--json").stdout)["measurements"]
+    kinds = [row["kind"] for row in printed if row["quantity"] == "certificate"]
+    assert len(set(kinds)) == 9, "each bound goes by its name"
+    assert {row["bound"] for row in printed if row["quantity"] == "certificate"} == {"upper"}
     told = infoscope("certificate", *QUICK, "--out", "run").stdout
     assert "of new examples, but for a probability of 0.035" in told
     assert "draws of the weights: 0.0105" in told

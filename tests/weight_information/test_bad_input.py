@@ -7,7 +7,10 @@ import torch
 from torch import nn
 
 from infoscope import LearningCoefficient, Merge, Quantise, RiskCertificate, Task, WeightInformation
+from infoscope.data.targets import Real
+from infoscope.training.learner import load_weights
 from infoscope.weight_information.between.question import Between
+from infoscope.weight_information.checkpoint import Checkpoint
 
 IRIS = Task.from_dataset("iris")
 
@@ -25,6 +28,10 @@ def steep() -> nn.Module:
 
 def plain() -> nn.Module:
     return nn.Sequential(nn.Linear(4, 2), nn.Tanh(), nn.Linear(2, 3))
+
+
+def line() -> nn.Module:
+    return nn.Linear(3, 1)
 
 
 def half() -> nn.Module:
@@ -67,3 +74,33 @@ def test_gradients_of_documents_without_a_token_that_counts_are_none(tmp_path):
 
     task = Task.from_arrays(torch.zeros(9, 3).long(), torch.full((9, 3), -100), target=Tokens(4))
     check_gradients(nn.Sequential(nn.Embedding(4, 4)), task)
+
+
+def test_a_network_that_speaks_the_units_of_y_is_not_taken_for_a_bad_one():
+    """Half of a variance is explained by y itself, and next to nothing by (y − centre)/scale: that is no accident."""
+    x = torch.randn(60, 3, generator=torch.Generator().manual_seed(0))
+    y = (x @ torch.tensor([[3.0], [1.0], [-2.0]]) + 40).double()
+    own = {"weight": torch.tensor([[3.0, 1.0, -2.0]]), "bias": torch.tensor([40.0])}
+    task = Task.from_arrays(x, y, target=Real(0.001, 20.0, 60.0), name="prices")
+    with pytest.raises(
+        ValueError, match=r"numbers of 'prices' themselves.*\(y − 40\)/10; declare centre=0 and scale=1"
+    ):
+        Checkpoint.of(own).learner(task, line)
+    standard = {"weight": own["weight"] / 10, "bias": torch.zeros(1)}
+    Checkpoint.of(standard).learner(task, line)
+    raw = Task.from_arrays(x, y, target=Real(0.001, 20.0, 60.0, centre=0.0, scale=1.0))
+    Checkpoint.of(own).learner(raw, line)
+    Checkpoint.of({k: torch.zeros_like(t) for k, t in own.items()}).learner(task, line)  # nothing is told of nothing
+
+
+def test_shapes_that_do_not_fit_are_told():
+    with pytest.raises(ValueError, match=r"another shape for weight, \(1, 5\) and not \(1, 3\)"):
+        load_weights(line(), {"weight": torch.zeros(1, 5), "bias": torch.zeros(1)})
+
+
+def test_a_pickled_network_is_told_from_a_damaged_file(tmp_path):
+    torch.save(line(), tmp_path / "whole.pt")
+    with pytest.raises(
+        ValueError, match=r"objects that take code to read, such as a whole network.*save the tensors alone"
+    ):
+        Checkpoint.of(tmp_path / "whole.pt")

@@ -180,3 +180,22 @@ def test_bad_input_gets_a_word():
     ):
         with pytest.raises(ValueError, match=word):
             ask(Between(given, **{"data": IRIS, "model": MLP((8,)), **options}))
+
+
+class Grouped(nn.Module):
+    """Units inside of a group norm keep their places, as it is not followed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.norm, self.b = nn.Linear(4, 6), nn.GroupNorm(2, 6), nn.Linear(6, 3)
+
+    def forward(self, x):
+        return self.b(self.norm(self.a(x)).relu())
+
+
+def test_what_could_not_be_aligned_is_told():
+    one, other = Grouped().state_dict(), Grouped().state_dict()
+    found = between(one, other, IRIS, model=Grouped, aligned=True, balanced=True)
+    told = found.choices()["Symmetries"]
+    assert "no units that may change places" in told
+    assert "group_norm is not followed" in told

@@ -162,3 +162,17 @@ def test_bad_input_gets_a_word(tmp_path):
     ):
         with pytest.raises(ValueError, match=word):
             units(Merge(given, **{"data": IRIS, "model": MLP((4,)), **options}))
+
+
+def test_on_the_same_examples_the_error_of_the_mean_price_is_paired():
+    """What merging costs two checkpoints rises and falls together there: their errors are no independent ones."""
+    network = MLP((3,))
+    points = [Learner(network).network(IRIS.shape, 3, seed).state_dict() for seed in (0, 1)]
+    found = merge(*points, data=IRIS, model=network)
+    each = [one.each for one in found.prices if one.way == "mean"]
+    mean = torch.stack(each).mean(0)
+    assert found.price("mean").stderr == pytest.approx(float(mean.std()) / len(mean) ** 0.5)
+    apart = Task.from_arrays(IRIS.array[::2], IRIS.labels[::2], name="half"), IRIS
+    found = merge(*points, data=list(apart), model=network)
+    errors = [one.rise.measured.stderr for one in found.prices if one.way == "mean"]
+    assert found.price("mean").stderr == pytest.approx(sum(e * e for e in errors) ** 0.5 / 2)

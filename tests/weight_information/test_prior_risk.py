@@ -53,7 +53,7 @@ def test_steepest_is_the_slope_of_the_relative_entropy():
 def test_the_floor_stands_beside_the_certificate_and_below_it():
     task = Task.from_dataset("iris").shuffled(0)[:30]
     answer = ask(RiskCertificate(task, MLP(()), floor=True, steps=60, draws=50))
-    rows = [row for row in answer.record() if row.coordinates["bound"] in ("kl", "floor")]
+    rows = [row for row in answer.record() if row.coordinates["kind"] in ("kl", "floor")]
     certificate, floor = (row.measurement for row in rows)
     assert (certificate.quantity, floor.quantity) == ("certificate", "certificate floor")
     assert 0 < floor.value < certificate.value

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 
 import numpy as np
 import pytest
@@ -211,3 +212,11 @@ def test_a_pretrained_residual_network(shared_data):
     answer = quantise(file, Task.from_dataset(str(shared_data("cifar10"))), network, bits=4, examples=100)
     assert len(answer.layers) == 20
     assert answer.spent.rise.measured.value < 2 * answer.loss.value
+
+
+def test_bits_measured_on_one_example_have_no_error(tmp_path):
+    weights = Learner(MLP((4,))).network(IRIS.shape, 3, 0).state_dict()
+    found = quantise(weights, IRIS[:1], MLP((4,)))
+    errors = [row.measurement.stderr for row in found.record() if row.measurement.quantity == "bits"]
+    assert errors
+    assert all(math.isnan(error) for error in errors)

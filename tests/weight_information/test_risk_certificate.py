@@ -165,7 +165,7 @@ def test_the_smooth_bound_is_the_kl_bound_and_its_gradient_is_right():
 def test_iris_is_certified_and_labels_that_mean_nothing_are_not():
     answer = ask(RiskCertificate(IRIS, LINE, steps=600, draws=200))
     first = next(iter(answer.record())).measurement
-    kinds = {row.coordinates["bound"] for row in answer.record() if row.measurement.quantity == "certificate"}
+    kinds = {row.coordinates["kind"] for row in answer.record() if row.measurement.quantity == "certificate"}
     assert first.value < 0.6
     assert not first.status
     assert first.value == min(row.measurement.value for row in list(answer.record())[:5])
@@ -249,7 +249,7 @@ def test_a_file_is_bounded_by_its_length(tmp_path):
     path = tmp_path / "few.safetensors"
     save_file({"fc1.weight": torch.zeros(3, 4, dtype=torch.float16), "fc1.bias": torch.tensor([2.0, 0, 0])}, path)
     rows = ask(RiskCertificate(IRIS, LINE, file=path, **QUICK)).found[0].rows()
-    (found,) = [row.measurement for row in rows if row.coordinates["bound"] == "file"]
+    (found,) = [row.measurement for row in rows if row.coordinates["kind"] == "file"]
     bits = message_bits(path.read_bytes())
     assert found.value == kl_inverse(2 / 3, (bits * math.log(2) + math.log(1 / 0.035)) / 150)
     assert found.status == {Status.VACUOUS}

@@ -133,8 +133,10 @@ def answers_with_record_figures_and_sentence(question: Question[Any]) -> None:
 
 
 def record_goes_through_json(question: Question[Any]) -> None:
-    """Written as JSON and read back, every measurement is the same."""
+    """Written as JSON and read back, every measurement is the same, and no coordinate hides one of its columns."""
     for row in _run(question).answer.record():
+        hides = sorted(row.coordinates.keys() & row.measurement.as_dict().keys())
+        require(not hides, f"its coordinate {', '.join(hides)} is a column of every measurement; call it otherwise")
         text = json.dumps(row.measurement.to_json(), allow_nan=False)
         back = Measurement.from_json(json.loads(text))
         require(_same(back, row.measurement), f"{row.measurement} comes back from JSON as {back}")

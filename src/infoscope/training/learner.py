@@ -74,8 +74,9 @@ def load_weights(network: nn.Module, weights: Weights) -> None:
     unknown = [k for k in weights if k not in own]
     shapes = [k for k in own if k in weights and own[k].shape != weights[k].shape]
     if missing or unknown or shapes:
+        other = [f"{k}, {tuple(weights[k].shape)} and not {tuple(own[k].shape)}" for k in shapes[:1]] + shapes[1:]
         told = [f"{what} {', '.join(ks[:3])}" for what, ks in
-                (("lacks", missing), ("has unknown", unknown), ("has another shape for", shapes)) if ks]  # fmt: skip
+                (("lacks", missing), ("has unknown", unknown), ("has another shape for", other)) if ks]  # fmt: skip
         raise ValueError(f"the weights do not fit {type(network).__name__}: the file {'; '.join(told)}; name its model")
     network.load_state_dict(dict(weights), strict=False)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -50,7 +51,10 @@ def weights_from(path: Path) -> Weights:
 
 
 def _unpickled(path: Path) -> Any:
-    return torch.load(path, map_location="cpu", weights_only=True)
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise ValueError("it holds objects that take code to read, such as a whole network, or is damaged") from error
 
 
 def _check_room(path: Path) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from infoscope.data.targets import Real
 from infoscope.data.task import Task
 from infoscope.hugging_face import HUB, is_saved_network
 from infoscope.models import HuggingFaceModel
@@ -20,7 +21,7 @@ from infoscope.training.learner import Learner, Weights, copy_weights
 from infoscope.training.lora import adapter_file
 from infoscope.training.weights_file import tensors_from
 from infoscope.unreadable import listed
-from infoscope.weight_information.example_losses import check_gradients
+from infoscope.weight_information.example_losses import by_piece, check_gradients
 from infoscope.weight_information.quantise.quantised_file import is_quantised, read_quantised
 
 AnyCheckpoint = Any
@@ -69,6 +70,7 @@ class Checkpoint:
             )
         check_network(network, task)
         check_gradients(network, task)
+        _check_units(self.name, network, task)
         lacking = network.state_dict().keys() - self.weights.keys()  # tied ones that have one name in the file
         return learner.starting_from({**self.weights, **{k: copy_weights(network)[k] for k in lacking}})
 
@@ -130,6 +132,26 @@ def _check_finite(name: str, weights: Mapping[str, Tensor]) -> None:
             f"{name}: {len(bad)} of {len(weights)} tensors hold NaN or infinity, {listed(bad, 3)}; the training "
             "diverged, take an earlier checkpoint"
         )
+
+
+def _check_units(name: str, network: nn.Module, task: Task) -> None:
+    """ValueError where a network gives numbers as they are, and is asked for them in standard units."""
+    target = task.target
+    if not isinstance(target, Real) or (target.centre, target.scale) == (0.0, 1.0):
+        return
+    few = task[:_FEW]
+    given, y = by_piece(network, few, lambda call, x, _: call(x).double().mT).mT, few.y.double()
+    raw, standard = ((y - one).square().mean() for one in (given, target.centre + target.scale * given))
+    spread = (y - y.mean(0)).square().mean()
+    if bool(raw < spread / 2) and bool(raw < standard / 2):
+        raise ValueError(
+            f"{name}: its answers are the numbers of {task.name!r} themselves, and here they are taken for "
+            f"(y − {target.centre:.6g})/{target.scale:.6g}; declare centre=0 and scale=1 of the target in Python, or "
+            "name a model whose last step gives that"
+        )
+
+
+_FEW = 512  # examples that units are told from
 
 
 def _check_same(one: Checkpoint, other: Checkpoint) -> None:

@@ -66,6 +66,7 @@ class BetweenAnswer:
     freed: str = ""
     freed_distance: Distance | None = None
     freed_line: Float[Tensor, "points n"] | None = None
+    symmetries: str = ""
 
     @property
     def title(self) -> str:
@@ -129,7 +130,7 @@ class BetweenAnswer:
         """What was compared."""
         notes = {one.name: "; ".join(one.notes) for one in (self.one, self.other) if one.notes}
         n = {"Examples": f"{self.receipt.n} of {self.examples}"} if self.examples else {}
-        return n | notes
+        return n | notes | ({"Symmetries": self.symmetries} if self.symmetries else {})
 
     def write(self, folder: Path) -> Mapping[str, str]:
         """No file but the report."""

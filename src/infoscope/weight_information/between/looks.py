@@ -34,21 +34,44 @@ _BLOCKS = 10
 
 @dataclass(frozen=True, eq=False)
 class Moved:
-    """Weights of both sides after a symmetry was taken out: the function of each is what it was."""
+    """Weights of both sides after a symmetry was taken out: the function of each is what it was.
+
+    `units` are the groups of units that may change places, `scales` those that may be rescaled, both None where they
+    were not asked for; `fixed` names what is not followed.
+    """
 
     first: Weights
     second: Weights
+    units: int | None = None
+    scales: int | None = None
+    fixed: tuple[str, ...] = ()
+
+    def told(self) -> str:
+        """What was free, and what was not.
+
+        >>> Moved({}, {}, units=0, fixed=("group_norm is not followed: units that enter it keep their places",)).told()
+        'no units that may change places; group_norm is not followed: units that enter it keep their places'
+        """
+        kinds = ((self.units, "units that may change places"), (self.scales, "units that may be rescaled"))
+        found = [f"{_groups(count)}{what}" for count, what in kinds if count is not None]
+        return "; ".join((*found, *dict.fromkeys(self.fixed)))
 
     def to_bytes(self) -> bytes:
         """As one safetensors file."""
         sides = {"first": self.first, "second": self.second}
-        return pack_paths({(side, name): t for side, held in sides.items() for name, t in held.items()})
+        tensors = {(side, name): t for side, held in sides.items() for name, t in held.items()}
+        return pack_paths(tensors, units=self.units, scales=self.scales, fixed=list(self.fixed))
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Moved:
         """The value that `to_bytes` wrote."""
-        tensors, _ = unpack_paths(data)
-        return cls(below(tensors, "first"), below(tensors, "second"))
+        tensors, facts = unpack_paths(data)
+        sides = below(tensors, "first"), below(tensors, "second")
+        return cls(*sides, facts["units"], facts["scales"], tuple(facts["fixed"]))
+
+
+def _groups(count: int) -> str:
+    return "no " if not count else "one group of " if count == 1 else f"{count} groups of "
 
 
 def moved(task: Task, learner: Learner, other: Weights, aligned: bool, balanced: bool) -> Moved:
@@ -60,13 +83,16 @@ def moved(task: Task, learner: Learner, other: Weights, aligned: bool, balanced:
     with isolated(0, threads=1):
         network = learner.network(task.shape, task.target.outputs, 0)
         sides = copy_weights(network), {**copy_weights(network), **other}
+        units, rescaled, fixed = None, None, list[str]()
         if balanced:
             scales = scale_groups(network, example)
+            rescaled, fixed = len(scales.balanced) + len(scales.normalised), [*scales.fixed]
             sides = balance(sides[0], scales), balance(sides[1], scales)
         if aligned:
             groups = permutation_groups(network, example)
+            units, fixed = len(groups), [*fixed, *groups.fixed]
             sides = sides[0], align(sides[0], sides[1], groups, parameters=network).weights
-    return Moved(*sides)
+    return Moved(*sides, units, rescaled, tuple(fixed))
 
 
 def moved_look(task: Task, learner: Learner, other: Weights, aligned: bool, balanced: bool) -> Look[Moved]:
@@ -74,7 +100,7 @@ def moved_look(task: Task, learner: Learner, other: Weights, aligned: bool, bala
     told = " and ".join(word for word, on in (("balanced", balanced), ("aligned", aligned)) if on)
     stand_in = partial(Moved, dict(learner.weights or {}), dict(other))
     args = (task, learner, dict(other), aligned, balanced)
-    return Look(moved, args, Moved, 1, f"checkpoints {told}", kind="symmetries", stand_in=stand_in)
+    return Look(moved, args, Moved, 2, f"checkpoints {told}", kind="symmetries", stand_in=stand_in)
 
 
 def line(task: Task, learner: Learner, other: Weights, device: str) -> PerExample:

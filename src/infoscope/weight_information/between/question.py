@@ -129,8 +129,9 @@ class Between:
         )
         told = ", ".join(word for word, on in (("aligned", self.aligned), ("balanced", self.balanced)) if on)
         return dataclasses.replace(
-            answer, freed=told, freed_distance=Distance.of(first, second, names), freed_line=there[0].values
-        )
+            answer, freed=told, freed_distance=Distance.of(first, second, names), freed_line=there[0].values,
+            symmetries=freed[0].told(),
+        )  # fmt: skip
 
     def _pair(self) -> tuple[Checkpoint, Checkpoint]:
         """Both checkpoints, an adapter as its base with it."""

@@ -42,19 +42,19 @@ class TaskCertificate:
                 receipt, method=f"PAC-Bayes {found.name} bound", notes=(*found.notes, *self.notes)
             )
             measured = Measurement("certificate", found.value, unit="1", bound=Bound.UPPER, status=status, receipt=made)
-            rows.append(Row({"task": self.name, "bound": found.name, "layer": None}, measured))
-        rows += [Row({"task": self.name, "bound": "floor", "layer": None}, one) for one in self.floors]
+            rows.append(Row({"task": self.name, "kind": found.name, "layer": None}, measured))
+        rows += [Row({"task": self.name, "kind": "floor", "layer": None}, one) for one in self.floors]
         for what, draws in (("training", q.tails[:, 1]), ("test", q.held_out)):
             if len(draws):
                 over = dataclasses.replace(receipt, method="draws of q", over=f"{len(draws)} draws of the weights")
                 error = float(draws.std()) / math.sqrt(len(draws))
                 measured = Measurement("risk", float(draws.mean()), error, unit="1", receipt=over)
-                rows.append(Row({"task": self.name, "bound": what, "layer": None}, measured))
+                rows.append(Row({"task": self.name, "kind": what, "layer": None}, measured))
         for layer, kl in ((None, q.total), *q.kl.items()):
             notes = () if layer is None else (f"λ = {q.scales[layer]:.4g}",)
             told = dataclasses.replace(receipt, method="Gaussian posterior trained by the bound", notes=notes)
             rows.append(
-                Row({"task": self.name, "bound": None, "layer": layer}, Measurement("KL(q|p)", kl, receipt=told))
+                Row({"task": self.name, "kind": None, "layer": layer}, Measurement("KL(q|p)", kl, receipt=told))
             )
         return tuple(rows)
 

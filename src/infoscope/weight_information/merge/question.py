@@ -8,7 +8,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+from jaxtyping import Float
 from safetensors.torch import save_file
+from torch import Tensor
 
 from infoscope import __version__
 from infoscope.data.named import Tasks, sample, tasks, training_part
@@ -133,7 +135,8 @@ class Merge:
             receipt = self._receipt(task, one, device)
             before, *others = came[0].values
             for way, after, quadratic in zip(merged, others, came[1].values, strict=True):
-                prices.append(Price(way, one.name, Rise.of(after, before, mean_and_error(quadratic), receipt)))
+                rise = Rise.of(after, before, mean_and_error(quadratic), receipt)
+                prices.append(Price(way, one.name, rise, after - before))
             yield Rows(tuple(row for price in prices[-len(merged) :] for row in price.rows()))
         return MergeAnswer(points, merged, tuple(prices), model_name(few[0], model), self.way, self.save)
 
@@ -155,13 +158,14 @@ class Merge:
         )  # fmt: skip
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Price:
-    """What merged weights cost on the data of one checkpoint, beside the checkpoint itself."""
+    """What merged weights cost on the data of one checkpoint, beside the checkpoint itself: on average and `each`."""
 
     way: str
     checkpoint: str
     rise: Rise
+    each: Float[Tensor, " n"]
 
     def rows(self) -> tuple[Row, ...]:
         """Measured, and to second order."""
@@ -196,9 +200,14 @@ class MergeAnswer:
         return self.merged[self.way].weights
 
     def price(self, way: str) -> Measurement:
-        """The mean over checkpoints of what their losses rise by, nats an example."""
-        rises = [one.rise.measured for one in self.prices if one.way == way]
-        error = math.hypot(*(one.stderr for one in rises)) / len(rises)
+        """The mean over checkpoints of what their losses rise by, nats an example; the same examples are paired."""
+        prices = [one for one in self.prices if one.way == way]
+        rises = [one.rise.measured for one in prices]
+        together: dict[str, Tensor] = {}
+        for one in prices:
+            data = one.rise.measured.receipt.data
+            together[data] = together[data] + one.each if data in together else one.each
+        error = math.hypot(*(mean_and_error(rows)[1] for rows in together.values())) / len(prices)
         receipt = replace(rises[0].receipt, data="", model="", over="examples, paired; checkpoints as they are")
         return Measurement("loss rise", sum(one.value for one in rises) / len(rises), error, "nat", receipt=receipt)
 

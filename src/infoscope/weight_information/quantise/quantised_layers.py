@@ -109,7 +109,8 @@ class Layer:
     def bits(self, most: float) -> Measurement:
         """The fewest bits a weight from which on the rise is no more than so many nats; its error half a range.
 
-        The range goes from what one standard error less of a rise would take to what one more would.
+        The range goes from what one standard error less of a rise would take to what one more would; it is not known
+        where these are not.
         """
         found, low, high = (self._fewest(most, errors) for errors in (0, -1, 1))
         receipt = replace(
@@ -117,7 +118,8 @@ class Layer:
         )
         status = frozenset({Status.NOT_REACHABLE}) if math.isinf(found) else frozenset[Status]()
         value = math.nan if math.isinf(found) else found * NATS_PER_BIT
-        error = math.nan if math.isinf(high) else (high - low) / 2 * NATS_PER_BIT
+        known = all(math.isfinite(rise.measured.stderr) for rise in self.rises)
+        error = (high - low) / 2 * NATS_PER_BIT if known and math.isfinite(high) else math.nan
         return Measurement("bits", value, error, "nat", status=status, receipt=receipt)
 
     def _fewest(self, most: float, errors: int) -> float:
