@@ -9,7 +9,6 @@ the sampler errs; its own estimator writes single precision.
 
 from __future__ import annotations
 
-import argparse
 import itertools
 import json
 import os
@@ -19,26 +18,13 @@ os.environ["TORCHDYNAMO_DISABLE"] = "1"  # the step as it is written; compiling 
 if not hasattr(itertools, "batched"):  # it is imported for several devices, and came with Python 3.12
     itertools.batched = lambda values, n: itertools.zip_longest(*[iter(values)] * n)  # type: ignore[attr-defined]
 
-import torch
 from canonical_interp.optim import sgld_step
+from reduced_rank_code import asked, factors, told
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("shape", type=int, nargs=4)
-    parser.add_argument("--b", type=float, required=True)
-    parser.add_argument("--lr", type=float, required=True)
-    parser.add_argument("--steps", type=int, default=4000)
-    parser.add_argument("--chains", type=int, default=4)
-    parser.add_argument("--seed", type=int, default=0)
-    given = parser.parse_args()
-    torch.set_num_threads(1)
-    torch.manual_seed(given.seed)
-    inputs, outputs, hidden, rank = given.shape
-    a = torch.zeros(given.chains, hidden, inputs, dtype=torch.float64)
-    b = torch.zeros(given.chains, outputs, hidden, dtype=torch.float64)
-    a[:, range(rank), range(rank)] = b[:, range(rank), range(rank)] = 1.0
-    truth = b[0] @ a[0]
+    given = asked()
+    a, b, truth = factors(given)
     weights = {"a": a, "b": b}
     start = {name: t.clone() for name, t in weights.items()}
     begin, losses = time.process_time(), []
@@ -47,9 +33,7 @@ def main() -> None:
         losses.append(0.5 * rest.square().sum((1, 2)))
         slopes = {"a": weights["b"].mT @ rest, "b": rest @ weights["a"].mT}
         sgld_step(weights, slopes, start, learning_rate=given.lr, nbeta=given.b, localization=1.0)
-    kept = torch.stack(losses)[given.steps // 10 :]
-    found = {"lambda": given.b * float(kept.mean()), "seconds": time.process_time() - begin}
-    print(json.dumps(found | {"gradients": given.steps * given.chains}))
+    print(json.dumps(told(given, losses, time.process_time() - begin)))
 
 
 if __name__ == "__main__":

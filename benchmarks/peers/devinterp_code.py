@@ -8,31 +8,17 @@ N(0, 1)), a burn-in of a tenth, and λ̂ = nβ (mean L − L_0). The gradient is
 
 from __future__ import annotations
 
-import argparse
 import json
 import time
 import warnings
 
-import torch
 from devinterp.optim.sgld import SGLD
+from reduced_rank_code import asked, factors, told
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("shape", type=int, nargs=4)
-    parser.add_argument("--b", type=float, required=True)
-    parser.add_argument("--lr", type=float, required=True)
-    parser.add_argument("--steps", type=int, default=4000)
-    parser.add_argument("--chains", type=int, default=4)
-    parser.add_argument("--seed", type=int, default=0)
-    given = parser.parse_args()
-    torch.set_num_threads(1)
-    torch.manual_seed(given.seed)
-    inputs, outputs, hidden, rank = given.shape
-    a = torch.zeros(given.chains, hidden, inputs, dtype=torch.float64)
-    b = torch.zeros(given.chains, outputs, hidden, dtype=torch.float64)
-    a[:, range(rank), range(rank)] = b[:, range(rank), range(rank)] = 1.0
-    truth = b[0] @ a[0]
+    given = asked()
+    a, b, truth = factors(given)
     a.requires_grad_()
     b.requires_grad_()
     with warnings.catch_warnings():
@@ -45,9 +31,7 @@ def main() -> None:
         each.sum().backward()
         optimizer.step()
         losses.append(each.detach())
-    kept = torch.stack(losses)[given.steps // 10 :]
-    found = {"lambda": given.b * float(kept.mean()), "seconds": time.process_time() - begin}
-    print(json.dumps(found | {"gradients": given.steps * given.chains}))
+    print(json.dumps(told(given, losses, time.process_time() - begin)))
 
 
 if __name__ == "__main__":
