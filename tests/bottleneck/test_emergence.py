@@ -20,7 +20,7 @@ from infoscope.observation.jacobians import jacobian
 from infoscope.observation.listening import Call
 from infoscope.observation.rows import Differentiated
 from infoscope.observation.up_to import UpTo
-from infoscope.run.question import units
+from infoscope.run.question import requests, units
 from infoscope.weight_information.averaged_fisher import AveragedFisher, Blockwise
 from infoscope.weight_information.gaussian import Posterior
 from infoscope.weight_information.posterior import Prior, closed_form
@@ -198,6 +198,16 @@ def test_later_layers_tell_less(activation, form):
     for before, after in itertools.pairwise(nats):
         assert bool((after <= before + 1e-9).all())
     assert bool((nats[4] < nats[0]).all())
+
+
+def test_a_dry_run_knows_the_time_of_channels():
+    """By one trial for all networks and times, whose inputs and examples are fewer."""
+    question = EffectiveInformation("iris", MLP((4,)), epochs=5, at=(0,), replicates=2)
+    looks = [one for request in requests(question) for one in getattr(request, "looks", ())]
+    assert [one.kind for one in looks] == ["channels"] * 4
+    (seconds,) = {one.seconds for one in looks}
+    assert seconds is not None
+    assert seconds() > 0
 
 
 def test_dearer_weights_make_less_of_every_layer():

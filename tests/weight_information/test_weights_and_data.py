@@ -16,7 +16,7 @@ from infoscope.data.targets import Real
 from infoscope.ensembles.stacked_loss import StackedLoss
 from infoscope.measurement import Bound, Status
 from infoscope.models import MLP
-from infoscope.run.question import units
+from infoscope.run.question import requests, units
 from infoscope.training.learner import Learner
 from infoscope.training.recipe import SGD, Recipe
 from infoscope.weight_information.minimum import Pull, hessian, settled
@@ -121,6 +121,15 @@ def test_weights_too_many_for_a_matrix_have_noise_each_and_no_channel(monkeypatc
     assert "Gaussian channel" not in answer.sentence()
     assert any("a noise a weight" in note for note in one.of("decoder", 1.0).receipt.notes)
     assert sum(units(asked).values()) == 5 + 1 + 4
+
+
+def test_a_dry_run_knows_the_time_of_posteriors_and_of_the_channel():
+    """By one trial for all networks, and one for the channel; from the same data, more of it takes longer."""
+    question = ShannonInformation(POOL, MLP((3,)), seeds=1, replicates=4, curve=(0.1,), draws=2)
+    looks = [one for request in requests(question) for one in getattr(request, "looks", ())]
+    seconds = {kind: [one.seconds for one in looks if one.kind == kind] for kind in ("posteriors", "derivatives")}
+    assert {kind: len(several) for kind, several in seconds.items()} == {"posteriors": 8, "derivatives": 2}
+    assert all(len(set(several)) == 1 and several[0]() > 0 for several in seconds.values())
 
 
 def test_one_call_is_the_lower_bound():

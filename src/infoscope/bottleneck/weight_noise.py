@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from time import process_time
 from typing import Literal
 
 import torch
@@ -47,6 +49,8 @@ BATCH = 256
 """Examples that go through the network at once."""
 
 _ROOM = 1 << 24  # numbers of rows at once
+_SOME, _MORE = 32, 128  # examples of a dry run's trials
+_FEW, _SEVERAL = 2, 6  # inputs of these
 
 
 @dataclass(frozen=True)
@@ -118,8 +122,37 @@ def channel_look(
 
     return Look(
         layer_channels, (task, bare, dict(weights), looking, device), Channels, 1, label, kind="channels",
+        seconds=ChannelTime(task.fingerprint, bare, dataclasses.replace(looking, scale=None), device, task),
         stand_in=stand_in,
     )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class ChannelTime:
+    """How long the channels of a network take; equal for equal work."""
+
+    fingerprint: str
+    learner: Learner
+    looking: Looking
+    device: str
+    task: Task = field(compare=False)
+
+    def __call__(self) -> float:
+        """Seconds, by untrained weights: from some examples and inputs, from more examples, and from more inputs."""
+        n, inputs = len(self.task), min(self.looking.inputs, len(self.task))
+        some, more, few, several = (min(n, _SOME), min(n, _MORE), min(inputs, _FEW), min(inputs, _SEVERAL))
+        self._took(few, few)  # what only the first pays for
+        first = self._took(some, few)
+        an_example = max(self._took(more, few) - first, 0.0) / max(more - some, 1)
+        an_input = max(self._took(some, several) - first, 0.0) / max(several - few, 1)
+        return first + an_example * (n - some) + an_input * (inputs - few)
+
+    def _took(self, n: int, inputs: int) -> float:
+        part, how = self.task[:n], dataclasses.replace(self.looking, inputs=inputs)
+        weights = self.learner.network(part.shape, part.target.outputs, how.seed).state_dict()
+        begin = process_time()
+        layer_channels(part, self.learner, weights, how, self.device)
+        return process_time() - begin
 
 
 def layer_channels(task: Task, learner: Learner, weights: Weights, looking: Looking, device: str) -> Channels:

@@ -13,10 +13,12 @@ from torch import Tensor
 
 from infoscope.weight_information.chains import Energy
 
+ROWS = 64
+"""Of weights that are moved, up and down, whose gradients are taken at once."""
+
 _DESCENT = {"maxiter": 1000, "maxfun": 2000, "ftol": 1e-14, "gtol": 1e-7}
 _STEP = 1e-4
 _A_STEP = 1e-4  # of the rest: what a step gains at least, relative to the loss
-_ROWS = 64  # of weights whose gradients are taken at once
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,7 +60,7 @@ def hessian(loss: Energy, w: Float[Tensor, " d"]) -> Float[Tensor, "d d"]:
             [ 0., 48.]], dtype=torch.float64)
     """
     rows = []
-    for part in (_STEP * torch.eye(len(w), dtype=torch.float64)).split(_ROWS):
+    for part in (_STEP * torch.eye(len(w), dtype=torch.float64)).split(ROWS):
         up, down = loss(torch.cat([w + part, w - part]))[1].split(len(part))
         rows.append((up - down) / (2 * _STEP))
     found = torch.cat(rows)

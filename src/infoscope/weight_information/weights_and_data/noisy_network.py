@@ -91,7 +91,7 @@ def noisy_network(
 ) -> NoisyNetwork:
     """From these weights to the minimum on the drawn examples, then the posterior there."""
     with isolated(noise.seed):
-        at = _Settled(drawn, learner, weights, noise, device)
+        at = Settled(drawn, learner, weights, noise, device)
         q = at.posterior()
         found = []
         for row in q.draw(noise.draws, torch.Generator().manual_seed(noise.seed)):
@@ -139,7 +139,7 @@ class Following:
 def following(pool: Task, learner: Learner, weights: Weights, noise: Noise, device: str) -> Following:
     """∂w*/∂c = −H⁻¹ g_i at the minimum on the whole pool, c how often an example is drawn: Cov(c) = I − 11ᵀ/n."""
     with isolated(noise.seed):
-        at = _Settled(pool, learner, weights, noise, device)
+        at = Settled(pool, learner, weights, noise, device)
         q, n = at.posterior(), len(pool)
         whole = at.curvature("full")
         vectors = whole.basis.back(torch.eye(len(at.w), dtype=torch.float64))
@@ -156,7 +156,7 @@ def following(pool: Task, learner: Learner, weights: Weights, noise: Noise, devi
         return Following(signal_to_noise(counts, followed, precision), whole.h, gain, not int(failed), at.linear)
 
 
-class _Settled:
+class Settled:
     """A network that was brought to the minimum of its loss with the prior's term."""
 
     def __init__(self, task: Task, learner: Learner, weights: Weights, noise: Noise, device: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Annotated, Any
@@ -34,6 +34,7 @@ from infoscope.weight_information.weights_and_data.noisy_network import (
     following,
     noisy_network,
 )
+from infoscope.weight_information.weights_and_data.trial import following_seconds, noisy_seconds
 
 MOST = 200
 """Examples, unless more are asked for."""
@@ -132,15 +133,17 @@ class ShannonInformation:
         as_trained: list[PerExample] = yield Looks((losses_look(pool, learner, others, device, "losses"),))
         count = sum(whole[name].numel() for name in parameters_of(learner, pool))
         priced: list[AtPrice] = []
+        bare, first = dataclasses.replace(learner, weights=None), Noise(self.beta, self.scale, self.draws, self.seed)
+        times = [partial(one, pool, bare, first, device) for one in (noisy_seconds, following_seconds)]
         for beta in self.betas:
-            noise = Noise(beta, self.scale, self.draws, self.seed)
+            noise = dataclasses.replace(first, beta=beta)
             pairs = [(members[i + 1].task, weights) for i, weights in enumerate(others)]
             noisy: list[NoisyNetwork] = yield Looks(
-                tuple(self._noisy(pool, one, learner, weights, noise, count, device) for one, weights in pairs)
+                tuple(self._noisy(pool, one, bare, weights, noise, count, device, times[0]) for one, weights in pairs)
             )
             channel: list[Following] = []
             if count <= MOST_FOLLOWED:
-                channel = yield Looks((self._following(pool, learner, whole, noise, count, device),))
+                channel = yield Looks((self._following(pool, bare, whole, noise, count, device, times[1]),))
             priced.append(AtPrice(noise, _in_rows(noisy, len(rows)), channel[0] if channel else None))
         counts = torch.from_numpy(np.stack([np.bincount(one, minlength=n) for one in rows]))
         return TaskShannon(
@@ -155,28 +158,32 @@ class ShannonInformation:
         return sample(part, MOST if self.examples is None else self.examples, self.seed)
 
     def _noisy(
-        self, pool: Task, drawn: Task, learner: Learner, weights: Any, noise: Noise, count: int, device: str
-    ) -> Look[NoisyNetwork]:
+        self, pool: Task, drawn: Task, learner: Learner, weights: Any, noise: Noise, count: int, device: str,
+        seconds: Callable[[], float],
+    ) -> Look[NoisyNetwork]:  # fmt: skip
         return Look(
             noisy_network,
-            (pool, drawn, dataclasses.replace(learner, weights=None), dict(weights), noise, device),
+            (pool, drawn, learner, dict(weights), noise, device),
             NoisyNetwork,
             1,
             f"noise on {drawn.name}",
             kind="posteriors",
+            seconds=seconds,
             stand_in=partial(NoisyNetwork.stand_in, count, len(pool), noise.draws),
         )
 
     def _following(
-        self, pool: Task, learner: Learner, weights: Any, noise: Noise, count: int, device: str
-    ) -> Look[Following]:
+        self, pool: Task, learner: Learner, weights: Any, noise: Noise, count: int, device: str,
+        seconds: Callable[[], float],
+    ) -> Look[Following]:  # fmt: skip
         return Look(
             following,
-            (pool, dataclasses.replace(learner, weights=None), dict(weights), noise, device),
+            (pool, learner, dict(weights), noise, device),
             Following,
             1,
             f"how the minimum follows {pool.name}",
             kind="derivatives",
+            seconds=seconds,
             stand_in=partial(Following.stand_in, count, len(pool)),
         )
 
