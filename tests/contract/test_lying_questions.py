@@ -197,6 +197,10 @@ LIARS: dict[str, tuple[Any, str]] = {
         lying(record=lambda a: lambda: rows(a.record(), where=Path("here")))(),
         "record_goes_through_json",
     ),
+    "a coordinate that hides a column": (
+        lying(record=lambda a: lambda: rows(a.record(), bound="kl"))(),
+        "record_goes_through_json",
+    ),
     "options without docstrings": (WithoutDocstring(), "fields_are_options_with_docstrings"),
     "limits that are not kept": (Unlimited(), "bad_options_are_refused_before_anything_runs"),
     "options that change": (Changeable(), "is_a_frozen_value"),

@@ -104,3 +104,27 @@ def test_a_pickled_network_is_told_from_a_damaged_file(tmp_path):
         ValueError, match=r"objects that take code to read, such as a whole network.*save the tensors alone"
     ):
         Checkpoint.of(tmp_path / "whole.pt")
+
+
+class Positions(nn.Module):
+    """Knows four places."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.table, self.head = nn.Embedding(4, 3), nn.Linear(3, 2)
+
+    def forward(self, input_ids):
+        return self.head((input_ids[:, :, None] + self.table.weight).mean(1))
+
+
+def test_what_a_network_does_not_take_is_told_with_its_place_and_a_remedy():
+    long = Task.from_arrays({"input_ids": torch.ones(8, 6).long()}, torch.arange(8) % 2, name="reviews")
+    weights = Positions().state_dict()
+    with pytest.raises(
+        ValueError, match=r"Positions does not take .*'reviews', input_ids \(6,\): .*; cut texts .*--length"
+    ):
+        next(Quantise(weights, long, Positions).stages())
+    with pytest.raises(
+        ValueError, match=r"does not take the examples of 'iris', x \(4,\): .*; name a model that takes"
+    ):
+        Checkpoint.of(line().state_dict()).learner(IRIS, line)

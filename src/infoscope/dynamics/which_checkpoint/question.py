@@ -107,6 +107,7 @@ class WhichCheckpoint:
         start = None if self.start is None else Checkpoint.of(self.start)
         if start is not None:
             checkpoints_of([given[0], start])
+        given[-1].learner(task, self.model)  # the units of its answers can be told, those of an untrained one can't
         learner = given[0].learner(task, self.model)
         network = learner.network(task.shape, task.target.outputs, self.seed)
         remark = self._no_certificate(task, network, given)
