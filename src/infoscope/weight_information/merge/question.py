@@ -107,6 +107,8 @@ class Merge:
         few = [sample(part, self.examples, self.seed) for part in parts]
         for task in few:
             check_likelihood(task)
+        if len(few) == 1:  # one for all
+            parts, few = parts * len(points), few * len(points)
         model = self.model if self.model is not None else points[0].model
         learners = [one.learner(task, model) for one, task in zip(points, few, strict=True)]
         held = [learner.weights or {} for learner in learners]  # with every name that tied weights go by
@@ -144,7 +146,7 @@ class Merge:
         found = tasks(self.data)
         if len(found) not in (1, n):
             raise ValueError(f"{len(found)} data sets were named for {n} checkpoints; name one, or one for each")
-        return found * n if len(found) == 1 else found
+        return found
 
     def _fisher(self, learner: Learner, task: Task, names: tuple[str, ...], device: str) -> Look[Fisher]:
         network = learner.network(task.shape, task.target.outputs, 0)
