@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from infoscope import LearningCoefficient, Merge, Quantise, RiskCertificate, Task, WeightInformation
-from infoscope.data.targets import Real
+from infoscope import LearningCoefficient, Merge, Quantise, RiskCertificate, Task, WeightInformation, fisher
+from infoscope.data.targets import Classes, Real
 from infoscope.training.learner import load_weights
 from infoscope.weight_information.between.question import Between
 from infoscope.weight_information.checkpoint import Checkpoint
@@ -128,3 +128,13 @@ def test_what_a_network_does_not_take_is_told_with_its_place_and_a_remedy():
         ValueError, match=r"does not take the examples of 'iris', x \(4,\): .*; name a model that takes"
     ):
         Checkpoint.of(line().state_dict()).learner(IRIS, line)
+
+
+def test_a_task_of_one_class_is_refused_as_nothing_depends_on_the_weights():
+    alone = Task.from_arrays(torch.randn(9, 4), torch.zeros(9).long(), name="alone")
+    with pytest.raises(ValueError, match="'alone' has one class, so that its labels cost nothing"):
+        next(WeightInformation(alone, plain).stages())
+    with pytest.raises(ValueError, match="one class"):
+        fisher(plain(), alone)
+    two = Task.from_arrays(torch.randn(9, 4), torch.zeros(9).long(), target=Classes(("a", "b")), name="alone")
+    next(WeightInformation(two, plain).stages())

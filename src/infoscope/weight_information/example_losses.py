@@ -82,9 +82,14 @@ def example_losses(outputs: Tensor, target: Target, y: Tensor) -> Float[Tensor, 
 
 
 def check_likelihood(task: Task) -> None:
-    """ValueError for a task whose loss is no likelihood, or that has no examples."""
+    """ValueError for a task whose loss is no likelihood, that has no examples, or of whose classes there is but one."""
     if not len(task):
         raise ValueError(f"{task.name!r} has no examples; give some")
+    if isinstance(task.target, Classes) and task.target.outputs < 2:
+        raise ValueError(
+            f"{task.name!r} has one class, so that its labels cost nothing whatever the weights are; declare the "
+            "classes that there may be (classes)"
+        )
     if isinstance(task.target, Boxes):
         raise no_likelihood(task.target)
 

@@ -26,6 +26,7 @@ from infoscope.run.context import RunContext
 from infoscope.run.key import key
 from infoscope.run.look import Look, look
 from infoscope.training.learner import Weights, copy_weights
+from infoscope.weight_information.example_losses import check_likelihood
 from infoscope.weight_information.fisher import Fisher, FisherFacts
 from infoscope.weight_information.flat_fisher import flat_fisher
 
@@ -235,3 +236,4 @@ def _check(task: Task, options: FisherOptions) -> None:
         raise ValueError(f"{task.name!r} has no examples; the Fisher information is a mean over some")
     if options.likelihood is None:
         likelihood_of(task.target)
+        check_likelihood(task)

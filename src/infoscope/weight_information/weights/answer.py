@@ -105,13 +105,12 @@ def _trade_off(one: TaskWeights) -> list[Figure]:
 
 def _told(one: TaskWeights) -> str:
     main = one.curve.main
-    loss, kl, total = (v / NATS_PER_BIT for v in (main.expected[0], main.kl, main.complexity))
+    loss, kl, total = (_bits(v) for v in (main.expected[0], main.kl, main.complexity))
     layers = main.by_layer()
     most = max(layers, key=lambda name: layers[name])
     told = (
-        f"The weights of {one.model} hold {kl:,.0f} bits about {one.name} at β = {main.beta:g}, with which its "
-        f"labels cost {loss:,.0f} bits more: {total:,.0f} in all. Most are in {most} "
-        f"({layers[most] / NATS_PER_BIT:,.0f} bits)."
+        f"The weights of {one.model} hold {kl} bits about {one.name} at β = {main.beta:g}, with which its "
+        f"labels cost {loss} bits more: {total} in all. Most are in {most} ({_bits(layers[most])} bits)."
     )
     if one.moved is not None:
         told += f" They lie {one.moved.value:.3g} from where they started."
@@ -119,7 +118,7 @@ def _told(one: TaskWeights) -> str:
         told += f" A coder without this network sends the labels in {codelength(list(one.sent)).bits:,.0f} bits."
     if one.blind is not None and main.beta == 1 and main.complexity > one.blind:
         told += (
-            f" Without any network they cost {one.blind / NATS_PER_BIT:,.0f} bits, less than with these weights: give "
+            f" Without any network they cost {_bits(one.blind)} bits, less than with these weights: give "
             "more examples, or a prior nearer to the weights."
         )
     if main.way == "noise":
@@ -133,3 +132,13 @@ def _told(one: TaskWeights) -> str:
         gap = (main.complexity - main.floor.upper - main.beta * main.price) / NATS_PER_BIT
         told += f" Another distribution of the weights would cost {gap:,.0f} bits less."
     return told
+
+
+def _bits(nats: float) -> str:
+    """Whole bits from a hundred on, else three digits.
+
+    >>> _bits(1000 * NATS_PER_BIT), _bits(0.05 * NATS_PER_BIT)
+    ('1,000', '0.05')
+    """
+    bits = nats / NATS_PER_BIT
+    return f"{bits:,.0f}" if abs(bits) >= 100 else f"{bits:.3g}"
