@@ -36,6 +36,19 @@ class Branches(nn.Module):
         return self.fc(x) if float(x.sum()) > 1e9 else self.fc(x) * float(self.fc.weight.abs().sum() > 0)
 
 
+class Attentive(nn.Module):
+    """Whose attention is one fused call in eval mode, if nobody asks for derivatives."""
+
+    def __init__(self):
+        super().__init__()
+        self.enter, self.read = nn.Linear(1, 4), nn.Linear(4, 3)
+        self.attend = nn.MultiheadAttention(4, 2, batch_first=True)
+
+    def forward(self, x):
+        h = self.enter(x[:, :, None])
+        return self.read(self.attend(h, h, h, need_weights=False)[0].mean(1))
+
+
 def normed() -> nn.Module:
     return nn.Sequential(nn.Linear(4, 6), nn.BatchNorm1d(6), nn.ReLU(), nn.Dropout(0.5), nn.Linear(6, 3))
 
@@ -56,6 +69,7 @@ CASES = {
     "layers": (lambda: MLP((5,))((4,), 3), lambda: Task.from_dataset("iris")[::5], "grouped"),
     "batch normalisation": (normed, lambda: Task.from_dataset("iris")[::5], "grouped"),
     "tied tokens": (Tied, tokens, "vmap"),
+    "attention": (Attentive, lambda: Task.from_dataset("iris")[::5], "vmap"),
     "a branch": (Branches, lambda: Task.from_dataset("iris")[::5], "loop"),
     "numbers": (lambda: nn.Sequential(nn.Linear(4, 1)), numbers, "grouped"),
 }

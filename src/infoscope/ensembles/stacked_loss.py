@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.func import functional_call
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from infoscope.data.inputs import Batch, count, each, pieces
 from infoscope.data.targets import MASKED, Boxes, Tokens
@@ -55,7 +57,8 @@ class StackedLoss:
         first = aliases(self._network)
         state = self._network.state_dict()
         self._others = {name: t for name, t in state.items() if name not in trained and first[name] == name}
-        self.way: WayName = self._open_way()
+        with _attention_by_its_parts():
+            self.way: WayName = self._open_way()
         self._together = None if self.way == "loop" else stacked_losses(self._network.eval(), self._loss, self.way)
 
     @property
@@ -85,18 +88,20 @@ class StackedLoss:
         """The losses of these weights, and their gradients."""
         there = rows.detach().to(self._device)
         value, slope = torch.zeros_like(there[:, 0]), torch.zeros_like(there)
-        for x, y in self._pieces(len(rows)):
-            leaf = there.detach().requires_grad_()
-            total = self._losses(leaf, x, y) * self._counted(y)
-            (part,) = torch.autograd.grad(total.sum(), leaf)
-            value, slope = value + total.detach(), slope + part
+        with _attention_by_its_parts():
+            for x, y in self._pieces(len(rows)):
+                leaf = there.detach().requires_grad_()
+                total = self._losses(leaf, x, y) * self._counted(y)
+                (part,) = torch.autograd.grad(total.sum(), leaf)
+                value, slope = value + total.detach(), slope + part
         return value.to(rows.device), slope.to(rows.device)
 
     @torch.no_grad()
     def values(self, rows: Float[Tensor, "rows d"]) -> Float[Tensor, " rows"]:
         """The losses alone, at a third of the price."""
         there = rows.detach().to(self._device)
-        parts = [self._losses(there, x, y) * self._counted(y) for x, y in self._pieces(len(rows))]
+        with _attention_by_its_parts():
+            parts = [self._losses(there, x, y) * self._counted(y) for x, y in self._pieces(len(rows))]
         return torch.stack(parts).sum(0).to(rows.device)
 
     def _counted(self, y: Tensor) -> int:
@@ -154,3 +159,15 @@ class _Called:
 
     def __call__(self, *args: Tensor, **words: Tensor) -> object:
         return functional_call(self._network, self._tensors, args, words)
+
+
+@contextmanager
+def _attention_by_its_parts() -> Iterator[None]:
+    """Without fused kernels of attention: that of eval mode has no derivative, and `vmap` knows none of them."""
+    before = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        with sdpa_kernel(SDPBackend.MATH):
+            yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(before)
