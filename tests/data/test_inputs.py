@@ -8,7 +8,7 @@ import torch
 
 from infoscope.data.combine import like, union
 from infoscope.data.corruption import Massart, MissingPixels, ShuffledLabels
-from infoscope.data.inputs import as_inputs, count, each, pieces, select, shape_of, take
+from infoscope.data.inputs import as_inputs, count, each, floats, pieces, select, shape_of, take
 from infoscope.data.partition import partition
 from infoscope.data.targets import Tokens
 from infoscope.data.task import Task
@@ -20,6 +20,15 @@ MASK = np.arange(24).reshape(8, 3) % 4 > 0
 @pytest.fixture
 def tokens() -> Task:
     return Task.from_arrays({"input_ids": IDS, "mask": MASK}, [0, 1] * 4, splits={"train": (0, 6), "test": (6, 8)})
+
+
+def test_bytes_become_floats_a_block_at_a_time_to_the_bit(monkeypatch):
+    every = torch.arange(256).to(torch.uint8).repeat(3)
+    images = every.reshape(4, 8, 8, 3).permute(0, 3, 1, 2)  # channels last
+    monkeypatch.setattr("infoscope.data.inputs.PIECE", 200)
+    for x in (every, images):
+        assert torch.equal(floats(x), x.float() / 255)
+        assert floats(x).is_contiguous()
 
 
 def test_fingerprints_and_ids_of_arrays_of_floats_are_those_of_every_receipt():

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 import infoscope.data
+from infoscope.data import parquet_folder
 from infoscope.data.readers import inputs
 from infoscope.data.sources import EMBEDDED
 from infoscope.data.task import Task
@@ -77,6 +78,55 @@ def test_a_folder_in_hub_layout(tmp_path, monkeypatch):
     assert Task.from_dataset(f"{folder}:test").y.tolist() == [0, 1]
     assert torch.equal(inputs(f"{folder}:test"), task["test"].x)
     assert Task.from_dataset(str(folder), size=8).shape == (1, 8, 8)
+
+
+KINDS = {
+    "pictures": {"image": "Image", "label": "ClassLabel"},
+    "films": {"text": "Value", "label": "ClassLabel"},
+    "numbers": {"a": "Value", "b": "Value", "label": "ClassLabel"},
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_parquet_files_are_read_as_datasets_reads_them(kind, tmp_path, monkeypatch):
+    datasets = pytest.importorskip("datasets")
+    from PIL import Image
+
+    monkeypatch.setenv("INFOSCOPE_CACHE", str(tmp_path / "cache"))
+    columns = {
+        "image": (datasets.Image(), [Image.fromarray(np.full((4, 4), 9 * i, dtype=np.uint8)) for i in range(6)]),
+        "text": (datasets.Value("string"), ["good film", "bad", "", "good", "bad film", "film"]),
+        "a": (datasets.Value("float32"), [0.5, 1.0, None, 2.0, 3.0, -1.0]),
+        "b": (datasets.Value("int64"), [1, 2, 3, 4, 5, 6]),
+        "label": (datasets.ClassLabel(names=["no", "yes"]), [0, 1, 1, 0, 1, 0]),
+    }
+    features = datasets.Features({name: columns[name][0] for name in KINDS[kind]})
+    folder = tmp_path / kind
+    folder.mkdir()
+    whole = datasets.Dataset.from_dict({name: columns[name][1] for name in KINDS[kind]}, features=features)
+    for name, rows in (("test-00000-of-00001", [5]), ("train-00000-of-00002", [0, 1]), ("train-00001-of-00002", [2, 3]),
+                       ("validation-00000-of-00001", [4])):  # fmt: skip
+        whole.select(rows).to_parquet(folder / f"{name}.parquet")
+    assert parquet_folder.splits(folder) is not None
+    task = Task.from_dataset(folder)
+    theirs = Task.of(datasets.load_dataset(str(folder), cache_dir=str(tmp_path / "theirs")))
+    assert (task.fingerprint, task.splits) == (theirs.fingerprint, theirs.splits)
+    (folder / "train-00001-of-00002.parquet").unlink()
+    assert parquet_folder.splits(folder) is None
+
+
+def test_what_else_lies_in_a_folder_is_left_to_datasets(tmp_path):
+    datasets = pytest.importorskip("datasets")
+    datasets.Dataset.from_dict({"label": [[0], [1]]}).to_parquet(tmp_path / "train-00000-of-00001.parquet")
+    assert parquet_folder.splits(tmp_path) is None  # a column of lists
+    datasets.Dataset.from_dict({"label": [0, 1]}).to_parquet(tmp_path / "train-00000-of-00001.parquet")
+    assert parquet_folder.splits(tmp_path) is not None
+    (tmp_path / "README.md").write_text("configs: …")
+    assert parquet_folder.splits(tmp_path) is None
+    (tmp_path / "README.md").unlink()
+    (tmp_path / "train-00000-of-00001.parquet").write_bytes(b"PAR1")
+    assert parquet_folder.splits(tmp_path) is None
+    assert parquet_folder.splits("no-such-owner/no-such-data") is None
 
 
 @pytest.mark.parametrize(

@@ -223,6 +223,20 @@ def test_the_trial_says_what_it_chose_and_what_is_closed(digits, caplog):
     assert how.way.name in caplog.text
 
 
+def test_a_plan_that_is_wanted_soon_tries_no_stack_of_a_few_says_so_and_is_not_kept(digits, tmp_path):
+    learner = Learner(MLP((16,), "tanh"), Recipe(batch=16, epochs=400, patience=None))
+    members, context = [Member(learner, digits[:320], seed) for seed in range(40)], RunContext(Store(tmp_path))
+    (few,) = (group.plan for group in planned(members[:3], context=context, soon=True))
+    assert (few.way, list(few.tried), few.untried) == (Way("loop"), [Way("loop")], 3)
+    assert str(few).endswith("or 3 stacked where a trial finds that faster")
+    (many,) = (group.plan for group in planned(members, context=context, soon=True))
+    assert many.untried == 0
+    assert len(many.tried) > 1
+    assert not list(tmp_path.rglob("plan-*"))
+    planned(members[:3], context=context)
+    assert len(list(tmp_path.rglob("plan-*"))) == 1
+
+
 @pytest.mark.parametrize("network", [Branching, Doubling])
 def test_what_cannot_be_stacked_goes_another_way_and_says_why(digits, network):
     learner = Learner(network, Recipe(epochs=200_000, patience=None))

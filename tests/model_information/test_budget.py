@@ -24,11 +24,11 @@ def work(task=DIGITS, factory=MLP(), most=10_000):
 
 
 def test_what_the_budget_allows_takes_no_longer_than_it():
-    flops = budget._flops(work(factory=SmallCNN()))
+    flops = budget.flops_of(Learner(SmallCNN()), DIGITS)
     for seconds in (60.0, 300.0, 1000.0):
         sizes = affordable([work(factory=SmallCNN())], Replay(), 3, seconds)
         train, k = sizes.train or 10_000, sizes.k or 10_000
-        spent = budget.fit_seconds(flops, Recipe(), train) + 2 * budget.own_seconds(Replay(), flops, k)
+        spent = budget.fit_seconds(flops, Recipe(), train) + 2 * budget.own_seconds(Replay(), flops, DIGITS.x, k)
         assert 3 * spent <= 2 * seconds * 5 / 6
 
 
@@ -43,11 +43,14 @@ def test_more_time_allows_no_less_and_more_tasks_no_more():
 
 
 def test_a_matrix_is_counted_as_it_is_multiplied():
-    """A linear layer of i inputs and o outputs takes 2 i o forward; Newton and Schulz go by its weights."""
+    """A linear layer of i inputs and o outputs takes 2 i o forward; Newton and Schulz iterate the Gram matrix.
+
+    That is two products with the weights, and four and four and two products of it.
+    """
     learner = Learner(lambda: nn.Sequential(nn.Flatten(), nn.Linear(64, 10)))
-    flops = budget._flops(dataclasses.replace(work(), learner=learner))
+    flops = budget.flops_of(learner, DIGITS)
     assert flops.forward == 2 * 64 * 10
-    assert flops.step == 3 * (4 * 100 * 64 + 2 * 1000)
+    assert flops.step == 2 * (2 * 100 * 64) + 10 * 2 * 1000
 
 
 @pytest.mark.parametrize("name", ["digits", "iris", "wine"])

@@ -11,6 +11,7 @@ from infoscope.cli.options import Run
 from infoscope.cli.session import tell_cost
 from infoscope.model_information import codes
 from infoscope.model_information import cost as cost_of
+from infoscope.model_information.budget import flops_of, own_seconds
 from infoscope.model_information.choosing.question import Choosing
 from infoscope.model_information.codelength import Codelength
 from infoscope.model_information.cost import PassTime
@@ -22,8 +23,10 @@ from infoscope.model_information.similarity.question import Similarity
 from infoscope.model_information.transfer.question import Transfer
 from infoscope.models import MLP
 from infoscope.prequential.closed_form import ClosedForm
+from infoscope.prequential.encode import encode
 from infoscope.prequential.kernel import Kernel
 from infoscope.prequential.mixed import Mixed
+from infoscope.prequential.replay import Replay
 from infoscope.run.free_memory import mebibytes
 from infoscope.run.look import Looks
 from infoscope.run.question import cost, requests
@@ -93,10 +96,10 @@ def test_what_only_the_first_trial_loads_is_not_counted(monkeypatch):
 
 def test_a_code_of_tables_is_not_told_to_grow_faster_than_evenly(monkeypatch):
     """From 32 labels to 128 it grows tenfold, where trees begin: evenly from there on, not with a power above 1."""
-    monkeypatch.setattr(cost_of, "_sending", lambda task, coder, learner, n: {2: 0.1, 8: 0.1, 32: 0.2}.get(n, 2.0))
-    monkeypatch.setattr(cost_of, "_seconds_of_factors", lambda task, coder, n: 0.0)
+    monkeypatch.setattr(cost_of, "_sending", lambda task, coder, learner, n: {2: 0.1, 8: 0.1, 32: 0.12}.get(n, 2.0))
+    monkeypatch.setattr(cost_of, "_seconds_of_factors", lambda coder, kernels, n: 0.0)
     many = Task.from_arrays(np.zeros((640, 3)), np.arange(640) % 2)
-    assert cost_of.seconds_to_send(many, Mixed(), None, 640) == pytest.approx(2.0 + 1.8 / 96 * 512)
+    assert cost_of.seconds_to_send(many, Mixed(), None, 640) == pytest.approx(2.0 + 1.88 / 96 * 512)
 
 
 def test_a_trial_that_takes_as_long_as_expected_is_made_once(monkeypatch):
@@ -106,6 +109,36 @@ def test_a_trial_that_takes_as_long_as_expected_is_made_once(monkeypatch):
     many = Task.from_arrays(np.zeros((1000, 3)), np.arange(1000) % 2)
     assert cost_of.seconds_to_send(many, ClosedForm(), None, 1000) == pytest.approx(100.0)
     assert tried == [2, 8]
+
+
+def test_a_dictionary_is_learned_from_so_many_images_and_no_more(monkeypatch):
+    """16 of them take a second, and 20 are the most."""
+    monkeypatch.setattr(cost_of, "learn_patches", lambda x, patches: 20)
+    monkeypatch.setattr(cost_of, "_timed", lambda work: 1.0)
+    many = Task.from_arrays(np.zeros((1000, 1, 8, 8)), np.arange(1000) % 2)
+    for coder in (Mixed(), Kernel()):
+        for n, seconds in ((4, 1.0), (10, 1.0), (18, 18 / 16), (1000, 20 / 16)):
+            assert cost_of._seconds_of_patches(many, coder, n) == seconds
+    assert cost_of._seconds_of_patches(many, ClosedForm(), 1000) == 0
+
+
+def test_what_is_tried_of_a_code_of_images_learns_from_one_image():
+    images = Task.from_arrays(np.random.default_rng(0).random((60, 1, 8, 8)), np.arange(60) % 2)
+    for coder in (Mixed(), Kernel()):
+        tried = cost_of._without_patches(coder)
+        assert tried.patches.images(images.x) == 1
+        assert encode(images[:9], tried, None, 0).uniform == encode(images[:9], coder, None, 0).uniform
+    assert cost_of._without_patches(Replay()) == Replay()
+
+
+def test_a_network_s_code_is_reckoned_from_what_two_labels_take(monkeypatch):
+    tried: list[int] = []
+    monkeypatch.setattr(cost_of, "_sending", lambda task, coder, learner, n: tried.append(n) or 0.2)
+    learner, flops = Learner(TINY), flops_of(Learner(TINY), IRIS)
+    told = cost_of.seconds_to_send(IRIS, Replay(), learner, 100)
+    assert tried == [1, 2]
+    own = [own_seconds(Replay(), flops, IRIS.x, n) for n in (2, 100)]
+    assert told == pytest.approx(0.2 * own[1] / own[0])
 
 
 def test_an_array_of_features_is_tried_on_its_first_rows():

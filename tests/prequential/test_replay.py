@@ -12,6 +12,7 @@ from torch import nn
 from infoscope.data.targets import Classes
 from infoscope.data.task import Task
 from infoscope.prequential.encode import encode
+from infoscope.prequential.last_layer import LastLayer
 from infoscope.prequential.mixture import mixture
 from infoscope.prequential.replay import Replay
 from infoscope.training.learner import Learner
@@ -229,3 +230,29 @@ def test_a_network_is_never_asked_about_no_examples():
     encode(Task.from_dataset("iris")[:60], Replay(replays=1, start=50), Learner(Counting), 0)
     assert asked
     assert min(asked) > 0
+
+
+class Counting(nn.Module):
+    """A network that tells how many examples it was given, by its mode."""
+
+    looked: dict[bool, int] = {}
+
+    def __init__(self, pixels):
+        super().__init__()
+        self.end = nn.Linear(pixels, 2)
+
+    def forward(self, x):
+        self.looked[self.training] = self.looked.get(self.training, 0) + len(x)
+        return self.end(x.flatten(1))
+
+
+@pytest.mark.parametrize("side", [4, 14])
+@pytest.mark.parametrize("last", [None, LastLayer()], ids=["alone", "with last layers"])
+def test_it_learns_from_and_looks_at_as_many_examples_as_it_says(side, last):
+    """Images from 14 pixels on are looked at with their neighbours; after the last label nothing is learned."""
+    n, coder = 90, Replay(replays=1, start=200, last_layer=last)
+    task = Task.from_arrays(torch.rand(n, 1, side, side), np.arange(n) % 2)
+    Counting.looked.clear()
+    encode(task, coder, Learner(lambda: Counting(side**2)), 0)
+    assert Counting.looked[True] == pytest.approx(coder.gradients(n - 1), abs=coder.batch)
+    assert Counting.looked[False] == pytest.approx(coder.passes(task.x, n), rel=0.0 if last is None else 0.3)

@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from infoscope.training.muon import Muon, orthogonal
+from infoscope.training.muon import Muon, orthogonal, orthogonal_operations
+from infoscope.training.operations import counted
 
 
 @pytest.mark.parametrize("shape", [(20, 7), (7, 20), (12, 12)])
@@ -44,3 +45,10 @@ def test_it_learns_and_leaves_alone_what_has_no_gradient():
         losses.append(float(loss.detach()))
     assert losses[-1] < 0.1 * losses[0]
     assert (idle == 1).all()
+
+
+@pytest.mark.parametrize("shape", [(4, 9), (9, 4), (6, 7), (3, 6)])
+def test_operations_are_those_of_the_products(shape):
+    for iterations in (1, 3):
+        taken = counted(lambda: orthogonal(torch.ones(shape), iterations))  # noqa: B023 - called at once
+        assert orthogonal_operations(*shape, iterations) == taken

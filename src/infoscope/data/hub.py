@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from infoscope.data import cache
+from infoscope.data import cache, parquet_folder
+from infoscope.data.parquet_folder import ParquetSplit
 from infoscope.data.raw import Raw, Reading
 from infoscope.data.sources import EMBEDDED
 from infoscope.data.tables import LABELS, from_frame, label_column
@@ -24,12 +25,12 @@ TOKENS = ("input_ids", "attention_mask", "token_type_ids")
 """Columns that a tokenizer wrote, which go to a network by these names."""
 
 Parts = Mapping[str, Any]
-"""`datasets.Dataset` by split."""
+"""`datasets.Dataset` or `ParquetSplit` by split."""
 
 
 def read(source: str, reading: Reading) -> Raw:
     """A name on the Hub, or a folder in its layout: parquet, CSV, JSON, or images in a folder a class."""
-    parts = _load(source)
+    parts = parquet_folder.splits(source) or _load(source)
     return _raw(source, parts, reading, _cache_key(parts, reading.size))
 
 
@@ -162,18 +163,26 @@ def _load(source: str) -> Parts:
 def _cache_key(parts: Parts, size: int | None) -> str:
     h = hashlib.blake2b(f"{size}".encode(), digest_size=16)
     for name, part in parts.items():
-        files = [Path(f["filename"]) for f in part.cache_files]
+        files = part.files if isinstance(part, ParquetSplit) else [Path(f["filename"]) for f in part.cache_files]
         h.update(repr((name, len(part), [(str(f), f.stat().st_size, f.stat().st_mtime_ns) for f in files])).encode())
     return h.hexdigest()
+
+
+def _encoded(part: Any, column: str) -> Any:
+    """Pictures as the bytes of their files."""
+    if isinstance(part, ParquetSplit):
+        return part[column]
+    import datasets
+
+    return part.cast_column(column, datasets.Image(decode=False))[column]
 
 
 def _decoded(source: str, part: Any, column: str, size: int | None) -> np.ndarray:
     if _kind(part.features[column]) == "text":
         return hashed_words(part[column])
-    import datasets
     from PIL import Image
 
-    rows = part.cast_column(column, datasets.Image(decode=False))[column]
+    rows = _encoded(part, column)
     mode = "L" if part.features[column].mode == "L" else "RGB"
     images = (Image.open(io.BytesIO(row["bytes"]) if row["bytes"] else row["path"]).convert(mode) for row in rows)
     if size:

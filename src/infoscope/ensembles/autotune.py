@@ -15,8 +15,8 @@ from torch import nn
 from infoscope.ensembles.memory import example_bytes, network_bytes, room
 from infoscope.ensembles.population import Member
 from infoscope.ensembles.stack import closed_ways
-from infoscope.ensembles.trials import LEAST, Trials
-from infoscope.ensembles.ways import Way, WayName, check_way, first_line
+from infoscope.ensembles.trials import LEAST, PAIRS, Trials
+from infoscope.ensembles.ways import WAYS, Way, WayName, check_way, first_line
 from infoscope.training.check_network import check_network
 from infoscope.training.isolation import isolated
 
@@ -25,6 +25,8 @@ _SHARE = 0.02  # of the seconds of plain looping that the trial of one way may t
 _LEAST = 0.05  # seconds that it may always take
 _TIMES = 40  # times the least that a trial costs, a training may pay it back
 _BETTER = 0.95  # of the seconds of the loop, at most, for a stack to be taken
+_FEW = 3  # networks at a time, up to which a stack is not tried if the answer is wanted soon
+_SOON = 0.2  # seconds that the trial of one way may then take
 _LONG = 600.0  # seconds of training above which compiling may
 _UNIT = 20.0  # seconds that may be lost where networks go one after another
 
@@ -34,7 +36,8 @@ class Plan:
     """How to train: the way, how many networks at once, and what is known of time and memory.
 
     `seconds` is of one network's training in this way, `bytes_each` of one network while it trains. `tried` holds the
-    seconds a step of a network takes; `closed` why a way is not open. `unit` counts the networks of a loop that may be
+    seconds a step of a network takes; `closed` why a way is not open. `untried` networks at a time might train sooner:
+    that was left open. `unit` counts the networks of a loop that may be
     measured, and lost, as one: so many as take some seconds (0 for a stack).
     """
 
@@ -44,6 +47,7 @@ class Plan:
     tried: Mapping[Way, float] = field(default_factory=dict)
     closed: Mapping[WayName, str] = field(default_factory=dict)
     unit: int = 0
+    untried: int = 0
 
     @property
     def bytes_at_once(self) -> int:
@@ -53,12 +57,18 @@ class Plan:
     def __str__(self) -> str:
         way = self.way
         stack = "one after another" if way.name == "loop" else f"{way.stacked} at a time by {way.name}"
-        return f"{stack}, {self.bytes_at_once / 2**20:.0f} MiB at a time"
+        told = f"{stack}, {self.bytes_at_once / 2**20:.0f} MiB at a time"
+        return f"{told}, or {self.untried} stacked where a trial finds that faster" if self.untried else told
 
     def to_json(self) -> dict[str, Any]:
         """A JSON-ready dictionary that `from_json` reads back."""
         tried = [[way.name, way.stacked, seconds] for way, seconds in self.tried.items()]
-        return {**vars(self), "way": [self.way.name, self.way.stacked], "tried": tried, "closed": dict(self.closed)}
+        return {
+            **{k: v for k, v in vars(self).items() if k != "untried"},
+            "way": [self.way.name, self.way.stacked],
+            "tried": tried,
+            "closed": dict(self.closed),
+        }
 
     @classmethod
     def from_json(cls, held: Mapping[str, Any]) -> Plan:
@@ -84,11 +94,13 @@ def plan(
     memory: int | None = None,
     jobs: int = 1,
     kept: int = 0,
+    soon: bool = False,
 ) -> Plan:
     """The way and the stack size for these members, which share an architecture, an n and a batch size.
 
     `memory` is what all stacks may fill at a time, in bytes: half of what is free, unless said otherwise; `kept` counts
-    the states of each network that are kept besides its first, best and last.
+    the states of each network that are kept besides its first, best and last. What is wanted `soon` is a plan to reckon
+    with: trials are shorter, and where only a few would train at a time, and so less than twice as fast, there are none.
     """
     first, steps = members[0], _steps(members[0])
     some = [members[i] for i in sorted({0, len(members) // 2, len(members) - 1})]
@@ -101,19 +113,27 @@ def plan(
             raise _not_open(way, networks[0], closed[way])
         each = network_bytes(networks[0], first, kept) + example_bytes(members)
         most = max(1, min(math.ceil(len(members) / jobs), room(memory, device) // jobs // each))
-        trials = Trials(networks, _network(first, device), some, device)
+        trials = Trials(networks, _network(first, device), some, device, 1 if soon else PAIRS)
         alone = trials.alone * steps
         tried = {Way("loop"): 1.0}
         pays = alone * len(members) >= _SHORT and steps * len(members) >= _TIMES * LEAST
-        if way is not None or (pays and most > 1):
-            _try_stacks(trials, tried, closed, way, most, max(_LEAST, _SHARE * alone * len(members)))
+        untried = most if soon and way is None and pays and 1 < most <= _FEW and len(closed) < len(WAYS) - 1 else 0
+        if way is not None or (pays and most > 1 and not untried):
+            share = max(_LEAST, _SHARE * alone * len(members))
+            _try_stacks(trials, tried, closed, way, most, min(share, _SOON) if soon else share)
         best = _fastest(tried, way)
-        if way is None and best.name == "vmap" and tried[best] * alone * len(members) > _LONG and _has_compiler(device):
+        if (
+            way is None
+            and not soon
+            and best.name == "vmap"
+            and tried[best] * alone * len(members) > _LONG
+            and _has_compiler(device)
+        ):
             _try_compiled(trials, tried, closed, best.stacked)
             best = _fastest(tried, way)
     unit = max(1, min(int(_UNIT / alone), most, len(members) // (4 * jobs)))
     seconds = {way: share * trials.alone for way, share in tried.items()}
-    return Plan(best, each, seconds[best] * steps, seconds, closed, unit if best.name == "loop" else 0)
+    return Plan(best, each, seconds[best] * steps, seconds, closed, unit if best.name == "loop" else 0, untried)
 
 
 def _try_stacks(

@@ -80,11 +80,18 @@ class PlannedGroup:
 
 
 def planned(
-    members: Sequence[Member], spec: EnsembleSpec = EnsembleSpec(), *, context: RunContext = RunContext()
+    members: Sequence[Member],
+    spec: EnsembleSpec = EnsembleSpec(),
+    *,
+    context: RunContext = RunContext(),
+    soon: bool = False,
 ) -> list[PlannedGroup]:
-    """How these members will be trained: a plan for each group that can share a stack. The store's choice stands."""
+    """How these members will be trained: a plan for each group that can share a stack. The store's choice stands.
+
+    A plan that is wanted `soon` is to reckon with, and not kept.
+    """
     _check(members)
-    groups = [PlannedGroup(_plan(group, spec, context), tuple(group)) for group in _alike(members)]
+    groups = [PlannedGroup(_plan(group, spec, context, soon), tuple(group)) for group in _alike(members)]
     for group in groups:
         _log.info("%s: %s", group.label, group.plan)
     if context.on_plan is not None:
@@ -116,14 +123,16 @@ def units(groups: Sequence[PlannedGroup]) -> list[PlannedGroup]:
     return [part for group in groups for part in group.split(group.plan.unit or group.plan.way.stacked)]
 
 
-def _plan(group: Sequence[Member], spec: EnsembleSpec, context: RunContext) -> Plan:
+def _plan(group: Sequence[Member], spec: EnsembleSpec, context: RunContext, soon: bool) -> Plan:
     """The plan in the store, if it fits into the memory that is granted now; else a new one, which is kept."""
     name = _plan_name(group, spec, context)
     kept = _kept(context.store, name) if context.store is not None and name else None
     if kept is not None and not _too_much(kept, spec.memory, context.jobs):
         return kept
-    how = plan(group, device=context.device, way=spec.way, memory=spec.memory, jobs=context.jobs, kept=spec.keep.states)
-    if context.store is not None and name:
+    how = plan(
+        group, device=context.device, way=spec.way, memory=spec.memory, jobs=context.jobs, kept=spec.keep.states, soon=soon
+    )  # fmt: skip
+    if context.store is not None and name and not soon:
         with suppress(OSError):  # a disk that is full, or for reading only: a plan costs a trial, no more
             context.store.write_json(name, how.to_json())
     return how

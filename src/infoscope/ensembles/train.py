@@ -35,7 +35,7 @@ class Train:
 
     def cost(self, context: RunContext) -> Cost:
         """A short trial of each architecture, scaled to all steps, or to the usual ones where training stops early."""
-        return training_cost(planned(self.members, self.spec, context=context), context.jobs)
+        return training_cost(planned(self.members, self.spec, context=context, soon=True), context.jobs)
 
     def stand_in(self) -> Population:
         """All networks as the first one starts, trained by nothing."""
@@ -81,7 +81,7 @@ class TrainAndMeasure(Generic[T]):
 
     def cost(self, context: RunContext) -> Cost:
         """A short trial, as for `Train`."""
-        return training_cost(planned(self.members, self.spec, context=context), context.jobs)
+        return training_cost(planned(self.members, self.spec, context=context, soon=True), context.jobs)
 
     def stand_in(self) -> list[T]:
         """What `nothing` makes of the members."""

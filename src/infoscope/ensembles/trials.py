@@ -18,11 +18,13 @@ from infoscope.ensembles.stack import Stack
 from infoscope.ensembles.ways import NotStackable, Way, WayName
 from infoscope.training.forward import forward
 
+PAIRS = 3
+"""Steps that are timed at least, in turn with those of the loop."""
+
 _SIZES = (4, 10, 30, 100, 300, 1000)
 _WORSE = 1.15  # times the best so far: larger stacks won't help
-_PAIRS = 3  # steps that are timed at least, in turn with those of the loop
 _TIMED = 0.1  # seconds of steps that are timed at most
-_EACH = 2 * (_PAIRS + 1)  # steps of a stack's size that its trial costs, about
+_EACH = 2 * (PAIRS + 1)  # steps of a stack's size that its trial costs, about
 
 LEAST = _EACH * _SIZES[0]
 """Steps of one network that the trial of a way costs at least, about."""
@@ -36,7 +38,15 @@ class Trials:
     on a processor its own seconds, not those of the clock.
     """
 
-    def __init__(self, networks: Sequence[nn.Module], spare: nn.Module, members: Sequence[Member], device: Any):
+    def __init__(
+        self,
+        networks: Sequence[nn.Module],
+        spare: nn.Module,
+        members: Sequence[Member],
+        device: Any,
+        pairs: int = PAIRS,
+    ):
+        self._pairs = pairs
         self.networks, self.recipes, self.loss = networks, [m.recipe for m in members], members[0].loss
         rows = torch.arange(min(self.recipes[0].batch, len(members[0].task)))
         self.x, self.y = to(take(members[0].task.x, rows), device), members[0].task.y[rows].to(device)
@@ -45,7 +55,7 @@ class Trials:
         self._loop()  # the first step is slow
         self.alone = self._seconds(self._loop)
         if self.alone < _TIMED:
-            self.alone = min(self.alone, *(self._seconds(self._loop) for _ in range(_PAIRS - 1)))
+            self.alone = min(self.alone, *(self._seconds(self._loop) for _ in range(PAIRS - 1)))
 
     def of_sizes(self, name: WayName, most: int, seconds: float) -> Iterator[tuple[Way, float]]:
         """Costs (see `of`) of stacks of growing size, until larger ones are slower or take too many `seconds`."""
@@ -74,7 +84,7 @@ class Trials:
         """How many times as long as one of the loop a step takes: the median of pairs."""
         step()
         begun, ratios = self._clock(), []
-        while len(ratios) < _PAIRS or self._clock() - begun < seconds:
+        while len(ratios) < self._pairs or self._clock() - begun < seconds:
             loop = self._seconds(self._loop)
             ratios.append(self._seconds(step) / loop)
             self.alone = min(self.alone, loop)

@@ -13,8 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import prod
 
-import torch
-
+from infoscope.data.inputs import Inputs
 from infoscope.data.task import Task
 from infoscope.data.texts import Texts
 from infoscope.prequential.encode import Coder
@@ -22,6 +21,7 @@ from infoscope.prequential.features import is_images
 from infoscope.prequential.replay import Replay
 from infoscope.training.isolation import isolated
 from infoscope.training.learner import Learner
+from infoscope.training.muon import orthogonal_operations
 from infoscope.training.operations import operations
 from infoscope.training.recipe import Recipe
 
@@ -29,8 +29,14 @@ CORES = 2
 SPEED = 6e10
 """Multiplications and additions of a core in a second, at batches of 32."""
 
+PRODUCTS = 1e11
+"""The same of large products, such as Muon's."""
+
 STEP = 2e-3
 """Seconds that a step of an optimizer takes beside them."""
+
+LABEL = 1.5e-3
+"""Seconds that regressions and mixing take for a label of a network's own code."""
 
 EPOCHS = 30
 """After which early stopping is expected to end a training."""
@@ -86,7 +92,7 @@ def affordable(works: Sequence[Work], coder: Coder, replicates: int, seconds: fl
     Half of the time is for training, a third for the networks' own codes, a sixth for the code of the labels.
     """
     share = seconds * CORES / replicates
-    costs = [(one, _flops(one)) for one in works]
+    costs = [(one, flops_of(one.learner, one.task)) for one in works]
 
     def labels(n: int) -> float:
         return sum(label_seconds(one.task, min(n, one.labels)) for one in works)
@@ -95,7 +101,7 @@ def affordable(works: Sequence[Work], coder: Coder, replicates: int, seconds: fl
         return sum(fit_seconds(flops, one.learner.recipe, min(n, one.pool)) for one, flops in costs)
 
     def codes(n: int) -> float:
-        return sum(2 * own_seconds(coder, flops, min(n, one.coded)) for one, flops in costs)
+        return sum(2 * own_seconds(coder, flops, one.task.x, min(n, one.coded)) for one, flops in costs)
 
     return Sizes(
         _largest(labels, max(one.labels for one in works), share / 6),
@@ -119,19 +125,13 @@ class Flops:
     step: float
 
 
-def _flops(work: Work) -> Flops:
+def flops_of(learner: Learner, task: Task) -> Flops:
     """Counted in one pass over one example; by the weights where a network can't be counted."""
     with isolated(0):
-        network = work.learner.network(work.task.shape, work.task.target.outputs, 0)
-        weights = [p for p in network.parameters() if p.ndim > 1]
-        forward = operations(network, work.task) or 2.0 * sum(p.numel() for p in weights)
-        return Flops(forward, sum(map(_orthogonal_flops, weights)))
-
-
-def _orthogonal_flops(weight: torch.Tensor) -> float:
-    """Three iterations of `orthogonal` on a matrix of r ≤ c: 4 r² c + 2 r³ each."""
-    r, c = sorted((weight.shape[0], weight[0].numel()))
-    return 3.0 * (4 * r * r * c + 2 * r**3)
+        network = learner.network(task.shape, task.target.outputs, 0)
+        weights = [p.flatten(1).shape for p in network.parameters() if p.ndim > 1]
+        forward = operations(network, task) or 2.0 * sum(map(prod, weights))
+        return Flops(forward, sum(orthogonal_operations(*shape) for shape in weights))
 
 
 def fit_seconds(flops: Flops, recipe: Recipe, n: int) -> float:
@@ -140,12 +140,15 @@ def fit_seconds(flops: Flops, recipe: Recipe, n: int) -> float:
     return epochs * n * (3 * flops.forward / SPEED + STEP / recipe.batch)
 
 
-def own_seconds(coder: Coder, flops: Flops, n: int) -> float:
-    """One term of eq. (2) by a network's own code; coders that are not replay are taken to cost as much."""
+def own_seconds(coder: Coder, flops: Flops, x: Inputs, n: int) -> float:
+    """One term of eq. (2) by a network's own code for n of x; coders that are not replay are taken to cost as much.
+
+    After the last label nothing is learned.
+    """
     preset = coder if isinstance(coder, Replay) else Replay()
-    gradients = preset.gradients(n)
-    steps = gradients / preset.batch
-    return (3 * gradients + 8 * n) * flops.forward / SPEED + steps * (flops.step / SPEED + STEP) + 2e-3 * n
+    gradients = preset.gradients(max(0, n - 1))
+    looked = (3 * gradients + preset.passes(x, n)) * flops.forward / SPEED
+    return looked + gradients / preset.batch * (flops.step / PRODUCTS + STEP) + LABEL * n
 
 
 def label_seconds(task: Task, n: int) -> float:

@@ -11,13 +11,16 @@ from typing import Any
 
 import torch
 
-from infoscope.data.targets import Classes, Tokens
+from infoscope.data.inputs import take
+from infoscope.data.targets import Classes, Labels, Real, Tokens
 from infoscope.data.task import Task
 from infoscope.data.texts import Texts
 from infoscope.ensembles.planning import USUAL_EPOCHS
+from infoscope.model_information.budget import flops_of, own_seconds
 from infoscope.observation.encoder import Encoder, encoder_layers
 from infoscope.observation.pooled import Pooling
 from infoscope.prequential.encode import Coder, encode, features_of
+from infoscope.prequential.features import Patches, is_images, learn_patches
 from infoscope.prequential.frozen import Given
 from infoscope.prequential.kernel import Kernel, of_examples
 from infoscope.prequential.leave_one_out import leave_one_out, limits
@@ -27,14 +30,26 @@ from infoscope.prequential.synced import Synced
 from infoscope.training.fit import fit
 from infoscope.training.learner import Learner
 
-BUDGET = 0.25
+BUDGET = 0.15
 """Seconds after which a trial is not made larger."""
 
+FIRST = 8
+"""Labels of the first trial of a code; of a network's own, which learns thousands of times from the first few, 2."""
+
 STEP = 4
-"""Times as large as the one before is the next trial of a code."""
+"""Times as large as the one before is the next."""
+
+SLOW = 3.0
+"""Times as long as expected takes a trial that is made again, as what it has loaded is there for all others."""
 
 FEW, MANY = 8, 32
 """Examples of the two trials of a pass."""
+
+LEARNED = 16
+"""Images of the trial of a dictionary."""
+
+EXAMPLES = (Classes, Labels, Real)
+"""Targets that the inputs are looked at for, an example at a time."""
 
 LEFT_OUT = 256
 """Examples of the trial of regressions that leave each out."""
@@ -140,28 +155,59 @@ def seconds_to_learn(learner: Learner, task: Task, examples: int, stops: bool = 
 
 
 def seconds_to_send(task: Task, coder: Coder, learner: Learner | None, n: int) -> float:
-    """One coding order of n labels, from trials of 8, 32, 128 … until one takes `BUDGET` seconds, and again.
+    """One coding order of n labels, from trials of 8, 32, 128 … until one takes `BUDGET` seconds.
 
-    A network's code grows with its gradients, others as the last two trials do, that of tables by no more than evenly,
-    as trees are fitted ever more seldom; what grows with a power of n that no small trial shows, the factoring of
-    kernels, is added by its count of operations.
+    A network's code grows as its steps and passes are reckoned to, others as the last two trials do: those of inputs by
+    no more than evenly, but for two things that no small trial shows and that are added: dictionaries of patches, which
+    are learned from so many images and no more, and the factoring of kernels, by its count of operations.
     """
     if isinstance(coder, Synced):
         return seconds_to_send(task, coder.student, learner, n) + _seconds_of_teachers(task, coder, learner, n)
-    few, least = min(n, 8), min(n, 2)
+    replay = isinstance(coder, Replay) and not isinstance(task.target, Tokens)
+    whole, coder = coder, _without_patches(coder)
+    few, least = (min(n, 2), min(n, 1)) if replay else (min(n, FIRST), min(n, 2))
     warm = _sending(task, coder, learner, least) / least if n else 0.0  # what only the first pays for
-    before, now, half = 0.0, _trial(task, coder, learner, few, warm * few), 0
+    expected = math.inf if replay else warm * few
+    before, now, half = 0.0, _trial(task, coder, learner, few, expected), 0
     while few < n and now < BUDGET:
         half, few = few, min(n, STEP * few)
         before, now = now, _trial(task, coder, learner, few, now * few / half)
+    apart = _seconds_of_patches(task, whole, n)
     if few == n:
-        return now
-    if isinstance(coder, Replay) and not isinstance(task.target, Tokens):
-        return now * coder.gradients(n) / coder.gradients(few)
-    slope = max(now - before, 0.0) / (few - half)
-    power = math.log(now / before) / math.log(few / half) if half and before > 0 else 0.0
-    steep = now * (n / few) ** min(1.3, power) if power > 1 and not _of_tables(task, coder) else 0.0
-    return max(now + slope * (n - few), steep) + _seconds_of_factors(task, coder, n)
+        return now + apart
+    if replay and learner is not None:
+        flops = flops_of(learner, task)
+        return now * own_seconds(coder, flops, task.x, n) / own_seconds(coder, flops, task.x, few)
+    kernels, slope = _kernels(task, coder), max(now - before, 0.0) / (few - half)
+    if not kernels:
+        power = math.log(now / before) / math.log(few / half) if half and before > 0 else 0.0
+        steep = now * (n / few) ** min(1.3, power) if power > 1 else 0.0
+        return max(now + slope * (n - few), steep)
+    return now + slope * (n - few) + apart + _seconds_of_factors(coder, kernels, n)
+
+
+class _MixedWithoutPatches(Mixed):
+    """The same with dictionaries that are learned from a single image."""
+
+    patches = Patches(sample=1)
+
+
+def _without_patches(coder: Coder) -> Coder:
+    """A coder that sends as fast and learns next to no dictionary."""
+    if isinstance(coder, Mixed):
+        return _MixedWithoutPatches(coder.features, coder.noisy, coder.soft)
+    if isinstance(coder, Kernel):
+        return dataclasses.replace(coder, patches=dataclasses.replace(coder.patches, sample=1))
+    return coder
+
+
+def _seconds_of_patches(task: Task, coder: Coder, n: int) -> float:
+    """Those of learning the dictionaries of n images, from a trial on a few."""
+    if not isinstance(coder, Mixed | Kernel) or not is_images(task.x) or not isinstance(task.target, EXAMPLES):
+        return 0.0
+    some, patches = take(task.x, slice(min(n, LEARNED))), coder.patches
+    most = learn_patches(some[:2], patches)
+    return _timed(lambda: learn_patches(some, patches)) * min(n, most) / min(len(some), most)
 
 
 def _seconds_of_teachers(task: Task, coder: Synced, learner: Learner | None, n: int) -> float:
@@ -184,21 +230,15 @@ def _sending(task: Task, coder: Coder, learner: Learner | None, n: int) -> float
 
 
 def _trial(task: Task, coder: Coder, learner: Learner | None, n: int, expected: float) -> float:
-    """Seconds of one; of two where the first is longer than expected, as what it has loaded is there for all others."""
+    """Seconds of one; of two where the first is much longer than expected."""
     once = _sending(task, coder, learner, n)
-    return once if once < max(BUDGET, 1.5 * expected) else min(once, _sending(task, coder, learner, n))
+    return once if once < max(BUDGET, SLOW * expected) else min(once, _sending(task, coder, learner, n))
 
 
-def _of_tables(task: Task, coder: Coder) -> bool:
-    return isinstance(coder, Mixed) and isinstance(task.shape, tuple) and len(task.shape) == 1
-
-
-def _seconds_of_factors(task: Task, coder: Coder, n: int) -> float:
+def _seconds_of_factors(coder: Coder, kernels: int, n: int) -> float:
     """Those of the kernels' Cholesky factors and the products with them, n³/3 operations each."""
     preset = coder if isinstance(coder, Kernel) else Kernel()
-    operations = _kernels(task, coder) * n * min(n, preset.exact if n <= preset.exact else preset.landmarks) ** 2 / 3
-    if not operations:
-        return 0.0
+    operations = kernels * n * min(n, preset.exact if n <= preset.exact else preset.landmarks) ** 2 / 3
     some = torch.eye(FACTORED) + 1 / FACTORED
     torch.linalg.cholesky(some)
     return operations / (FACTORED**3 / 3) * min(_timed(lambda: torch.linalg.cholesky(some)) for _ in range(3))

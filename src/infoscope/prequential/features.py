@@ -78,10 +78,14 @@ class Patches:
         either = pooling @ answer.abs_()
         return torch.cat([either + signed, either - signed], dim=2).flatten(1).div_(2).clamp_min_(0).sqrt_()
 
+    def images(self, x: Rows) -> int:
+        """How many images the dictionary is learned from at most."""
+        size, _ = layout(min(x.shape[2:]))
+        return max(1, self.sample // ((x.shape[2] - size + 1) * (x.shape[3] - size + 1)))
+
     def _dictionary(self, x: Rows, size: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """Filters and offsets that whiten a patch and compare it with every atom, in one product; found on the CPU."""
-        places = (x.shape[2] - size + 1) * (x.shape[3] - size + 1)
-        some = torch.randperm(len(x), generator=generator)[: max(1, self.sample // places)]
+        some = torch.randperm(len(x), generator=generator)[: self.images(x)]
         patches = normalised_patches(x[some].cpu(), size, self.contrast).flatten(0, 1)
         patches = patches[patches.square().mean(1) > 0.1]
         if not len(patches):
@@ -163,6 +167,18 @@ def features(x: Inputs, patches: Patches | None = None, seed: int = 0) -> Float[
         return patches(given, seed)
     both = _both_ways(Made(tuple(given.shape), lambda rows: given[rows]), patches, seed)
     return in_parts(both, lambda part: part, both.shape[1])
+
+
+def learn_patches(x: Float[Tensor, "n c h w"], patches: Patches, seed: int = 0) -> int:
+    """Learn the dictionaries that `features` learns of so few images, and do no more: a trial takes its time.
+
+    From how many of them it is done at most.
+    """
+    given = _prepared(x)
+    views = [given] if set_off(given) <= SET_OFF else [given, Upright.of(given)(given)]
+    for view in views:
+        patches.learned(standardised(view), seed)
+    return patches.images(given)
 
 
 def feature_rows(x: Inputs, patches: Patches | None = None, seed: int = 0) -> Rows:

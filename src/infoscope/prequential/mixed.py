@@ -22,7 +22,7 @@ from infoscope.prequential.experts.logistic import LogisticRegression
 from infoscope.prequential.experts.processes import Processes
 from infoscope.prequential.experts.relevance import Relevance
 from infoscope.prequential.experts.text import WordProcesses, WordRegression
-from infoscope.prequential.features import is_images, is_words
+from infoscope.prequential.features import Patches, is_images, is_words
 from infoscope.prequential.frozen import Given, checked, frozen
 from infoscope.prequential.kernel import Kernel, of_examples
 from infoscope.prequential.memory import check_fits
@@ -69,6 +69,7 @@ class Mixed:
     features: Any = None
     noisy: tuple[float, ...] = (1.0, 10.0)
     soft: tuple[float, ...] = (0.1, 0.3)
+    patches: ClassVar[Patches] = Patches()
     needs_network: ClassVar[bool] = False
     follows_inputs: ClassVar[bool] = True
     version: ClassVar[int] = 2
@@ -130,7 +131,8 @@ class Mixed:
         return noisy(kernel.experts(x, target, seed), own, sure)
 
     def _kernel_of_images(self, target: ExampleTarget) -> Kernel:
-        return Kernel(noisy=self.noisy, soft=self.soft) if isinstance(target, Classes) else Kernel()
+        noise = {"noisy": self.noisy, "soft": self.soft} if isinstance(target, Classes) else {}
+        return Kernel(self.patches, **noise)
 
     def _of_vectors(self, x: Tensor, target: ExampleTarget, seed: int) -> list[Experts]:
         table = x.detach().cpu().numpy().reshape(len(x), -1).astype(np.float64)

@@ -50,9 +50,13 @@ class Nearby:
         grid = F.affine_grid(maps, list(x.shape), align_corners=False)
         return F.grid_sample(x, grid, padding_mode="border", align_corners=False)
 
+    def views(self, x: Inputs) -> int:
+        """How many of each are looked at for a mean."""
+        return len(ASIDE) if self.shift and are_images(x) else 1
+
     def mean(self, say: Callable[[Batch], Tensor], x: Batch) -> Tensor:
         """What is said of inputs; of images the mean over each and its neighbours by a pixel."""
-        if not (self.shift and isinstance(x, Tensor) and are_images(x)):
+        if not isinstance(x, Tensor) or self.views(x) == 1:
             return say(x)
         return torch.stack([say(moved(x, *steps)) for steps in ASIDE]).mean(0)
 

@@ -128,6 +128,17 @@ class Replay:
         begun = math.log1p(20 * min(1.0, k / self.early)) / math.log(21)
         return (1 + self.replays) * k + self.start * begun
 
+    def passes(self, x: Inputs, k: int) -> float:
+        """Examples that are looked at without learning for a prefix of k of these inputs, one counting each time.
+
+        Each is predicted by the given network, the learning one and the averages, and goes with its features into the
+        last layers: those of the given network once, those of an average anew as the past grows.
+        """
+        views = 1 if self.nearby is None else self.nearby.views(x)
+        kept = self.last_layer
+        renewed = 0.0 if kept is None else 1 + views * kept.refresh / (kept.refresh - 1)
+        return k * (2 + views * len(self.averages) + renewed)
+
     def experts(self, x: Inputs, target: Target, seed: int = 0, network: nn.Module | None = None) -> Experts:
         """What is predicted of the next label, example or token, which is then sent."""
         if network is None:

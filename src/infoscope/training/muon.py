@@ -60,6 +60,14 @@ def orthogonal(g: Tensor, iterations: int = 3) -> Tensor:
     return x.T if g.shape[0] > g.shape[1] else x
 
 
+def orthogonal_operations(rows: int, columns: int, iterations: int = 3) -> int:
+    """Operations of the products that `orthogonal` takes for a matrix of this shape."""
+    r, c = sorted((rows, columns))
+    if c >= 2 * r:
+        return 4 * r * r * c + (8 * iterations - 4) * r**3
+    return iterations * (4 * r * r * c + 2 * r**3)
+
+
 def _by_products(x: Tensor, iterations: int) -> Tensor:
     for _ in range(iterations):
         a = x @ x.T

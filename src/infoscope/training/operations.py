@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -25,10 +26,21 @@ def operations(network: nn.Module, task: Task, examples: int = 1) -> float:
     >>> operations(nn.Linear(3, 5), Task.from_arrays(np.zeros((4, 3)), [0, 1, 2, 3]))
     30.0
     """
-    few = min(examples, len(task))
-    with torch.no_grad(), evaluating(network), _Counter() as counter:
-        forward(network, owned(take(task.x, slice(few)), device_of(network)))
-    return counter.total / few
+    some = owned(take(task.x, slice(examples)), device_of(network))
+    with evaluating(network):
+        return counted(lambda: forward(network, some)) / min(examples, len(task))
+
+
+@torch.no_grad()
+def counted(work: Callable[[], object]) -> float:
+    """Operations of all products that are called for.
+
+    >>> counted(lambda: torch.ones(2, 3) @ torch.ones(3, 4))
+    48.0
+    """
+    with _Counter() as counter:
+        work()
+    return float(counter.total)
 
 
 class _Counter(TorchDispatchMode):

@@ -110,7 +110,7 @@ class WatchTrainings:
 
     def cost(self, context: RunContext) -> Cost:
         """A short trial of the training, as everywhere; watching adds a few percent."""
-        groups = planned(self.members, context=context)
+        groups = planned(self.members, context=context, soon=True)
         whole = training_cost(groups, context.jobs)
         return Cost(whole.units, sum(_seconds(part) for part in stacks(groups)), whole.remarks)
 
