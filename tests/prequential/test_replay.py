@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import copy
 import random
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -235,7 +236,7 @@ def test_a_network_is_never_asked_about_no_examples():
 class Counting(nn.Module):
     """A network that tells how many examples it was given, by its mode."""
 
-    looked: dict[bool, int] = {}
+    looked: ClassVar[dict[bool, int]] = {}
 
     def __init__(self, pixels):
         super().__init__()

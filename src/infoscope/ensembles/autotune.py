@@ -63,12 +63,8 @@ class Plan:
     def to_json(self) -> dict[str, Any]:
         """A JSON-ready dictionary that `from_json` reads back."""
         tried = [[way.name, way.stacked, seconds] for way, seconds in self.tried.items()]
-        return {
-            **{k: v for k, v in vars(self).items() if k != "untried"},
-            "way": [self.way.name, self.way.stacked],
-            "tried": tried,
-            "closed": dict(self.closed),
-        }
+        mine = {name: value for name, value in vars(self).items() if name != "untried"}  # such a plan is not kept
+        return {**mine, "way": [self.way.name, self.way.stacked], "tried": tried, "closed": dict(self.closed)}
 
     @classmethod
     def from_json(cls, held: Mapping[str, Any]) -> Plan:
@@ -99,8 +95,8 @@ def plan(
     """The way and the stack size for these members, which share an architecture, an n and a batch size.
 
     `memory` is what all stacks may fill at a time, in bytes: half of what is free, unless said otherwise; `kept` counts
-    the states of each network that are kept besides its first, best and last. What is wanted `soon` is a plan to reckon
-    with: trials are shorter, and where only a few would train at a time, and so less than twice as fast, there are none.
+    the states of each network that are kept besides its first, best and last. A plan that is wanted `soon` is to reckon
+    with: trials are shorter, and there is none where so few would train at a time that they are hardly twice as fast.
     """
     first, steps = members[0], _steps(members[0])
     some = [members[i] for i in sorted({0, len(members) // 2, len(members) - 1})]
@@ -122,13 +118,8 @@ def plan(
             share = max(_LEAST, _SHARE * alone * len(members))
             _try_stacks(trials, tried, closed, way, most, min(share, _SOON) if soon else share)
         best = _fastest(tried, way)
-        if (
-            way is None
-            and not soon
-            and best.name == "vmap"
-            and tried[best] * alone * len(members) > _LONG
-            and _has_compiler(device)
-        ):
+        long = not soon and tried[best] * alone * len(members) > _LONG
+        if way is None and best.name == "vmap" and long and _has_compiler(device):
             _try_compiled(trials, tried, closed, best.stacked)
             best = _fastest(tried, way)
     unit = max(1, min(int(_UNIT / alone), most, len(members) // (4 * jobs)))

@@ -130,7 +130,8 @@ def _plan(group: Sequence[Member], spec: EnsembleSpec, context: RunContext, soon
     if kept is not None and not _too_much(kept, spec.memory, context.jobs):
         return kept
     how = plan(
-        group, device=context.device, way=spec.way, memory=spec.memory, jobs=context.jobs, kept=spec.keep.states, soon=soon
+        group, device=context.device, way=spec.way, memory=spec.memory, jobs=context.jobs, kept=spec.keep.states,
+        soon=soon,
     )  # fmt: skip
     if context.store is not None and name and not soon:
         with suppress(OSError):  # a disk that is full, or for reading only: a plan costs a trial, no more

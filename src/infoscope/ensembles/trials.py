@@ -31,8 +31,8 @@ LEAST = _EACH * _SIZES[0]
 
 
 class Trials:
-    """What a step costs for one network: alone in seconds (`spare` is spent on that), and in
-    stacks by how many times that. `networks` are those of some of the `members`.
+    """What a step costs for one network: alone in seconds (`spare` is spent on that), and in stacks by how many times
+    that, from so many `pairs` of steps at least. `networks` are those of some of the `members`.
 
     Other work on the machine slows both sides of a pair alike, so what counts is the middle one of their ratios, and
     on a processor its own seconds, not those of the clock.
