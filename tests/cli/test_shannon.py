@@ -15,3 +15,9 @@ def test_bounds_and_what_lies_between(measured, tmp_path):
 
 def test_bad_input_gets_a_word(infoscope):
     assert "beta is -1" in infoscope("shannon", *QUICK, "--beta", -1, code=1).stderr
+    assert "Choose from" in infoscope("shannon", *QUICK, "--source", "weights", code=2).stderr
+
+
+def test_labels_drawn_anew(measured):
+    rows = measured("shannon", *QUICK, "--model", "mlp(widths=())", "--source", "labels")
+    assert {"H(D)", "I(w;D)", "KL(q|p)"} <= set(rows)

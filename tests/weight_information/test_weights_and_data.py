@@ -62,6 +62,75 @@ def test_the_channel_of_a_linear_regression_is_in_closed_form():
     assert torch.allclose(covariance, noise.beta * torch.linalg.inv(h), rtol=1e-4, atol=1e-8)
 
 
+def regression(n: int = 30) -> tuple[Task, torch.Tensor]:
+    """Inputs with XᵀX = diag(1, 3, 8): with λ = 1 and noise of variance 1 those are the s_j."""
+    s = torch.tensor([1.0, 3.0, 8.0], dtype=torch.float64)
+    draws = torch.Generator().manual_seed(0)
+    x = torch.linalg.qr(torch.randn(n, 3, generator=draws, dtype=torch.float64)).Q * s.sqrt()
+    y = torch.randn(n, 1, generator=draws, dtype=torch.float64)
+    return Task.from_arrays(x.float(), y, target=Real(1e-6, -30.0, 30.0, centre=0.0, scale=1.0), name="three"), s
+
+
+def three() -> nn.Module:
+    return nn.Linear(3, 1, bias=False)
+
+
+def test_the_channel_of_labels_of_the_prior_is_bayesian_linear_regression():
+    """½ Σ log(1 + s_j); with labels of one network, as data around their mean, ½ Σ log(1 + s_j/(1 + s_j))."""
+    task, s = regression()
+    noise, weights = Noise(1.0, 1.0, 2, 0), start(three, task)
+    of_prior = following(task, Learner(three), weights, noise, "cpu", "prior")
+    assert torch.allclose(of_prior.signal, s, rtol=1e-5)
+    assert 0.5 * float(of_prior.signal.log1p().sum()) == pytest.approx(2.1383330595, rel=1e-6)
+    of_labels = following(task, Learner(three), weights, noise, "cpu", "labels")
+    assert torch.allclose(of_labels.signal, s / (1 + s), rtol=1e-5)
+
+
+@pytest.mark.parametrize(("source", "truth"), [("prior", 2.1383330595), ("labels", 0.8005348314)])
+def test_labels_drawn_anew_tell_what_the_closed_form_says(source, truth):
+    """By networks that were trained on them: counted, and between the bounds."""
+    task, s = regression()
+    moved = s if source == "prior" else s / (1 + s)
+    assert truth == pytest.approx(0.5 * float(moved.log1p().sum()), abs=1e-9)
+    how = {"replicates": 40, "seeds": 0, "epochs": 1, "draws": 8, "source": source}
+    (one,) = ask(ShannonInformation(task, three, **how)).found
+    channel, counted, below, above = (one.of(name, 1.0) for name in ("channel", "ensemble", "mixture", "prior"))
+    assert channel.value == pytest.approx(truth, rel=1e-3)
+    assert abs(counted.value - truth) < 3 * counted.stderr < 1.0
+    assert below.bound is Bound.LOWER
+    assert below.value - 3 * below.stderr < truth < above.value + 3 * above.stderr
+    assert one.lowest(one.priced[0]).bound is Bound.LOWER
+    assert one.has("decoder", 1.0) is (source == "labels")
+    if source == "labels":
+        decoded = one.of("decoder", 1.0)
+        assert 3 * decoded.stderr < decoded.value < truth + 3 * decoded.stderr
+        assert decoded.bound is Bound.LOWER
+
+
+def test_labels_of_classes_have_an_entropy_and_bounds_of_what_weights_say_of_them():
+    how = {"replicates": 8, "seeds": 1, "epochs": 20, "draws": 4, "curve": (10.0,)}
+    answer = ask(ShannonInformation(POOL, MLP(()), source="labels", **how))
+    (one,) = answer.found
+    entropy = next(row.measurement for row in one.rows() if row.measurement.quantity == "H(D)")
+    assert 0 < entropy.value < len(POOL) * math.log(3)
+    below, above = one.of("decoder", 1.0), one.of("prior", 1.0)
+    assert below.value + 3 * below.stderr > 0
+    assert below.value - 3 * below.stderr < one.of("channel", 1.0).value < above.value + 3 * above.stderr
+    assert one.of("channel", 10.0).value < one.of("channel", 1.0).value
+    assert "Which labels of" in answer.sentence()
+    drawn = ask(ShannonInformation(POOL, MLP(()), source="prior", **how | {"replicates": 4, "curve": ()}))
+    assert not drawn.found[0].has("channel", 1.0)
+    assert "hold at most" in drawn.sentence()
+
+
+def test_labels_that_cannot_be_drawn_are_told():
+    narrow = dataclasses.replace(regression()[0], target=Real(1e-6, -3.0, 3.0, centre=0.0, scale=1.0))
+    with pytest.raises(ValueError, match="declare a wider range, or take a smaller scale"):
+        ask(ShannonInformation(narrow, three, source="prior", scale=3.0, replicates=4, epochs=1))
+    with pytest.raises(ValueError, match="source is 'weights'; take examples, labels, prior"):
+        ShannonInformation(POOL, source="weights")
+
+
 def test_a_network_follows_its_data_as_its_exact_derivatives_say():
     """A tanh network: the Hessian by differences and the gradients of examples, against autograd through the loss."""
     model, noise = MLP((3,), "tanh"), Noise(1.0, 1.0, 2, 0)

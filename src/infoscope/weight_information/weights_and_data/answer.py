@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,13 +19,14 @@ from infoscope.measurement import NATS_PER_BIT, Bound, Measurement, Receipt, Sta
 from infoscope.record import Record, Row
 from infoscope.weight_information.gaussian import Eigenvectors
 from infoscope.weight_information.weights_and_data.aggregate_prior import SeedAverage, aggregate_information
+from infoscope.weight_information.weights_and_data.drawn_labels import sent_information
 from infoscope.weight_information.weights_and_data.information_bounds import (
     decoded_information,
     gaussian_information,
     prior_information,
     resampling_entropy,
 )
-from infoscope.weight_information.weights_and_data.noisy_network import Following, Noise, NoisyNetwork
+from infoscope.weight_information.weights_and_data.noisy_network import Following, Noise, NoisyNetwork, Source
 
 ESTIMATORS = ("decoder", "channel", "ensemble", "mixture", "prior")
 """What gives I(w;D): the lower bound, three between, the upper bound."""
@@ -41,42 +43,55 @@ class AtPrice:
 
 @dataclass(frozen=True, eq=False)
 class TaskShannon:
-    """What is found for one task: the pool's losses under weights as they were trained, and the same with noise."""
+    """What is found for one task of n examples: losses under weights as they were trained, and the same with noise.
+
+    `counts` and `trained` are there where examples are drawn; where labels are, `entropy` is theirs, nats, if known.
+    """
 
     name: str
     data: str
     model: str
     seeds: int
-    counts: Int[Tensor, "sets n"]
-    trained: Float[Tensor, "sets seeds n"]
+    n: int
+    sets: int
+    counts: Int[Tensor, "sets n"] | None
+    trained: Float[Tensor, "sets seeds n"] | None
     priced: tuple[AtPrice, ...]
     converged: bool
+    source: Source = "examples"
+    entropy: float | None = None
 
     @cached_property
     def measured(self) -> tuple[Row, ...]:
         """All measurements, made once."""
-        n = self.counts.shape[1]
-        entropy = Measurement(
-            "H(D)", resampling_entropy(n), 0.0, bound=Bound.EXACT, receipt=self._receipt("n draws with replacement")
-        )
-        as_trained = self._said(decoded_information(self.trained, self.counts))
-        rows = [
-            Row({"task": self.name}, entropy),
-            Row({"task": self.name, "weights": "as trained", "estimator": "decoder"}, as_trained),
-        ]
+        rows: list[Row] = []
+        if (all_of_it := self.whole) is not None:
+            how = "n draws with replacement" if self.counts is not None else "labels of one network"
+            entropy = Measurement("H(D)", all_of_it, 0.0, bound=Bound.EXACT, receipt=self._receipt(how))
+            rows.append(Row({"task": self.name}, entropy))
+        if self.counts is not None and self.trained is not None:
+            as_trained = self._said(decoded_information(self.trained, self.counts))
+            rows.append(Row({"task": self.name, "weights": "as trained", "estimator": "decoder"}, as_trained))
         for price in self.priced:
             place = {"task": self.name, "weights": "with noise", "beta": price.noise.beta}
             rows += [Row({**place, "estimator": name}, m) for name, m in self._estimates(price).items()]
             rows.append(Row(place, self._divergence(price)))
         return tuple(rows)
 
+    @property
+    def whole(self) -> float | None:
+        """H(D), nats, where it is known: all there is to tell."""
+        if self.counts is not None:
+            return resampling_entropy(self.n)
+        return None if self.entropy is None or math.isnan(self.entropy) else self.entropy
+
+    def lowest(self, price: AtPrice) -> Measurement:
+        """The lower bound at one β: of the decoder, or of the mixture where no decoder knows H(D)."""
+        return self.of("mixture" if self.source == "prior" else "decoder", price.noise.beta)
+
     def rows(self) -> tuple[Row, ...]:
         """H(D), weights as they were trained, then with noise at every β."""
         return self.measured
-
-    def decoded(self, price: AtPrice) -> Measurement:
-        """The lower bound at one β."""
-        return self.of("decoder", price.noise.beta)
 
     def of(self, estimator: str, beta: float | None = None) -> Measurement:
         """The measurement of one estimator at one β, or of weights as they were trained."""
@@ -85,10 +100,15 @@ class TaskShannon:
                 return row.measurement
         raise KeyError(f"no {estimator} at β = {beta}")
 
+    def has(self, estimator: str, beta: float) -> bool:
+        """Whether one gave something at a β."""
+        places = (row.coordinates for row in self.measured)
+        return any(at.get("estimator") == estimator and at.get("beta") == beta for at in places)
+
     def most(self, price: AtPrice) -> float:
         """The least of the upper bounds at one β, nats."""
         known = (self.of("prior", price.noise.beta), self._divergence(price))
-        return min(resampling_entropy(self.counts.shape[1]), *(m.value for m in known))
+        return min(*(m.value for m in known), *(() if self.whole is None else (self.whole,)))
 
     def _estimates(self, price: AtPrice) -> dict[str, Measurement]:
         qs = [[one.q for one in row] for row in price.noisy]
@@ -96,7 +116,11 @@ class TaskShannon:
         mixture = aggregate_information([SeedAverage(row) for row in qs], draws=_DRAWS)
         if price.channel is not None and price.channel.linear:  # one minimum, whatever the seed
             mixture = dataclasses.replace(mixture, bound=Bound.LOWER)
-        found = {"decoder": decoded_information(losses, self.counts)}
+        found: dict[str, Measurement] = {}
+        if self.counts is not None:
+            found["decoder"] = decoded_information(losses, self.counts)
+        elif self.source == "labels":
+            found["decoder"] = sent_information(losses)
         if price.channel is not None:
             found["channel"] = _of_channel(price.channel)
         found |= {"ensemble": gaussian_information(qs), "mixture": mixture, "prior": prior_information(qs)}
@@ -113,7 +137,7 @@ class TaskShannon:
 
     def _said(self, m: Measurement, price: AtPrice | None = None) -> Measurement:
         doubt = frozenset[Status]() if self.converged or price is not None else frozenset({Status.NOT_CONVERGED})
-        notes = [f"{len(self.counts)} data sets of {self.counts.shape[1]} draws, {self._networks}"]
+        notes = [f"{self.sets} data sets of {self.n} {_DRAWN[self.source]}, {self._networks}"]
         if price is not None:
             form = "its whole covariance" if _whole(price) else "a noise a weight"
             notes.append(f"β = {price.noise.beta:g}, λ = {price.noise.scale:g}, {form}")
@@ -127,10 +151,11 @@ class TaskShannon:
         return f"{self.seeds} networks each" if self.seeds > 1 else "a network each"
 
     def _receipt(self, method: str) -> Receipt:
-        return Receipt(method, self.data, n=self.counts.shape[1], version=__version__)
+        return Receipt(method, self.data, n=self.n, version=__version__)
 
 
 _DRAWS = 20
+_DRAWN = {"examples": "draws", "labels": "labels by one network", "prior": "labels by networks of the prior"}
 
 
 def _whole(price: AtPrice) -> bool:
@@ -172,7 +197,7 @@ class ShannonAnswer:
 
     def choices(self) -> Mapping[str, str]:
         """How many data sets, and what noise."""
-        return {one.name: "; ".join(one.decoded(one.priced[0]).receipt.notes) for one in self.found}
+        return {one.name: "; ".join(one.lowest(one.priced[0]).receipt.notes) for one in self.found}
 
     def write(self, folder: Path) -> Mapping[str, str]:
         """No file but the report."""
@@ -185,7 +210,7 @@ def _over_prices(one: TaskShannon) -> list[Figure]:
     prices = sorted(one.priced, key=lambda price: price.noise.beta)
     betas, lines = [price.noise.beta for price in prices], []
     for name in ESTIMATORS:
-        if name == "channel" and prices[0].channel is None:
+        if not all(one.has(name, beta) for beta in betas):
             continue
         lines.append(Line(name, betas, [one.of(name, beta).bits for beta in betas], dash=name in ("decoder", "prior")))
     return [Figure(f"Shannon information in the weights, {one.name}", "β", "I(w;D) (bits)", lines, log_x=True)]
@@ -193,13 +218,19 @@ def _over_prices(one: TaskShannon) -> list[Figure]:
 
 def _told(one: TaskShannon) -> str:
     price = one.priced[0]
-    low, high, all_of_it = (
-        v / NATS_PER_BIT for v in (one.decoded(price).value, one.most(price), resampling_entropy(one.counts.shape[1]))
-    )
-    told = (
-        f"Which examples of {one.name} were drawn takes {all_of_it:,.0f} bits to say. The weights of {one.model} hold "
-        f"{max(0.0, low):,.3g} to {high:,.3g} of them under the noise of β = {price.noise.beta:g}"
-    )
+    lowest, high, there, what = one.lowest(price), one.most(price) / NATS_PER_BIT, "", _WHAT[one.source]
+    if one.whole is not None:
+        there = f"{what} of {one.name} were drawn takes {one.whole / NATS_PER_BIT:,.0f} bits to say. "
+        there = there[0].upper() + there[1:]
+    low = f"{max(0.0, lowest.bits):,.3g} to" if lowest.bound is Bound.LOWER else "at most"
+    told = f"{there}The weights of {one.model} hold {low} {high:,.3g} "
+    told += "of them" if there else f"bits about {what} of {one.name} were drawn"
+    told += f" under the noise of β = {price.noise.beta:g}"
     if price.channel is not None:
         told += f", {one.of('channel', price.noise.beta).bits:,.3g} by the Gaussian channel"
+    if one.trained is None:
+        return f"{told}."
     return f"{told}; as they were trained, at least {max(0.0, one.of('decoder').bits):,.3g}."
+
+
+_WHAT = {"examples": "which examples", "labels": "which labels", "prior": "which labels"}

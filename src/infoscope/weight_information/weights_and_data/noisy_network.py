@@ -6,6 +6,7 @@ Data sets are drawn from a pool of n examples, n of them with replacement: D is 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from jaxtyping import Float
@@ -35,6 +36,9 @@ MOST_FULL = 700
 
 MOST_FOLLOWED = 3000
 """Weights, up to which it is told how the minimum follows the data: that takes the whole Hessian."""
+
+Source = Literal["examples", "labels", "prior"]
+"""What is drawn anew for a data set: examples with replacement; labels; or weights of the prior, and labels by them."""
 
 _AT_REST = 1e-3  # nats that a Newton step may still promise
 
@@ -136,8 +140,15 @@ class Following:
         return cls(torch.ones(examples).double(), torch.ones(weights).double(), 0.0, True, True)
 
 
-def following(pool: Task, learner: Learner, weights: Weights, noise: Noise, device: str) -> Following:
-    """∂w*/∂c = −H⁻¹ g_i at the minimum on the whole pool, c how often an example is drawn: Cov(c) = I − 11ᵀ/n."""
+def following(
+    pool: Task, learner: Learner, weights: Weights, noise: Noise, device: str, source: Source = "examples"
+) -> Following:
+    """How the minimum on the whole pool moves with what is drawn, against the noise there.
+
+    Of examples: ∂w*/∂c = −H⁻¹ g_i, c how often an example is drawn, Cov(c) = I − 11ᵀ/n. Of labels, whose scores have
+    the covariance F: Cov(w*) = H⁻¹ F H⁻¹. With weights from the prior before them, F + λ² F² stands for F: exact
+    where the network is linear and its labels are numbers, and at β = 1 then s_j = λ² h_j, Bayesian linear regression.
+    """
     with isolated(noise.seed):
         at = Settled(pool, learner, weights, noise, device)
         q, n = at.posterior(), len(pool)
@@ -150,10 +161,13 @@ def following(pool: Task, learner: Learner, weights: Weights, noise: Noise, devi
             factor = torch.linalg.cholesky(f + pulled)
         slope = at.loss(at.w[None])[1][0] + noise.pull * at.w
         gain = 0.5 * float(slope @ torch.cholesky_solve(slope[:, None], factor)[:, 0])
-        followed = -torch.cholesky_solve(_gradients(at.network, pool).T, factor)
-        counts = torch.eye(n, dtype=torch.float64) - 1 / n
+        if source == "examples":
+            followed = -torch.cholesky_solve(_gradients(at.network, pool).T, factor)
+            moved = torch.eye(n, dtype=torch.float64) - 1 / n
+        else:
+            followed, moved = torch.cholesky_inverse(factor), f if source == "labels" else f + noise.scale**2 * f @ f
         precision = (f + pulled) / noise.beta if isinstance(q.basis, Eigenvectors) else (1 / q.variances).diag()
-        return Following(signal_to_noise(counts, followed, precision), whole.h, gain, not int(failed), at.linear)
+        return Following(signal_to_noise(moved, followed, precision), whole.h, gain, not int(failed), at.linear)
 
 
 class Settled:
