@@ -77,10 +77,11 @@ def splits(folder: str | Path) -> dict[str, ParquetSplit] | None:
         own = [match for match in names.values() if match is not None and match[1] == split]
         if [(int(match[2]), int(match[3])) for match in own] != [(i, len(own)) for i in range(len(own))]:
             return None
-        if own and (whole := _split(tuple(place / match[0] for match in own))) is None:
+        if not own:
+            continue
+        if (whole := _split(tuple(place / match[0] for match in own))) is None:
             return None
-        if own:
-            found[split] = whole
+        found[split] = whole
     return found
 
 

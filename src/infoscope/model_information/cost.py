@@ -11,7 +11,6 @@ from typing import Any
 
 import torch
 
-from infoscope.data.inputs import take
 from infoscope.data.targets import Classes, Labels, Real, Tokens
 from infoscope.data.task import Task
 from infoscope.data.texts import Texts
@@ -205,7 +204,7 @@ def _seconds_of_patches(task: Task, coder: Coder, n: int) -> float:
     """Those of learning the dictionaries of n images, from a trial on a few."""
     if not isinstance(coder, Mixed | Kernel) or not is_images(task.x) or not isinstance(task.target, EXAMPLES):
         return 0.0
-    some, patches = take(task.x, slice(min(n, LEARNED))), coder.patches
+    some, patches = task[: min(n, LEARNED)].array, coder.patches
     most = learn_patches(some[:2], patches)
     return _timed(lambda: learn_patches(some, patches)) * min(n, most) / min(len(some), most)
 

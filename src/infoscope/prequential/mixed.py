@@ -131,8 +131,9 @@ class Mixed:
         return noisy(kernel.experts(x, target, seed), own, sure)
 
     def _kernel_of_images(self, target: ExampleTarget) -> Kernel:
-        noise = {"noisy": self.noisy, "soft": self.soft} if isinstance(target, Classes) else {}
-        return Kernel(self.patches, **noise)
+        if isinstance(target, Classes):
+            return Kernel(self.patches, noisy=self.noisy, soft=self.soft)
+        return Kernel(self.patches)
 
     def _of_vectors(self, x: Tensor, target: ExampleTarget, seed: int) -> list[Experts]:
         table = x.detach().cpu().numpy().reshape(len(x), -1).astype(np.float64)
