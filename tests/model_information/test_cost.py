@@ -122,6 +122,14 @@ def test_a_dictionary_is_learned_from_so_many_images_and_no_more(monkeypatch):
     assert cost_of._seconds_of_patches(many, ClosedForm(), 1000) == 0
 
 
+def test_landmarks_take_operations_that_grow_evenly_from_where_kernels_end(monkeypatch):
+    """n³/3 up to 16,000 examples, then 4 n m² with m = 5,000: little more there, and proportional to n beyond."""
+    monkeypatch.setattr(cost_of, "_timed", lambda work: 1.0)
+    least, most, more = (cost_of._seconds_of_factors(Kernel(), 2, n) for n in (16_000, 16_001, 32_002))
+    assert least < most < 1.3 * least
+    assert more == pytest.approx(2 * most)
+
+
 def test_what_is_tried_of_a_code_of_images_learns_from_one_image():
     images = Task.from_arrays(np.random.default_rng(0).random((60, 1, 8, 8)), np.arange(60) % 2)
     for coder in (Mixed(), Kernel()):

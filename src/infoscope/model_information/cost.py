@@ -44,6 +44,9 @@ SLOW = 3.0
 FEW, MANY = 8, 32
 """Examples of the two trials of a pass."""
 
+NEAR = 2
+"""Kernels of all examples in `Kernel`."""
+
 LEARNED = 16
 """Images of the trial of a dictionary."""
 
@@ -235,9 +238,12 @@ def _trial(task: Task, coder: Coder, learner: Learner | None, n: int, expected: 
 
 
 def _seconds_of_factors(coder: Coder, kernels: int, n: int) -> float:
-    """Those of the kernels' Cholesky factors and the products with them, n³/3 operations each."""
+    """Those of the kernels' Cholesky factors, n³/3 operations each; on m landmarks those of their features and what is
+    learned of these, 4 n m² (of the kernels of images; others have landmarks of their own).
+    """
     preset = coder if isinstance(coder, Kernel) else Kernel()
-    operations = kernels * n * min(n, preset.exact if n <= preset.exact else preset.landmarks) ** 2 / 3
+    each = n * n / 3 if n <= preset.exact else preset.landmarks**2 * (4 if kernels == NEAR else 1 / 3)
+    operations = kernels * n * each
     some = torch.eye(FACTORED) + 1 / FACTORED
     torch.linalg.cholesky(some)
     return operations / (FACTORED**3 / 3) * min(_timed(lambda: torch.linalg.cholesky(some)) for _ in range(3))
@@ -247,7 +253,7 @@ def _kernels(task: Task, coder: Coder) -> int:
     """How many kernels of all examples a coder factors."""
     if isinstance(task.target, Tokens) or not isinstance(coder, Kernel | Mixed):
         return 0
-    return 2 if isinstance(coder, Kernel) or len(task.shape) == 3 else 8
+    return NEAR if isinstance(coder, Kernel) or len(task.shape) == 3 else 8
 
 
 def _timed(work: Callable[[], object]) -> float:
