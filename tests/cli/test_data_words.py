@@ -8,6 +8,7 @@ import re
 import numpy as np
 import pytest
 
+from infoscope import Blur, NoiseImages, PermutedClasses, Task, VerticalFlip
 from infoscope.cli import run
 from infoscope.cli.command import options, question_of
 from infoscope.cli.options import DataOptions
@@ -62,6 +63,30 @@ def test_a_corruption_behind_a_name_is_for_it_alone():
     assert len(named) == 90
     with pytest.raises(ValueError, match="write the level as a fraction"):
         WORDS["Task"].read("iris~massart", DataOptions())
+
+
+def test_a_word_that_means_two_things_is_explained_as_both(capsys):
+    assert run(["explain", "noise"]) == 0
+    told = capsys.readouterr().out
+    assert "noise (a corruption): Every image is Gaussian noise" in told
+    assert "noise (a question)" in told
+
+
+def test_deficits_are_words_like_corruptions():
+    digits = Task.from_dataset("digits")
+    reading = DataOptions(corrupt=("blur=2,4", "flip", "permute", "noise"))
+    found = WORDS["Tasks"].read(("digits",), reading)
+    deficits = (Blur(2), Blur(4), VerticalFlip(), PermutedClasses(), NoiseImages())
+    assert [one.fingerprint for one in found] == [digits.corrupted(one).fingerprint for one in deficits]
+    assert WORDS["Task"].read("digits~flip~blur", DataOptions()).name == "digits~vertical-flip~blur=4"
+    for word, told in (
+        ("digits~blur=0.5", "write the level as a whole number, such as blur=4"),
+        ("digits~flip=1", "flip has no level"),
+        ("iris~blur", "Blur needs images"),
+        ("digits~blur=3", "cannot be made 3 times smaller"),
+    ):
+        with pytest.raises(ValueError, match=told):
+            WORDS["Task"].read(word, DataOptions())
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from infoscope import Difficulty, Massart, MissingPixels, Replay, Task, ask
-from infoscope.cli.words import corruptions
+from infoscope.data.deficit import corruptions
 from infoscope.figure import Bars, Line
 from infoscope.model_information.difficulty_figures import label_noise, massart_noise, noise_of
 from infoscope.models import MLP

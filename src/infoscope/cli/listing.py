@@ -14,7 +14,7 @@ from infoscope.studies import STUDIES, folder
 TABLES = {
     "coders": ("a coder", "infoscope.prequential.coders:CODERS"),
     "estimators": ("an estimator", "infoscope.mi.methods:METHODS"),
-    "corruptions": ("a corruption", "infoscope.data.corruption:CORRUPTIONS"),
+    "corruptions": ("a corruption", "infoscope.data.deficit:KINDS"),
 }
 
 
@@ -34,15 +34,20 @@ def show(what: str | None, as_json: bool = False) -> None:
 
 def explain(term: str) -> str:
     """A quantity or warning of the glossary, or a question, coder, estimator or corruption by its name."""
-    for kind, place in TABLES.values():
-        if row := rows_of(place).get(term):
-            return f"{term} ({kind}): {docstring_of(row.place).split('>>>')[0].strip()}"
-    try:
-        return entry(term)
-    except ValueError:
-        if term not in QUESTIONS:
-            raise
-    return f"{term} (a question): {docstring_of(QUESTIONS[term]).partition('Attributes')[0].strip()}"
+    told = [
+        f"{term} ({kind}): {docstring_of(row.place).split('>>>')[0].strip()}"
+        for kind, place in TABLES.values()
+        if (row := rows_of(place).get(term))
+    ]
+    if not told:
+        try:
+            return entry(term)
+        except ValueError:
+            if term not in QUESTIONS:
+                raise
+    if term in QUESTIONS:
+        told.append(f"{term} (a question): {docstring_of(QUESTIONS[term]).partition('Attributes')[0].strip()}")
+    return "\n\n".join(told)
 
 
 def studies() -> dict[str, str]:

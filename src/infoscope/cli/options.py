@@ -70,8 +70,9 @@ class DataOptions:
         Every line of a text is an example.
     corrupt
         Add noise to all data that are named, but not to what weights were trained on: missing-pixels=0.1,
-        missing-objects=0.1, massart=0.1 or shuffled-labels. Levels with commas, massart=0,0.1,0.2, or
-        repeated, are compared. Behind a name, as in digits~massart=0.1, it is for this one alone.
+        missing-objects=0.1, massart=0.1, shuffled-labels, or the deficits of critical periods, blur=4, flip, permute
+        and noise. Levels with commas, massart=0,0.1,0.2, or repeated, are compared. Behind a name, as in
+        digits~massart=0.1, it is for this one alone.
     """
 
     classes: Annotated[int | None, POSITIVE] = None

@@ -9,8 +9,7 @@ from typing import Any
 
 from infoscope.bottleneck.nuisances import NUISANCES
 from infoscope.cli.options import DataOptions
-from infoscope.data.corruption import CORRUPTIONS, Corruption
-from infoscope.data.deficit import DEFICITS
+from infoscope.data.deficit import DEFICITS, KINDS, corruption, corruptions
 from infoscope.data.named import NamedTask
 from infoscope.data.targets import Classes, Labels, Real, Target, Tokens
 from infoscope.data.task import Task
@@ -57,7 +56,7 @@ def tasks_from(name: str, reading: DataOptions) -> list[Task]:
 def task_from(name: str, reading: DataOptions) -> Task:
     """The task of this name; a corruption that is for it alone stands behind it, as in `digits~massart=0.1`."""
     plain, sign, word = name.rpartition("~")
-    if sign and word.partition("=")[0] in CORRUPTIONS:
+    if sign and word.partition("=")[0] in KINDS:
         return task_from(plain, reading).corrupted(corruption(word))
     return Task.from_dataset(
         name,
@@ -73,28 +72,6 @@ def task_from(name: str, reading: DataOptions) -> Task:
 
 def _all_tasks(names: tuple[str, ...], reading: DataOptions) -> tuple[Task, ...]:
     return tuple(task for name in names for task in tasks_from(name, reading))
-
-
-def corruptions(text: str) -> list[Corruption]:
-    """The corruptions of a word such as `massart=0.1`, or `massart=0,0.1,0.2` for several levels."""
-    kind, _, levels = text.partition("=")
-    return [corruption(f"{kind}={level}" if level else kind) for level in levels.split(",")]
-
-
-def corruption(text: str) -> Corruption:
-    """A corruption such as `massart=0.1`."""
-    kind, _, level = text.partition("=")
-    if kind not in CORRUPTIONS:
-        raise ValueError(f"no corruption {kind!r}; there are {', '.join(CORRUPTIONS)}")
-    make: Any = CORRUPTIONS[kind]
-    if kind == "shuffled-labels":
-        if level:
-            raise ValueError(f"{text!r}: shuffled-labels has no level; all labels are shuffled")
-        return make()
-    try:
-        return make(float(level))
-    except ValueError as error:
-        raise ValueError(f"{text!r}: write the level as a fraction, such as {kind}=0.1") from error
 
 
 def _weights_or_seed(word: str, reading: DataOptions) -> Weights | int:

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from torch.nn import functional as F
 
-from infoscope.data.corruption import ShuffledLabels
+from infoscope.data.corruption import Corruption, Massart, MissingObjects, MissingPixels, ShuffledLabels
 from infoscope.data.task import Task
 
 
@@ -102,6 +102,50 @@ DEFICITS: dict[str, Deficit] = {
     "noise": NoiseImages(),
 }
 """The deficits by name."""
+
+
+KINDS: dict[str, type[Corruption | Deficit]] = {
+    "missing-pixels": MissingPixels,
+    "missing-objects": MissingObjects,
+    "massart": Massart,
+    "shuffled-labels": ShuffledLabels,
+    "blur": Blur,
+    "flip": VerticalFlip,
+    "permute": PermutedClasses,
+    "noise": NoiseImages,
+}
+"""Corruptions and deficits by the word that stands for them behind `--corrupt`, or behind a data set and `~`."""
+
+
+def corruptions(text: str) -> list[Corruption | Deficit]:
+    """The corruptions of a word such as `massart=0.1`, or `massart=0,0.1,0.2` for several levels."""
+    kind, _, levels = text.partition("=")
+    return [corruption(f"{kind}={level}" if level else kind) for level in levels.split(",")]
+
+
+def corruption(text: str) -> Corruption | Deficit:
+    """A corruption or a deficit such as `massart=0.1`, `blur=4` or `flip`.
+
+    >>> corruption("blur"), corruption("massart=0.5")
+    (Blur(factor=4), Massart(level=0.5))
+    """
+    kind, _, number = text.partition("=")
+    if kind not in KINDS:
+        raise ValueError(f"no corruption {kind!r}; there are {', '.join(KINDS)}")
+    make: Any = KINDS[kind]
+    if not (fields := dataclasses.fields(make)):
+        if number:
+            raise ValueError(f"{text!r}: {kind} has no level; it is all or nothing, write {kind}")
+        return make()
+    if not number and fields[0].default is not dataclasses.MISSING:
+        return make()
+    read, such = (
+        (int, "a whole number, such as blur=4") if kind == "blur" else (float, f"a fraction, such as {kind}=0.1")
+    )
+    try:
+        return make(read(number))
+    except ValueError as error:
+        raise ValueError(f"{text!r}: write the level as {such}") from error
 
 
 def _check_images(deficit: Deficit, task: Task) -> None:
