@@ -100,6 +100,25 @@ def test_losses_and_gradients_are_those_of_the_network_by_itself(case):
     assert all(torch.equal(before[name].double(), t.double()) for name, t in network.state_dict().items())
 
 
+def test_networks_that_are_sure_cost_what_they_cost_in_either_precision():
+    """Of logits hundreds of nats apart: labels that were thought impossible cost all of it, and none is a subnormal."""
+    task = Task.from_dataset("iris")[::5]
+    network = nn.Linear(4, 3).double()
+    loss = StackedLoss(network, task)
+    rows = 300 * torch.randn(4, loss.dimension, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    for row, value, slope in zip(rows, *loss(rows), strict=True):
+        weight, bias = row[:12].view(3, 4).requires_grad_(), row[12:].clone().requires_grad_()
+        plain = nn.functional.cross_entropy(task.array.double() @ weight.T + bias, task.y, reduction="sum")
+        plain.backward()
+        assert float(plain.detach()) > 200 * len(task)
+        assert value == pytest.approx(float(plain), rel=1e-12)
+        assert torch.allclose(slope, torch.cat([weight.grad.flatten(), bias.grad]), rtol=1e-12, atol=1e-12)
+    single, its_slope = loss.in_precision(torch.float32)(rows)
+    assert single.dtype == its_slope.dtype == torch.float64
+    assert torch.allclose(single, loss(rows)[0], rtol=1e-5)
+    assert torch.allclose(its_slope, loss(rows)[1], rtol=1e-4, atol=1e-3)
+
+
 def test_pieces_add_up(monkeypatch):
     task = Task.from_dataset("iris")
     network = Learner(MLP((5,))).network(task.shape, 3, 0)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import copy
+import functools
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import cast
 
 import torch
 from jaxtyping import Float
@@ -13,11 +15,12 @@ from torch.func import functional_call
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from infoscope.data.inputs import Batch, count, each, pieces
-from infoscope.data.targets import MASKED, Boxes, Tokens
+from infoscope.data.targets import MASKED, Boxes, Classes, Tokens
 from infoscope.data.task import Task
 from infoscope.ensembles.agreement import EXAMPLES, check_agreement
-from infoscope.ensembles.grouped_forward import aliases
-from infoscope.ensembles.stack import closed_ways, stacked_losses
+from infoscope.ensembles.grouped_forward import GroupedForward, aliases
+from infoscope.ensembles.stack import StackedLosses, closed_ways, stacked_losses
+from infoscope.ensembles.stacked_weights import StackedWeights
 from infoscope.ensembles.ways import WayName
 from infoscope.training.check_network import check_network
 from infoscope.training.forward import forward
@@ -31,11 +34,11 @@ _AT_A_TIME = 1 << 20
 class StackedLoss:
     """L(w) = −Σ_i log p(y_i | x_i, w) of rows of weights, nats, on all examples of a task, and ∂L/∂w.
 
-    In double precision and in eval mode: dropout is off, batch normalisation uses what it has averaged. A row holds
-    the trained weights side by side (`flat`); the network itself is copied, and left as it is. Of `Tokens` every one
-    that is not masked counts, of `Real` it is the declared Gaussian's but for a constant. `way` says how it goes. Rows
-    come and go on their own device; the network computes on `device`. Another `loss` is one of outputs and targets, the
-    mean over examples.
+    In double precision (or `in_precision` of another kind) and in eval mode: dropout is off, batch normalisation uses
+    what it has averaged. A row holds the trained weights side by side (`flat`); the network itself is copied, and left
+    as it is. Of `Tokens` every one that is not masked counts, of `Real` it is the declared Gaussian's but for a
+    constant. `way` says how it goes. Rows come and go on their own device; the network computes on `device`. Another
+    `loss` is one of outputs and targets, the mean over examples.
     """
 
     def __init__(
@@ -47,19 +50,43 @@ class StackedLoss:
             raise ValueError(f"{task.name!r} has no examples")
         check_network(copy.deepcopy(network), task)
         self._network = copy.deepcopy(network).to(device).double()
+        self._dtype = torch.float64
         self._loss, self._tokens = loss or task.target.loss, isinstance(task.target, Tokens)
+        self._classes = loss is None and isinstance(task.target, Classes)
         self._device = device
         self._x, self._y = task.x, task.y
         trained = {name: p for name, p in self._network.named_parameters() if p.requires_grad}
         if not trained:
             raise ValueError(f"{type(network).__name__} has no weights to train; set requires_grad on some")
         self._shapes = {name: p.shape for name, p in trained.items()}
-        first = aliases(self._network)
-        state = self._network.state_dict()
-        self._others = {name: t for name, t in state.items() if name not in trained and first[name] == name}
+        self._others = self._untrained()
         with _attention_by_its_parts():
             self.way: WayName = self._open_way()
-        self._together = None if self.way == "loop" else stacked_losses(self._network.eval(), self._loss, self.way)
+        self._together = self._made()
+
+    def in_precision(self, dtype: torch.dtype) -> StackedLoss:
+        """The same loss, computed in another precision; rows come and go as they are.
+
+        >>> from infoscope.data.task import Task
+        >>> loss = StackedLoss(nn.Linear(4, 3), Task.from_dataset("iris"))
+        >>> row = torch.ones(1, 15, dtype=torch.float64)
+        >>> [round(one.values(row).item(), 3) for one in (loss, loss.in_precision(torch.float32))]
+        [164.792, 164.792]
+        """
+        other = copy.copy(self)
+        other._network, other._dtype = copy.deepcopy(self._network).to(dtype), dtype
+        other._others, other._together = other._untrained(), other._made()
+        return other
+
+    def _untrained(self) -> dict[str, Tensor]:
+        first = aliases(self._network)
+        state = self._network.state_dict()
+        return {name: t for name, t in state.items() if name not in self._shapes and first[name] == name}
+
+    def _made(self) -> StackedLosses | None:
+        if self.way == "grouped" and self._classes:
+            return functools.partial(_cross_entropies, GroupedForward(self._network.eval()))
+        return None if self.way == "loop" else stacked_losses(self._network.eval(), self._loss, self.way)
 
     @property
     def dimension(self) -> int:
@@ -86,7 +113,7 @@ class StackedLoss:
 
     def __call__(self, rows: Float[Tensor, "rows d"]) -> tuple[Float[Tensor, " rows"], Float[Tensor, "rows d"]]:
         """The losses of these weights, and their gradients."""
-        there = rows.detach().to(self._device)
+        there = rows.detach().to(self._device, self._dtype)
         value, slope = torch.zeros_like(there[:, 0]), torch.zeros_like(there)
         with _attention_by_its_parts():
             for x, y in self._pieces(len(rows)):
@@ -94,15 +121,15 @@ class StackedLoss:
                 total = self._losses(leaf, x, y) * self._counted(y)
                 (part,) = torch.autograd.grad(total.sum(), leaf)
                 value, slope = value + total.detach(), slope + part
-        return value.to(rows.device), slope.to(rows.device)
+        return value.to(rows), slope.to(rows)
 
     @torch.no_grad()
     def values(self, rows: Float[Tensor, "rows d"]) -> Float[Tensor, " rows"]:
         """The losses alone, at a third of the price."""
-        there = rows.detach().to(self._device)
+        there = rows.detach().to(self._device, self._dtype)
         with _attention_by_its_parts():
             parts = [self._losses(there, x, y) * self._counted(y) for x, y in self._pieces(len(rows))]
-        return torch.stack(parts).sum(0).to(rows.device)
+        return torch.stack(parts).sum(0).to(rows)
 
     def _counted(self, y: Tensor) -> int:
         return int((y != MASKED).sum()) if self._tokens else len(y)
@@ -131,7 +158,7 @@ class StackedLoss:
             yield each(x, self._wide), self._wide(y)
 
     def _wide(self, t: Tensor) -> Tensor:
-        return t.to(self._device, torch.float64 if t.is_floating_point() else t.dtype)
+        return t.to(self._device, self._dtype if t.is_floating_point() else t.dtype)
 
     def _open_way(self) -> WayName:
         """The first way in which a stack gives what the network gives by itself."""
@@ -149,6 +176,16 @@ class StackedLoss:
                 continue
             return way
         return "loop"
+
+
+_NOTHING = 60.0  # nats below the likeliest class, where a class adds nothing even in double precision
+
+
+def _cross_entropies(networks: GroupedForward, tensors: StackedWeights, x: Batch, y: Tensor) -> Tensor:
+    """Mean cross-entropies, without classes that add nothing: products of subnormal numbers take 50 times as long."""
+    logits = networks.logits(tensors, cast(Tensor, x))
+    counted = logits.maximum(logits.detach().amax(1, keepdim=True) - _NOTHING)
+    return (counted.logsumexp(1) - logits.gather(1, y[:, None]).squeeze(1)).mean(1)
 
 
 class _Called:

@@ -47,11 +47,17 @@ class Basis:
     def turned(self, use: Outer) -> Outer:
         """Rows of a block in this basis, while they are outer products."""
         return Outer(
-            use.left if self.rows is None else self.rows.T.to(use.left) @ use.left,
-            use.right if self.columns is None else self.columns.T.to(use.right) @ use.right,
+            use.left if self.rows is None else _along(use.left, self.rows),
+            use.right if self.columns is None else _along(use.right, self.columns),
             use.shape,
             use.turned,
         )
+
+
+def _along(t: Float[Tensor, "... side places"], vectors: Float[Tensor, "side side"]) -> Tensor:
+    """Uᵀt by one product for all examples and places."""
+    turned = t.mT
+    return (turned.reshape(-1, len(vectors)) @ vectors.to(t)).view(turned.shape).mT
 
 
 @dataclass

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import warnings
 from collections.abc import Sequence
@@ -16,7 +17,7 @@ from infoscope.observation.architecture import Architecture
 from infoscope.observation.by_example import Columns, Rows, looped, outputs_of, vmapped
 from infoscope.observation.forms import Dense, Forms, Slot, written_out
 from infoscope.observation.layers import unwrapped
-from infoscope.observation.plan import Plan, plan
+from infoscope.observation.plan import Hear, Plan, plan
 from infoscope.observation.uses import Listening, Use
 
 PROBE = 3
@@ -90,20 +91,20 @@ class Differentiated:
 
     def _choose(self, few: Batch) -> None:
         """Hold every way against autograd's derivatives of single examples; each parameter keeps the first."""
-        outputs, _ = self.hear(few)
-        self._check_apart(few, outputs.detach())
+        hear = functools.cache(lambda k, spread: self.hear(take(few, slice(0, k)), spread))
+        outputs = hear(PROBE, frozenset())[0]
+        self._check_apart(hear, outputs.detach())
         draws = torch.Generator().manual_seed(0)
         column = torch.randn(outputs.shape, generator=draws, dtype=outputs.dtype).to(outputs)
         truth = looped(self.network, self.parameters, few, [column])
-        self.plan = plan(lambda k, spread: self.hear(take(few, slice(0, k)), spread), PROBE)
-        closed = _agreeing(self._closed(few, column), truth)
+        self.plan = plan(hear, PROBE)
+        closed = _agreeing(self._closed(*hear(PROBE, self.plan.spread), column), truth)
         self.plan = Plan(self.plan.uses, self.plan.spread, frozenset(closed))
         rest = {name: p for name, p in self.parameters.items() if name not in closed}
         mapped = _agreeing(self._vmapped(rest, few, column), truth)
         self.ways = {k: "closed" if k in closed else "vmap" if k in mapped else "loop" for k in self.parameters}
 
-    def _closed(self, few: Batch, column: Tensor) -> Rows:
-        outputs, heard = self.hear(few, self.plan.spread)
+    def _closed(self, outputs: Tensor, heard: Listening, column: Tensor) -> Rows:
         rows = {name: column.new_zeros(PROBE, 1, *self.parameters[name].shape) for name in self.plan.names}
         for slot, forms in self.plan.forms(heard.uses, PROBE, outputs, [column]).items():
             rows[slot.name][:, :, *slot.index] = torch.cat(list(written_out(forms)))
@@ -117,14 +118,14 @@ class Differentiated:
         except (RuntimeError, ValueError, TypeError, NotImplementedError):  # whatever functions say that know no vmap
             return {}
 
-    def _check_apart(self, few: Batch, outputs: Tensor) -> None:
+    def _check_apart(self, hear: Hear, outputs: Tensor) -> None:
         """ValueError if what an example gives depends on the examples beside it, or is drawn."""
         scale = float(outputs.abs().nan_to_num().max()) if outputs.numel() else 0.0
         if not outputs.isfinite().all():
             raise ValueError(
                 f"{type(self.network).__name__} gives outputs that are not finite; check its weights and inputs"
             )
-        alone = self._alone(few)
+        alone = self._alone(hear)
         if (
             alone is None
             or alone.shape[1:] != outputs.shape[1:]
@@ -136,10 +137,10 @@ class Differentiated:
                 "examples independent in eval mode"
             )
 
-    def _alone(self, few: Batch) -> Tensor | None:
+    def _alone(self, hear: Hear) -> Tensor | None:
         """What the first example gives by itself, where the network takes a single one."""
         try:
-            return self.hear(take(few, slice(0, 1)))[0].detach()
+            return hear(1, frozenset())[0].detach()
         except (ValueError, RuntimeError):  # as batch normalisation does that has but one value a channel
             return None
 

@@ -7,7 +7,7 @@ both are means over q itself. The curvature at the mean alone is far too small w
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -113,12 +113,9 @@ class Rounds:
         shorter, way = 1.0, torch.zeros_like(found.q.mean)
         for i in range(self.rounds):
             found = _curved(found, curvature, beta, draws, self.draws, i, fresh=i < early)
-            for k in range(self.steps):
-                rate = (
-                    RATE * shorter * min(1.0, (i + 1) / max(1, early)) * (1 - 0.95 * (i + k / self.steps) / self.rounds)
-                )
-                way = MOMENTUM * way + _natural(found, loss, prior, beta, draws)
-                found = _stepped(found, RATE * rate * way)
+            done = [(i + k / self.steps) / self.rounds for k in range(self.steps)]
+            warm = RATE * shorter * min(1.0, (i + 1) / max(1, early))
+            found, way = _moved(found, way, [warm * (1 - 0.95 * t) for t in done], loss, prior, beta, draws)
             scale = prior.chosen(found.q.mean, found.curvature, beta)
             found = replace(found, variance=scale, q=Posterior.best(found.q.mean, found.curvature, beta, scale))
             if i < early:
@@ -129,55 +126,6 @@ class Rounds:
             elif price > least + _SLACK * abs(least) and best is not None:
                 found, way, shorter = best, torch.zeros_like(way), shorter / 2
         return found if best is None else best
-
-
-def rescaled(
-    rounds: Rounds, found: Fitted, start: Float[Tensor, " d"] | None, loss: Energy, curvature: CurvatureAt,
-    prior: Prior, beta: float, draws: torch.Generator,
-) -> Fitted:  # fmt: skip
-    """The posterior under the next smaller or larger λ of `SCALES`, as long as C, sampled, falls; then anew at that λ.
-
-    What the rounds chose is the best λ for the curvature that was found under another one, and wavers with it. Here
-    each λ is kept for a third of the rounds, which begin at its neighbour's posterior; at the last they all run from
-    `start`, where it is given. What costs least is kept.
-    """
-    least = sampled_complexity(found, loss, prior, beta, _COMPARED)
-    place = min(range(len(SCALES)), key=lambda k: abs(SCALES[k] ** 2 - found.variance))
-    for step in (-1, 1):
-        for at in range(place + step, len(SCALES) if step > 0 else -1, step):
-            other = _onwards(rounds, _under(found, SCALES[at] ** 2, beta), loss, curvature, prior, beta, draws)
-            price = sampled_complexity(other, loss, prior, beta, _COMPARED)
-            if price >= least:
-                break
-            found, least = other, price
-    if start is None:
-        return found
-    anew = rounds.fit(start, loss, curvature, replace(prior, variance=found.variance), beta, draws)
-    return anew if sampled_complexity(anew, loss, prior, beta, _COMPARED) < least else found
-
-
-def cheaper(
-    rounds: Rounds, found: Fitted, other: Fitted, loss: Energy, curvature: CurvatureAt, prior: Prior, beta: float,
-    draws: torch.Generator,
-) -> Fitted:  # fmt: skip
-    """Of `found` and what a third of the rounds make of another posterior, under its λ, the one of lower C."""
-    other = _onwards(rounds, other, loss, curvature, prior, beta, draws)
-    prices = [sampled_complexity(one, loss, prior, beta, _COMPARED) for one in (found, other)]
-    return other if prices[1] < prices[0] else found
-
-
-def _onwards(
-    rounds: Rounds, found: Fitted, loss: Energy, curvature: CurvatureAt, prior: Prior, beta: float,
-    draws: torch.Generator,
-) -> Fitted:  # fmt: skip
-    """A third of the rounds from a posterior on, its λ kept."""
-    short = replace(rounds, rounds=math.ceil(rounds.rounds / 3))
-    return short.fit(None, loss, curvature, replace(prior, variance=found.variance), beta, draws, [found])
-
-
-def _under(found: Fitted, variance: float, beta: float) -> Fitted:
-    """The posterior of another λ² that has this mean and curvature."""
-    return replace(found, variance=variance, q=Posterior.best(found.q.mean, found.curvature, beta, variance))
 
 
 def at_price(found: Fitted, beta: float) -> Fitted:
@@ -195,7 +143,6 @@ def sampled_complexity(found: Fitted, loss: Energy, prior: Prior, beta: float, p
     return value if math.isfinite(value) else math.inf
 
 
-_COMPARED = 16  # pairs of draws, where posteriors under different priors are compared
 _SLACK = 0.02
 
 
@@ -217,21 +164,41 @@ def _noisy(weights: Tensor, prior: Prior) -> Fitted:
     return Fitted(Posterior(weights, spread), Curvature(torch.zeros_like(weights)), variance)
 
 
-def _natural(found: Fitted, loss: Energy, prior: Prior, beta: float, draws: torch.Generator) -> Tensor:
-    """Σ/β times the gradient of C in the mean, from a draw and its mirror image."""
-    q = found.q
-    away = q.draw(1, draws) - q.mean
-    slope = loss(torch.cat([q.mean + away, q.mean - away]))[1].mean(0) + beta * (q.mean - prior.mean) / found.variance
-    if not bool(slope.isfinite().all()):
-        raise ValueError("the gradients of the loss under the noise are NaN or infinite; check the weights and inputs")
-    return q.basis.back(q.variances * q.basis.to(slope)) / beta
+def _moved(
+    found: Fitted, way: Tensor, rates: Sequence[float], loss: Energy, prior: Prior, beta: float, draws: torch.Generator
+) -> tuple[Fitted, Tensor]:
+    """Natural-gradient steps of the mean under this noise, at these rates, and the way that it then goes on.
+
+    Each step takes Σ/β times the gradient of C, from a draw and its mirror image, along the axes of q.
+    """
+    q, along = found.q, found.q.basis.to(way)
+    for rate, away in zip(rates, _noise(q, len(rates), draws), strict=True):
+        slope = loss(torch.stack([q.mean + away, q.mean - away]))[1].mean(0)
+        slope = slope + beta * (q.mean - prior.mean) / found.variance
+        if not bool(slope.isfinite().all()):
+            raise ValueError(
+                "the gradients of the loss under the noise are NaN or infinite; check the weights and inputs"
+            )
+        along = MOMENTUM * along + q.variances * q.basis.to(slope) / beta
+        q = _stepped(q, RATE * rate * along)
+    return replace(found, q=q), q.basis.back(along)
 
 
-def _stepped(found: Fitted, step: Tensor) -> Fitted:
-    """A step down, no longer than `MOST` standard deviations a coordinate."""
-    q = found.q
-    size = float((q.basis.to(step).square() / q.variances).mean().sqrt())
-    return replace(found, q=replace(q, mean=q.mean - step * min(1.0, MOST / max(size, 1e-30))))
+def _noise(q: Posterior, count: int, draws: torch.Generator) -> Iterator[Float[Tensor, " d"]]:
+    """Draws of q less its mean."""
+    centred = replace(q, mean=torch.zeros_like(q.mean))
+    size = max(1, _NUMBERS // len(q.mean))
+    for start in range(0, count, size):
+        yield from centred.draw(min(size, count - start), draws)
+
+
+_NUMBERS = 1 << 20  # that are drawn at once
+
+
+def _stepped(q: Posterior, step: Tensor) -> Posterior:
+    """The mean a step down along q's axes, no longer than `MOST` standard deviations a coordinate."""
+    size = float((step.square() / q.variances).mean().sqrt())
+    return replace(q, mean=q.mean - q.basis.back(step * min(1.0, MOST / max(size, 1e-30))))
 
 
 def closed_form(
@@ -246,9 +213,11 @@ def closed_form(
     Exact where the loss is quadratic. λ² is chosen by turns with the posterior.
     """
     variance, mean, found = prior.begin(weights), weights, None
+    seen = curvature(mean[None], 0, None) if settle is None else None
     for _ in range(1 if prior.variance is not None else _TURNS):
-        mean = mean if settle is None else settle(mean, variance)
-        seen = curvature(mean[None], 0, None)
+        if settle is not None:
+            mean = settle(mean, variance)
+            seen = curvature(mean[None], 0, None)
         found = Fitted(Posterior.best(mean, seen, beta, variance), seen, variance)
         variance = prior.chosen(mean, seen, beta)
     assert found is not None
@@ -278,8 +247,8 @@ def refined(found: Fitted, loss: Energy, prior: Prior, beta: float, steps: int, 
         first, second = 0.9 * first + 0.1 * spread, 0.99 * second + 0.01 * spread.square()
         step = first / (1 - 0.9 ** (t + 1)) / ((second / (1 - 0.99 ** (t + 1))).sqrt() + 1e-12)
         log = log - _SPREADING * rate * step
-        way = MOMENTUM * way + q.basis.back(q.variances * q.basis.to(slope)) / beta
-        found = _stepped(replace(found, q=replace(q, variances=(2 * log).exp())), RATE * rate * way)
+        way = MOMENTUM * way + q.variances * q.basis.to(slope) / beta
+        found = replace(found, q=_stepped(replace(q, variances=(2 * log).exp()), RATE * rate * way))
     prices = [sampled_complexity(one, loss, prior, beta) for one in (before, found)]
     return found if prices[1] < prices[0] else before
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Literal
 
@@ -28,12 +28,11 @@ from infoscope.weight_information.posterior import (
     Prior,
     Rounds,
     at_price,
-    cheaper,
     closed_form,
     refined,
-    rescaled,
     sampled_complexity,
 )
+from infoscope.weight_information.prior_scale import cheaper, rescaled
 from infoscope.weight_information.tolerated_noise import Slowly
 from infoscope.weight_information.weights.curve import Floor, Point, WeightCurve
 from infoscope.weight_information.weights.floor import posterior_floor
@@ -112,6 +111,10 @@ class FittedCurve:
         self.prior = Prior(centre, None if fitting.scale is None else fitting.scale**2)
         self.names = self.fisher.names
         self.device = device
+        self._closed: dict[float, Fitted] = {}
+        # The noise of a step is far above what single precision rounds.
+        own = next(iter(self.fisher.parameters.values())).dtype
+        self.steps = self.loss.in_precision(own) if self.loss.way == "grouped" else self.loss
 
     def found(self) -> WeightCurve:
         """Every β under every way."""
@@ -161,13 +164,13 @@ class FittedCurve:
         least = min(fits)
         if least != self.fitting.betas[0]:
             anew = self._fit(way, least, None)
-            prices = [sampled_complexity(one, self.loss, self.prior, least) for one in (fits[least], anew)]
+            prices = [sampled_complexity(one, self.steps, self.prior, least) for one in (fits[least], anew)]
             fits[least] = anew if prices[1] < prices[0] else fits[least]
         for walk in (sorted(fits), sorted(fits, reverse=True)):
             for last, beta in pairwise(walk):
                 neighbour = at_price(fits[last], beta)
                 fits[beta] = cheaper(
-                    self.fitting.rounds, fits[beta], neighbour, self.loss, self.sketched.at, self.prior, beta, draws
+                    self.fitting.rounds, fits[beta], neighbour, self.steps, self.sketched.at, self.prior, beta, draws
                 )
 
     def _tolerated(self, beta: float) -> Fitted:
@@ -184,17 +187,21 @@ class FittedCurve:
         settle = (
             (lambda w, variance: settled(self.loss, w, Pull(self.prior.mean, beta / variance))) if self.linear else None
         )
-        closed = closed_form(self.w, self.fisher.at, self.prior, beta, settle)
+        if beta not in self._closed:
+            self._closed[beta] = closed_form(self.w, self.fisher.at, self.prior, beta, settle)
+        closed = self._closed[beta]
         if way == "closed":
             return closed
         f = self.fitting
         draws = torch.Generator().manual_seed(f.seed)
         known = [closed] if neighbour is None else [closed, at_price(neighbour, beta)]
         start = self.w if neighbour is None else None
-        found = f.rounds.fit(start, self.loss, self.sketched.at, self.prior, beta, draws, known)
+        scale = self.prior.begin(self.w) if neighbour is None else neighbour.variance
+        kept = self.prior if self.prior.variance is not None else replace(self.prior, variance=scale)
+        found = f.rounds.fit(start, self.steps, self.sketched.at, kept, beta, draws, known)
         if self.prior.variance is None:
-            found = rescaled(f.rounds, found, start, self.loss, self.sketched.at, self.prior, beta, draws)
-        return refined(found, self.loss, self.prior, beta, f.refine, draws) if f.refine else found
+            found = rescaled(f.rounds, found, start, self.steps, self.sketched.at, self.prior, beta, draws)
+        return refined(found, self.steps, self.prior, beta, f.refine, draws) if f.refine else found
 
     def _point(self, way: str, beta: float, found: Fitted) -> Point:
         q, variance, f = found.q, found.variance, self.fitting

@@ -191,7 +191,7 @@ class WeightInformation:
             weight_curve,
             (task, dataclasses.replace(learner, weights=None), dict(weights), fitting, device),
             WeightCurve,
-            4,
+            5,
             f"posterior on {task.name}",
             kind="posteriors",
             seconds=partial(curve_seconds, task, dataclasses.replace(learner, weights=None), fitting, device),

@@ -15,7 +15,7 @@ from infoscope.weight_information.weights.look import FittedCurve, Fitting
 
 _TURNS = 6  # of the closed form with the choice of λ
 _DESCENT = 300  # gradients on the way to the minimum, where there is one
-_SCALES = 2.7  # of all rounds that go into the choice of λ
+_SCALES = 1  # of all rounds that go into the choice of λ
 _VALUE = 0.4  # of the time of a gradient that a loss alone takes
 
 
@@ -39,23 +39,21 @@ def _seconds(curve: FittedCurve, way: str) -> float:
     basis = curve.fisher.at(w).basis
 
     def step() -> None:
-        for _ in range(2):
-            curve.loss(torch.cat([w, w]))
-            for there in (basis.to(w), w):
-                basis.back(there)
-            basis.to(w)
+        curve.steps(torch.cat([w, w]))
+        basis.back(w)
+        basis.back(basis.to(w))
 
-    pair = _took(step) / 2
-    told = f.draws * pair * _VALUE / 2
+    pair, exact = _took(step), _took(lambda: curve.loss(torch.cat([w, w])))
+    told = f.draws * exact * _VALUE / 2
     if way == "closed":
         fresh = _took(lambda: curve.fisher.at(w))
-        turns = _TURNS if chosen else 1
-        return prices * (turns * fresh + told) + (_DESCENT * pair / 2 if curve.linear else 0)
+        turns = _TURNS if chosen and curve.linear else 1
+        return prices * (turns * fresh + told) + (_DESCENT * exact / 2 if curve.linear else 0)
     seen = _took(lambda: curve.sketched.at(w, 0, basis))  # type: ignore[arg-type]
     once = rounds * (f.rounds.steps * pair + 1.25 * seen + 3 * _VALUE * pair)
     walks = (prices - 1) * once  # of the curve, back and forth
     fits = prices * once * (1 + _SCALES * chosen)
-    floor = f.floor * CHAINS * MOST_RUNGS / 4 * pair
+    floor = f.floor * CHAINS * MOST_RUNGS / 4 * exact
     return fits + walks + prices * (f.refine * pair + told) + floor
 
 
