@@ -103,15 +103,15 @@ def test_losses_and_gradients_are_those_of_the_network_by_itself(case):
 def test_networks_that_are_sure_cost_what_they_cost_in_either_precision():
     """Of logits hundreds of nats apart: labels that were thought impossible cost all of it, and none is a subnormal."""
     task = Task.from_dataset("iris")[::5]
-    network = nn.Linear(4, 3).double()
+    network = nn.Linear(4, 3)
     loss = StackedLoss(network, task)
     rows = 300 * torch.randn(4, loss.dimension, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     for row, value, slope in zip(rows, *loss(rows), strict=True):
         weight, bias = row[:12].view(3, 4).requires_grad_(), row[12:].clone().requires_grad_()
         plain = nn.functional.cross_entropy(task.array.double() @ weight.T + bias, task.y, reduction="sum")
         plain.backward()
-        assert float(plain.detach()) > 200 * len(task)
-        assert value == pytest.approx(float(plain), rel=1e-12)
+        assert float(plain.detach()) > 100 * len(task)
+        assert value == pytest.approx(float(plain.detach()), rel=1e-12)
         assert torch.allclose(slope, torch.cat([weight.grad.flatten(), bias.grad]), rtol=1e-12, atol=1e-12)
     single, its_slope = loss.in_precision(torch.float32)(rows)
     assert single.dtype == its_slope.dtype == torch.float64

@@ -75,9 +75,8 @@ class Categorical:
         p, q = _masses(z)
         # u / q = √(p / (q (q + p))) ε, where u itself is √(p q / (q + p)) ε.
         ratio = _ratio(p, q).mul_(_signs(z, draws))
-        before = ratio.cumsum(-1)[..., :-1]
-        found = ratio.mul_(q)
-        found[..., 1:].addcmul_(p[..., 1:], before, value=-1)
+        before = _sums_before(ratio)
+        found = ratio.mul_(q).addcmul_(p, before, value=-1)
         return (found if y is None else found.mul_(self._seen(z, y))).to(z.dtype)
 
     def sampled(self, z: Tensor, y: Tensor | None, draws: torch.Generator) -> Float[Tensor, "n ... classes"]:
@@ -109,9 +108,17 @@ class Categorical:
 def _masses(z: Tensor) -> tuple[Tensor, Tensor]:
     """The probabilities, and for each class the sum of those after it."""
     p = z.double().softmax(-1)
-    q = torch.zeros_like(p)
-    q[..., :-1] = p[..., 1:].flip(-1).cumsum(-1).flip(-1)
-    return p, q
+    return p, _sums_before(p.flip(-1)).flip(-1)
+
+
+_FEW = 256  # classes, of which sums are a product with a triangle of ones: ten times as fast as one after the other
+
+
+def _sums_before(t: Float[Tensor, "... classes"]) -> Float[Tensor, "... classes"]:
+    """Along the last axis what stands before each number, added up."""
+    if t.shape[-1] <= _FEW:
+        return t @ torch.ones(t.shape[-1], t.shape[-1], dtype=t.dtype, device=t.device).triu(1)
+    return torch.cat([torch.zeros_like(t[..., :1]), t[..., :-1].cumsum(-1)], -1)
 
 
 def _ratio(p: Tensor, q: Tensor) -> Tensor:

@@ -39,8 +39,10 @@ class Squares:
                 found.setdefault(slot.name, part.new_zeros(len(part), *self.shapes[slot.name]))[:, *slot.index] = part
         for name, each in found.items():
             if by_column:
-                self._columns[name] = self._columns.get(name, []) + each.reshape(len(each), -1).double().sum(1).tolist()
-            total = each.sum(0)
+                self._columns[name] = (
+                    self._columns.get(name, []) + each.reshape(len(each), -1).sum(1, dtype=torch.float64).tolist()
+                )
+            total = each[0] if len(each) == 1 else each.sum(0)
             self._now[name] = self._now[name] + total if name in self._now else total
 
     def end(self, n: int) -> None:
