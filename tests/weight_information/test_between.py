@@ -9,6 +9,7 @@ from torch import nn
 
 from infoscope import Between, Task, ask, between
 from infoscope.data.targets import Labels, Real
+from infoscope.measurement import Status
 from infoscope.models import MLP
 from infoscope.run.question import units
 from infoscope.symmetry.permutations import permutation_groups
@@ -199,3 +200,14 @@ def test_what_could_not_be_aligned_is_told():
     told = found.choices()["Symmetries"]
     assert "no units that may change places" in told
     assert "group_norm is not followed" in told
+
+
+@pytest.mark.parametrize(("times", "flagged"), [(1.001, False), (20.0, True)])
+def test_a_change_that_is_too_large_for_the_metric_is_flagged(times, flagged):
+    """Twenty times as sure: by the Fisher information at the first 361 times a change, by the predictions some nats."""
+    one = Learner(MLP((8,))).network(IRIS.shape, 3, 0).state_dict()
+    found = between(one, {k: times * t for k, t in one.items()}, IRIS, model=MLP((8,)))
+    whole = {row.measurement.quantity: row.measurement for row in found.record() if row.coordinates["layer"] is None}
+    for name in ("½ΔwᵀFΔw", "change by noise"):
+        assert (Status.NOT_QUADRATIC in whole[name].status) is flagged
+    assert ("they lie far apart" in found.sentence()) is flagged

@@ -253,7 +253,7 @@ def test_a_file_is_bounded_by_its_length(tmp_path):
     bits = message_bits(path.read_bytes())
     assert found.value == kl_inverse(2 / 3, (bits * math.log(2) + math.log(1 / 0.035)) / 150)
     assert found.status == {Status.VACUOUS}
-    with pytest.raises(ValueError, match="do not fit"):
+    with pytest.raises(ValueError, match=f"{path.name}: the weights do not fit"):
         ask(RiskCertificate(IRIS, MLP((3,)), file=path, **QUICK))
 
 

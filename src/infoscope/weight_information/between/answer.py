@@ -12,12 +12,13 @@ from jaxtyping import Float
 from torch import Tensor
 
 from infoscope.figure import Bars, Figure, Line
-from infoscope.measurement import Measurement, Receipt
+from infoscope.measurement import Measurement, Receipt, Status
 from infoscope.record import Record, Row
 from infoscope.training.learner import Weights
 from infoscope.weight_information.between.looks import POINTS, Likeness
 from infoscope.weight_information.checkpoint import Checkpoint, layer_of
 from infoscope.weight_information.example_losses import mean_and_error
+from infoscope.weight_information.quantise.quantised_layers import part
 
 
 @dataclass(frozen=True)
@@ -119,11 +120,12 @@ class BetweenAnswer:
         predictions, metric = self._divergences()[0], self._metric(None)[0]
         inside = sum(self._share(layer).value <= 1 for layer in self.distance.layers)
         barrier = self._barrier(self.line)
+        doubt = " By the Fisher information alone: they lie far apart for it." if self._doubt else ""
         return (
             f"{told} Its predictions differ by {predictions.bits:.3g} bits an example (by the Fisher information "
             f"{metric.bits:.3g}), the loss between both rises by {barrier.bits:.3g} ± {barrier.stderr_bits:.2g} bits "
             f"above the line. The change is within the posterior's noise in {inside} of "
-            f"{len(self.distance.layers)} layers."
+            f"{len(self.distance.layers)} layers.{doubt}"
         )
 
     def choices(self) -> Mapping[str, str]:
@@ -157,7 +159,8 @@ class BetweenAnswer:
         if not self.quadratic:
             return ()
         receipt = replace(self.receipt, method="derivatives of the outputs along Δw")
-        value = Measurement("½ΔwᵀFΔw", *mean_and_error(self.quadratic[layer]), "nat", receipt=receipt)
+        status = self._doubt if layer is None else frozenset[Status]()
+        value = Measurement("½ΔwᵀFΔw", *mean_and_error(self.quadratic[layer]), "nat", status=status, receipt=receipt)
         noise = Measurement("lambda_E", self.noise.get(layer, 0.0), unit="1", receipt=replace(receipt, method="EKFAC"))
         return value, noise, self._share(layer)
 
@@ -169,7 +172,16 @@ class BetweenAnswer:
         receipt = replace(
             self.receipt, notes=(*self.receipt.notes, "the error is that of the change, not of the noise")
         )
-        return Measurement("change by noise", value * scale, error * scale, "1", receipt=receipt)
+        status = self._doubt if layer is None else frozenset[Status]()
+        return Measurement("change by noise", value * scale, error * scale, "1", status=status, receipt=receipt)
+
+    @property
+    def _doubt(self) -> frozenset[Status]:
+        """Where predictions differ by something else than the metric says, the change is too large for it."""
+        if self.divergences is None:
+            return frozenset()
+        apart = part(*mean_and_error(self.divergences[0]), *mean_and_error(self.quadratic[None]))
+        return frozenset({Status.NOT_QUADRATIC} if apart else ())
 
     def _divergences(self) -> list[Measurement]:
         assert self.divergences is not None

@@ -248,7 +248,10 @@ class RiskCertificate:
     def _of_file(self, path: Path, learner: Learner, part: Task) -> Learner:
         """A learner with the weights of a file, which fit its network."""
         held = learner.starting_from(read_quantised(path) if is_quantised(path) else weights_from(path))
-        check_certifiable(held.network(part.shape, part.target.outputs, self.seed), part)
+        try:
+            check_certifiable(held.network(part.shape, part.target.outputs, self.seed), part)
+        except ValueError as error:
+            raise ValueError(f"{path}: {error}") from error
         return held
 
     @property
