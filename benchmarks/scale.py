@@ -74,18 +74,20 @@ def measure(task: Task, n: int, device: str) -> dict[str, Any]:
 
 
 def foretold(rows: list[dict[str, Any]]) -> str:
-    """What the straight line through the seconds of MNIST's streamed rows says of a million, and `Kernel` of memory."""
+    """The straight line through the seconds of MNIST's streamed rows; what it says of a million that was not run."""
     streamed = [row for row in rows if row["set"] == "mnist" and row["device"] == "cpu" and many(row["n"])]
     if len(streamed) < 2:
         return ""
     each, start = np.polyfit([row["n"] for row in streamed], [row["cpu_seconds"] for row in streamed], 1)
     used = ", ".join(f"{row['n']:,}" for row in streamed)
+    line = f"The line through MNIST's {used} is {start:.0f} + {1e3 * each:.2f} n/1000 CPU s."
+    if any(row["n"] >= ASKED for row in streamed):
+        return line
     digits = torch.zeros(1, 1, 28, 28).expand(ASKED, 1, 28, 28)
     said = Kernel().memory(digits, Classes(tuple("0123456789"))) / GIB
     return (
-        f"The line through MNIST's {used} is {start:.0f} + {1e3 * each:.2f} n/1000 CPU s. A million would take "
-        f"{(start + each * ASKED) / HOUR:.1f} hours in one thread, and `Kernel` says beforehand that it fills at most "
-        f"{said:.1f} GiB: a forecast, no measurement."
+        f"{line} A million would take {(start + each * ASKED) / HOUR:.1f} hours in one thread, and `Kernel` says "
+        f"beforehand that it fills at most {said:.1f} GiB: a forecast, no measurement."
     )
 
 
