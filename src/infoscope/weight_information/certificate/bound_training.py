@@ -51,6 +51,15 @@ class BoundTraining:
             if i < ROUNDS - 1:
                 noisy.turn(moments.bases())
 
+    def batches(self, n: int) -> tuple[tuple[float, int], ...]:
+        """How many steps are taken on how many examples each, of n.
+
+        >>> [(round(steps), size) for steps, size in BoundTraining(300, 100).batches(1000)]
+        [(200, 100), (100, 400)]
+        """
+        first, last = (min(n, self.batch * times) for times in (1, _LAST))
+        return (self.steps * (1 - _SHARES[-1]), first), (self.steps * _SHARES[-1], last)
+
     def _recipe(self, noisy: NoisyWeights, n: int, delta: float, i: int, warm: bool) -> Recipe:
         """Of a round: its share of the steps, in whole epochs."""
         last = i == ROUNDS - 1
