@@ -218,3 +218,17 @@ def test_a_parameter_that_is_one_number_has_its_information(estimator):
     assert found.trace(["scale"]).value == pytest.approx(float(exact))
     traces = example_traces(Differentiated(net, x), x, GAUSSIAN, None, Exact(), torch.Generator()).traces
     torch.testing.assert_close(traces["scale"], inner.square().sum(1))
+
+
+def test_a_network_that_is_sure_is_the_same_in_single_precision():
+    """Its rare classes are far below what single precision holds; nothing that counts is lost with them."""
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Linear(4, 8), nn.Tanh(), nn.Linear(8, 3))
+    network[2].weight.data *= 200
+    x = torch.randn(64, 4)
+    single = fisher_diagonal(network, x, Categorical(), estimator=Exact()).mean
+    double = fisher_diagonal(network.double(), x.double(), Categorical(), estimator=Exact()).mean
+    assert float(network(x.double()).detach().std()) > 30
+    for name, t in double.items():
+        assert float((single[name] - t).norm()) < 1e-4 * float(t.norm())
+    assert bool(torch.tensor(1e-38) * 0.1)

@@ -15,6 +15,7 @@ from infoscope.observation.estimators import Estimator
 from infoscope.observation.forms import norms
 from infoscope.observation.likelihoods import Likelihood
 from infoscope.observation.rows import Differentiated
+from infoscope.training.isolation import subnormals_as_zero
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,8 +54,9 @@ def example_traces(
     columns = estimator.columns(likelihood, outputs, y, draws)
     found = {name: torch.zeros(passed.n, dtype=torch.float64, device=outputs.device) for name in of.parameters}
     while some := list(islice(columns, passed.together)):
-        for slot, forms in passed.rows(some).items():
-            found[slot.name] += norms(forms).double().sum(1)
+        with subnormals_as_zero():
+            for slot, forms in passed.rows(some).items():
+                found[slot.name] += norms(forms).double().sum(1)
     k = max(1, estimator.draws)
     variances = likelihood.variance(outputs, y).flatten(1).mean(1)
     return ExampleTraces({name: t.cpu() / k for name, t in found.items()}, variances.cpu())

@@ -18,6 +18,7 @@ from infoscope.observation.likelihoods import Likelihood
 from infoscope.observation.rows import MEMORY, Differentiated, Pass
 from infoscope.observation.squares import Squares, Total, total
 from infoscope.run.look import pack, unpack
+from infoscope.training.isolation import subnormals_as_zero
 
 BATCH = 32
 """Examples at once, at most: fewer where there are fewer than `GROUPS` of so many."""
@@ -143,7 +144,8 @@ def columns_of_batches(
         columns = estimator.columns(likelihood, passed.outputs.detach(), None if y is None else y[rows], draws)
         first = True
         while some := list(islice(columns, passed.together)):
-            add(passed.rows(some), first)
+            with subnormals_as_zero():  # the rows of a network that is sure
+                add(passed.rows(some), first)
             first = False
         yield passed.n
 
