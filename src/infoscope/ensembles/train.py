@@ -43,15 +43,18 @@ class Train:
         network = first.learner.network(first.task.shape, first.task.target.outputs, first.seed)
         n = len(self.members)
         start = {name: t.detach().expand(n, *t.shape) for name, t in network.state_dict().items()}
+        kept = self.spec.keep
         return Population(
             tuple(member.called for member in self.members),
             tuple(member.seed for member in self.members),
-            start,
-            start,
-            torch.ones(n, 1),
-            torch.ones(n, 1),
-            (True,) * n,
-            dict.fromkeys(self.spec.keep.epochs, start),
+            initial=start,
+            weights=start,
+            losses=torch.ones(n, 1),
+            validation_losses=torch.ones(n, 1),
+            converged=(True,) * n,
+            snapshots=dict.fromkeys(kept.epochs, start),
+            matched=start if kept.loss is not None else {},
+            matched_epochs=torch.full((n,), -1),
         )
 
 
