@@ -212,16 +212,23 @@ def closed_form(
 
     Exact where the loss is quadratic. λ² is chosen by turns with the posterior.
     """
-    variance, mean, found = prior.begin(weights), weights, None
-    seen = curvature(mean[None], 0, None) if settle is None else None
-    for _ in range(1 if prior.variance is not None else _TURNS):
-        if settle is not None:
-            mean = settle(mean, variance)
-            seen = curvature(mean[None], 0, None)
-        found = Fitted(Posterior.best(mean, seen, beta, variance), seen, variance)
-        variance = prior.chosen(mean, seen, beta)
-    assert found is not None
+    variance = prior.begin(weights)
+    found = _laplace(weights, curvature, variance, beta, settle)
+    for _ in range(0 if prior.variance is not None else _TURNS - 1):
+        variance = prior.chosen(found.q.mean, found.curvature, beta)
+        if settle is None:
+            found = replace(found, q=Posterior.best(weights, found.curvature, beta, variance), variance=variance)
+        else:
+            found = _laplace(found.q.mean, curvature, variance, beta, settle)
     return found
+
+
+def _laplace(
+    mean: Tensor, curvature: CurvatureAt, variance: float, beta: float, settle: Callable[[Tensor, float], Tensor] | None
+) -> Fitted:
+    mean = mean if settle is None else settle(mean, variance)
+    seen = curvature(mean[None], 0, None)
+    return Fitted(Posterior.best(mean, seen, beta, variance), seen, variance)
 
 
 _TURNS = 6
