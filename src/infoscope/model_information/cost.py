@@ -207,9 +207,9 @@ def _seconds_of_patches(task: Task, coder: Coder, n: int) -> float:
     """Those of learning the dictionaries of n images, from a trial on a few."""
     if not isinstance(coder, Mixed | Kernel) or not is_images(task.x) or not isinstance(task.target, EXAMPLES):
         return 0.0
-    some, patches = task[: min(n, LEARNED)].array, coder.patches
-    most = learn_patches(some[:2], patches)
-    return _timed(lambda: learn_patches(some, patches)) * min(n, most) / min(len(some), most)
+    some, most = task[: min(n, LEARNED)].array, list[int]()
+    once = _timed(lambda: most.append(learn_patches(some, coder.patches)))
+    return once * min(n, *most) / min(len(some), *most)
 
 
 def _seconds_of_teachers(task: Task, coder: Synced, learner: Learner | None, n: int) -> float:
