@@ -59,8 +59,12 @@ class Moved:
     def to_bytes(self) -> bytes:
         """As one safetensors file."""
         sides = {"first": self.first, "second": self.second}
-        tensors = {(side, name): t for side, held in sides.items() for name, t in held.items()}
-        return pack_paths(tensors, units=self.units, scales=self.scales, fixed=list(self.fixed))
+        return pack_paths(
+            {(side, name): t for side, held in sides.items() for name, t in held.items()},
+            units=self.units,
+            scales=self.scales,
+            fixed=list(self.fixed),
+        )
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Moved:
