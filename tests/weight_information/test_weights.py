@@ -272,7 +272,7 @@ def test_the_sentence_compares_with_the_start_a_code_and_no_network_at_all():
     told = ask(asked).sentence()
     assert "from where they started" in told
     assert "A coder without this network sends" in told
-    assert "Without any network they cost 95 bits" in told
+    assert "Without any network they cost 95.1 bits" in told
 
 
 def test_from_a_prior_that_is_far_too_wide_the_best_scale_of_a_linear_model_is_found():
