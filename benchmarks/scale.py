@@ -84,7 +84,7 @@ def foretold(rows: list[dict[str, Any]]) -> str:
     if any(row["n"] >= ASKED for row in streamed):
         return line
     digits = torch.zeros(1, 1, 28, 28).expand(ASKED, 1, 28, 28)
-    said = Kernel().memory(digits, Classes(tuple("0123456789"))) / GIB
+    said = Kernel().bytes_filled(digits, Classes(tuple("0123456789"))) / GIB
     return (
         f"{line} A million would take {(start + each * ASKED) / HOUR:.1f} hours in one thread, and `Kernel` says "
         f"beforehand that it fills at most {said:.1f} GiB: a forecast, no measurement."

@@ -166,7 +166,7 @@ def test_what_the_first_training_loads_is_not_counted_for_every_epoch(monkeypatc
 
 def test_a_dry_run_says_what_memory_the_codes_fill(capsys):
     few, many = (Codelength((IRIS,), Kernel(), replicates=2, examples=n) for n in (10, 150))
-    asked = Kernel().memory(IRIS.x, IRIS.target)
+    asked = Kernel().bytes_filled(IRIS.x, IRIS.target)
     assert cost(few).memory < cost(many).memory == asked
     tell_cost(many, Run(jobs=2, dry_run=True))
     told = capsys.readouterr().out

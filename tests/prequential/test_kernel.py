@@ -155,5 +155,5 @@ def test_digits_cost_at_most_190_bits(digits):
 def test_a_hundred_thousand_classes_ask_for_no_square_of_them():
     """An identity of 100,000 classes would take 74.5 GiB."""
     task = Task.from_arrays(torch.rand(12, 3), np.arange(12) * 7000, alphabet=[str(i) for i in range(100_000)])
-    assert Kernel().memory(task.x, task.target) < 2**28
+    assert Kernel().bytes_filled(task.x, task.target) < 2**28
     assert len(encode(task, Kernel(), None, 0)) == 12

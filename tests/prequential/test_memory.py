@@ -8,6 +8,7 @@ import torch
 
 from infoscope import Task
 from infoscope.data.targets import Classes, Real
+from infoscope.prequential.coders import CODERS
 from infoscope.prequential.encode import encode
 from infoscope.prequential.experts.processes import Processes
 from infoscope.prequential.kernel import Kernel
@@ -101,3 +102,9 @@ def test_what_cannot_be_had_is_refused_before_it_begins(coder, monkeypatch):
     told = rf"{type(coder).__name__}: 400 examples of 2 classes: needs \d+ MiB, and 1 MiB may be had; send fewer"
     with pytest.raises(ValueError, match=told):
         encode(task, coder, None, 0)
+
+
+@pytest.mark.parametrize("name", CODERS)
+def test_every_coder_says_what_it_fills_or_nothing(name):
+    few = Task.from_arrays(np.zeros((20, 3)), np.arange(20) % 2)
+    assert memory_of(CODERS[name], few.x, few.target) >= 0

@@ -27,9 +27,9 @@ def digits() -> Task:
     return Task.from_dataset("digits")
 
 
-def test_digits_in_190_bits(digits):
+def test_digits_in_100_bits(digits):
     length = codelength(digits, replicates=20)
-    assert length.bits <= 190
+    assert length.bits <= 100
     assert length.stderr_bits < 3
 
 
@@ -51,10 +51,10 @@ def test_shuffled_labels_save_nothing(digits):
     assert codelength(noise, replicates=2, strict=False).bits > len(digits) * math.log2(10) - 20
 
 
-def test_ten_thousand_mnist_labels_in_780_bits_and_back(shared_data, tmp_path):
+def test_ten_thousand_mnist_labels_in_480_bits_and_back(shared_data, tmp_path):
     mnist = Task.from_dataset(f"{shared_data('mnist')}:train")[:10_000]
-    (curve,) = loss_curves(mnist, replicates=1, keep_first=True)
-    assert curve.total / math.log(2) <= 780
+    (curve,) = loss_curves(mnist, Kernel(), replicates=1, keep_first=True)
+    assert curve.total / math.log(2) <= 480
     written = write_labels(tmp_path / "labels.bits", mnist, curve, coder="kernel")
     assert written.payload_bits <= curve.total / math.log(2) + 32
     decoded = read_labels(written.path, mnist.x, Kernel())

@@ -126,14 +126,16 @@ class Kernel:
         n = count(x)
         size = self.block if n <= self.exact else 2 * self.block
         told = f"Kernel: {n:,} examples of {target}"
-        check_fits(self.memory(x, target), told, "send fewer (examples=…), or declare only the classes that occur")
+        check_fits(
+            self.bytes_filled(x, target), told, "send fewer (examples=…), or declare only the classes that occur"
+        )
         read = readout(of_examples(target), self.readouts, self.soft)
         yield from in_blocks(
             lambda: (each.blocks(target.outputs, size) for each in self.regressions(x, target, seed)),
             n, size, lambda _, blocks: by_example(blocks, read), seed, self.threads, place_of(x),
         )  # fmt: skip
 
-    def memory(self, x: Inputs, target: Target) -> int:
+    def bytes_filled(self, x: Inputs, target: Target) -> int:
         """How many bytes it fills at most, beside the inputs.
 
         Their features, the kernels or the features of these in single precision, the graph, what was learned, and for a

@@ -19,7 +19,7 @@ def check_fits(asked: int, told: str, remedy: str) -> None:
 
 def memory_of(coder: Any, x: Any, target: Any) -> int:
     """What a coder says that it fills for these inputs, beside them; 0 where it does not say."""
-    tells: Any = getattr(coder, "memory", None)
+    tells: Any = getattr(coder, "bytes_filled", None)
     return 0 if tells is None else tells(x, target)
 
 

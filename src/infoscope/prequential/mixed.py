@@ -85,14 +85,14 @@ class Mixed:
             return
         known = of_examples(target)
         told = f"Mixed: {count(x):,} examples of {target}"
-        check_fits(self.memory(x, target), told, "send fewer (examples=…), or take the coder kernel")
+        check_fits(self.bytes_filled(x, target), told, "send fewer (examples=…), or take the coder kernel")
         families = self._families(x, known, seed)
         if self.features is not None:
             table = checked(self.features(to(x, "cpu"), seed), count(x)).numpy().astype(np.float64)
             families += [family.experts(table, known, seed) for family in _without_trees(known)]
         yield from together(families, known)
 
-    def memory(self, x: Inputs, target: Target) -> int:
+    def bytes_filled(self, x: Inputs, target: Target) -> int:
         """How many bytes all families fill at most, side by side; features of a network are `ASSUMED` to be so many."""
         if isinstance(target, Tokens | Boxes):
             return 0
@@ -102,13 +102,13 @@ class Mixed:
             d = self.features.values.shape[1] if isinstance(self.features, Given) else ASSUMED
             filled += sum(family.memory(n, d, known) for family in _without_trees(known))
         if isinstance(x, Mapping) or _by_kernel_alone(x, known):
-            return filled + Kernel().memory(x, target)
+            return filled + Kernel().bytes_filled(x, target)
         if is_images(x):
-            return filled + self._kernel_of_images(known).memory(x, target)
+            return filled + self._kernel_of_images(known).bytes_filled(x, target)
         if isinstance(x, Texts):
-            return filled + Kernel().memory(x, target) + WordProcesses().memory(x.words(), known)
+            return filled + Kernel().bytes_filled(x, target) + WordProcesses().memory(x.words(), known)
         d = math.prod(x.shape[1:])
-        filled += Kernel().memory(x, target) if n <= LIKE else 0
+        filled += Kernel().bytes_filled(x, target) if n <= LIKE else 0
         return filled + sum(family.memory(n, d, known) for family in _of_tables(d, known))
 
     def _families(self, x: Inputs, target: ExampleTarget, seed: int) -> list[Experts]:
