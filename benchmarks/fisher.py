@@ -265,7 +265,9 @@ def main() -> None:
         return
     names = [f"{where}: {row}" for where in SETTINGS for row in ROWS]
     found, made = dict[str, Any](), set[str]()
-    told_of = circumstances(" ".join(["python", "benchmarks/fisher.py", *sys.argv[1:]]))
+    only = "".join(f' --only "{name}"' for name in given.only or ())
+    size = f"--images {given.images} --repeats {given.repeats}"
+    told_of = circumstances(f"python benchmarks/fisher.py --data DATA {size} --peers PYTHON{only}")
     again = [given.peers, __file__, "--data", str(given.data), "--images", str(given.images), "--repeats",
              str(given.repeats)]  # fmt: skip
     for name in names:
