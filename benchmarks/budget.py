@@ -2,9 +2,8 @@
 
     python benchmarks/budget.py digits iris path/to/mnist [--budget 5m] [--table rows.npz]
 
-What a dry run foretells, and how long it takes to do so, stands beside. Seconds of a command are those of the clock, or
-half of the processor's where these are fewer: what it would take on two cores that nobody else uses. `--table` draws a
-table of 50,000 rows into a file first.
+What a dry run foretells, and how long it takes to do so, stands beside. Seconds of a command are those of the clock, so
+that nobody else may use the machine. `--table` draws a table of 50,000 rows into a file first.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ from typing import Any
 import numpy as np
 from sklearn.datasets import make_classification
 
-from infoscope.model_information.budget import CORES, duration
+from infoscope.model_information.budget import duration
 from ledger import RESULTS, circumstances, merge, table, told
 
 
@@ -47,8 +46,7 @@ def draw_table(file: Path) -> None:
 def measure(data: str, budget: str) -> dict[str, Any]:
     """One data set, first dry, then done."""
     _, answer, foretold = timed(data, "--budget", budget, "--dry-run")
-    clock, cpu, found = timed(data, "--budget", budget)
-    seconds = min(clock, cpu / CORES)
+    seconds, _, found = timed(data, "--budget", budget)
     rows = {row["quantity"]: row for row in found["measurements"]}
     sizes = {"labels": rows["L(y|x)"]["n"], "k": rows["L(M,D)"]["n"]}
     bits = {name: rows[name]["value"] for name in ("L(y|x)", "L(M,D)")}
