@@ -78,7 +78,7 @@ def main() -> None:
             "k",
             "L(y\\|x), bits",
             "L(M,D), bits",
-            "s",
+            "wall s",
             "budget",
             "kept",
             "foretold s",
