@@ -13,6 +13,7 @@ import json
 import resource
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -46,7 +47,8 @@ def draw_table(file: Path) -> None:
 def measure(data: str, budget: str) -> dict[str, Any]:
     """One data set, first dry, then done."""
     _, answer, foretold = timed(data, "--budget", budget, "--dry-run")
-    seconds, _, found = timed(data, "--budget", budget)
+    with tempfile.TemporaryDirectory() as folder:  # the same command finds its finished work where it left it
+        seconds, _, found = timed(data, "--budget", budget, "--out", str(Path(folder) / "run"))
     rows = {row["quantity"]: row for row in found["measurements"]}
     sizes = {"labels": rows["L(y|x)"]["n"], "k": rows["L(M,D)"]["n"]}
     bits = {name: rows[name]["value"] for name in ("L(y|x)", "L(M,D)")}
