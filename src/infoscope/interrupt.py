@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import signal
 import threading
 from collections.abc import Iterator
@@ -17,8 +18,9 @@ class Terminated(BaseException):
 def interrupted_once(for_good: bool = False) -> Iterator[None]:
     """Inside, the first Ctrl-C raises KeyboardInterrupt and the next ones do nothing, until the block is left.
 
-    With `for_good` nothing is heard after it either: this process is about to end. Where somebody else has taken
-    Ctrl-C over, and on other threads than the main one, all stays as it is.
+    With `for_good` nothing is heard after it either: this process is about to end. Once one was heard, Python's own
+    exit hears no other. Where somebody else has taken Ctrl-C over, and on other threads than the main one, all stays
+    as it is.
     """
     main = threading.current_thread() is threading.main_thread()
     if not main or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
@@ -30,6 +32,7 @@ def interrupted_once(for_good: bool = False) -> Iterator[None]:
         nonlocal heard
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         heard = True
+        atexit.register(signal.signal, signal.SIGINT, signal.SIG_IGN)
         raise KeyboardInterrupt
 
     signal.signal(signal.SIGINT, first)
